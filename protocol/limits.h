@@ -1,0 +1,79 @@
+// Every limit of the system, with its unit and its reason. A limit that is not here does not exist.
+#ifndef ROOST_PROTOCOL_LIMITS_H_
+#define ROOST_PROTOCOL_LIMITS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace roost {
+
+// --- Names. The hub's own limits, or the file system's where it is stricter. ---
+inline constexpr size_t kRepoNameBytesMax = 96;      // huggingface_hub refuses longer ids
+inline constexpr size_t kRefBytesMax = 255;          // one path component on disk per segment
+inline constexpr size_t kPathBytesMax = 1024;        // a path inside a repo
+inline constexpr size_t kPathSegmentBytesMax = 255;  // NAME_MAX
+inline constexpr size_t kPathDepthMax = 32;          // directories are made one by one
+inline constexpr size_t kNodeNameBytesMax = 64;      // shown in tables
+inline constexpr size_t kOriginBytesMax = 512;       // hub URL with a path prefix
+
+// --- Blobs. ---
+inline constexpr uint64_t kPieceBytes = 1 << 20;  // unit of reads, of XXH3 checks and of stripes
+inline constexpr uint64_t kInlineBlobBytesMax = 1 << 20;  // travels inline, many in a round trip
+inline constexpr uint64_t kBlobBytesMax = uint64_t{1} << 43;  // 8 TiB: a larger size is hostile
+inline constexpr size_t kManifestFilesMax = 200'000;          // files in one repo at one commit
+inline constexpr size_t kInlineAnswerBytesMax = 4 << 20;      // bytes of small blobs in one answer
+inline constexpr size_t kInlineIdsMax = 256;  // small blobs asked for in one round trip
+
+// --- Messages between nodes. ---
+inline constexpr size_t kMessageBytesMax =
+    64 << 20;  // one Cap'n Proto message; a manifest of 200,000 files fits
+inline constexpr size_t kAdvertPageMax = 2'000;          // adverts in one page: about 200 KB
+inline constexpr size_t kMembersMax = 4'096;             // full mesh serves about 1,000
+inline constexpr size_t kAddressesMax = 16;              // per member: several NICs, IPv4 and IPv6
+inline constexpr size_t kWantsMax = 1'024;               // blobs in one Want message
+inline constexpr size_t kAdvertsPerNodeMax = 2'000'000;  // a peer that claims more is not believed
+inline constexpr size_t kTombstonesMax = 50'000;  // withdrawn adverts remembered for delta resume
+
+// --- Links. ---
+inline constexpr int kPeerConnectionsMax =
+    4'096;  // accepted peer sockets, control and bulk together
+inline constexpr absl::Duration kHandshakeTimeout = absl::Seconds(10);  // preface + TLS + hello
+inline constexpr absl::Duration kStalledWriteTimeout =
+    absl::Seconds(30);                                      // a link that reads nothing ends
+inline constexpr size_t kUnsentBytesPerLinkMax = 16 << 20;  // results not yet written to a link
+inline constexpr size_t kUnsentBytesMax = 256 << 20;        // the same, over all links of an agent
+inline constexpr int kReadWindow = 8;        // reads in flight per source and blob: 8 MiB
+inline constexpr int kBulkLinksPerNode = 2;  // direct-lane connections kept to one peer
+inline constexpr int kKjTurnsPerPost = 256;  // KJ turns before Asio gets its turn
+
+// --- Cluster timing (each a default; the simulator moves the clock). ---
+inline constexpr absl::Duration kHeartbeatPeriodMin = absl::Seconds(1);
+inline constexpr absl::Duration kHeartbeatPerMember = absl::Milliseconds(10);
+inline constexpr int kSuspectedAfterPeriods = 3;
+inline constexpr int kGoneAfterPeriods = 10;
+inline constexpr absl::Duration kLeaseDuration = absl::Seconds(3);
+inline constexpr absl::Duration kLeaseRenewal = absl::Seconds(1);
+inline constexpr absl::Duration kReadDeadlineMin = absl::Milliseconds(500);
+inline constexpr int kHedgePercentMax = 5;  // bytes asked twice, of a blob
+
+// --- Jobs and fetches of one node. ---
+inline constexpr size_t kFetchesActiveMax = 16;        // large blobs fetched at once
+inline constexpr size_t kSmallFetchesActiveMax = 512;  // small ones
+inline constexpr size_t kJobsKept = 200;               // finished jobs remembered
+
+// --- Hub lane. ---
+inline constexpr int kHubConnectionsMax = 16;          // ranged connections, all blobs together
+inline constexpr uint64_t kHubRangeBytes = 8 << 20;    // one ranged request
+inline constexpr size_t kHubJsonBytesMax = 256 << 20;  // one page of a listing
+
+// --- Disk. ---
+inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
+
+// --- Command line to agent. ---
+inline constexpr absl::Duration kControlTimeout = absl::Seconds(10);
+
+}  // namespace roost
+
+#endif  // ROOST_PROTOCOL_LIMITS_H_
