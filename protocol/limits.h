@@ -47,6 +47,14 @@ inline constexpr size_t kUnsentBytesMax = 256 << 20;        // the same, over al
 inline constexpr int kReadWindow = 8;        // reads in flight per source and blob: 8 MiB
 inline constexpr int kBulkLinksPerNode = 2;  // direct-lane connections kept to one peer
 inline constexpr int kKjTurnsPerPost = 256;  // KJ turns before Asio gets its turn
+// Buffers of a link exist only while bytes are in them: an idle link has none.
+inline constexpr size_t kReadAheadBytes = 16 << 10;   // plain link: many small messages in one recv
+inline constexpr size_t kTlsInputBytes = 128 << 10;   // ciphertext in one recv
+inline constexpr size_t kTlsOutputBytes = 128 << 10;  // ciphertext in one send: stays in L2
+inline constexpr size_t kTlsOutputSlackBytes = 64 << 10;  // for a last record and TLS's own answers
+inline constexpr size_t kErrorTextBytesMax = 400;  // of a peer's error text, for logs and people
+inline constexpr size_t kUnansweredCallBytesMax =
+    2 * kMessageBytesMax;  // calls a peer has in flight; above one message, or call-backs deadlock
 
 // --- Cluster timing (each a default; the simulator moves the clock). ---
 inline constexpr absl::Duration kHeartbeatPeriodMin = absl::Seconds(1);
