@@ -1,6 +1,7 @@
 #include "cluster/peer_links.h"
 
 #include <kj/async.h>
+#include <kj/debug.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -8,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
@@ -307,7 +309,8 @@ class PeerLinks::Impl::DoorServer final : public wire::Door::Server {
 };
 
 asio::awaitable<void> PeerLinks::Impl::runDial(std::shared_ptr<Impl> self, Address address) {
-  auto connection = co_await dialPeer({address}, LinkKind::kControl, self->tls_);
+  const std::vector<Address> addresses(1, address);  // GCC 12: no braced list inside co_await
+  auto connection = co_await dialPeer(addresses, LinkKind::kControl, self->tls_);
   if (self->stopped_) co_return;
   if (!connection.ok()) {
     self->handlers_.dialFailed(address, connection.status());
@@ -318,7 +321,7 @@ asio::awaitable<void> PeerLinks::Impl::runDial(std::shared_ptr<Impl> self, Addre
   link->weDialled = true;
   link->dialled = address;
   link->seenHost = connection->reached.host;
-  link->rpc = std::make_unique<RpcLink>(kj::mv(connection->stream), LinkSide::kClient);
+  link->rpc = std::make_unique<RpcLink>(kj::mv(connection->stream), LinkSide::kDialled, nullptr);
   self->links_.insert(link);
 
   auto request = link->rpc->bootstrap().castAs<wire::Door>().controlRequest();
@@ -359,7 +362,7 @@ asio::awaitable<void> PeerLinks::Impl::runAccept(std::shared_ptr<Impl> self, tcp
   link->serial = ++self->lastSerial_;
   link->seenHost = ec ? "" : remote.address().to_string();
   self->links_.insert(link);
-  link->rpc = std::make_unique<RpcLink>(*kj::mv(stream), LinkSide::kServer,
+  link->rpc = std::make_unique<RpcLink>(*kj::mv(stream), LinkSide::kAccepted,
                                         kj::heap<DoorServer>(self, link));
   asio::co_spawn(self->io_, expectHello(self, link), asio::detached);
   co_await watch(self, link);
