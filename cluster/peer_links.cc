@@ -362,8 +362,9 @@ asio::awaitable<void> PeerLinks::Impl::runAccept(std::shared_ptr<Impl> self, tcp
   link->serial = ++self->lastSerial_;
   link->seenHost = ec ? "" : remote.address().to_string();
   self->links_.insert(link);
-  link->rpc = std::make_unique<RpcLink>(*kj::mv(stream), LinkSide::kAccepted,
-                                        kj::heap<DoorServer>(self, link));
+  link->rpc =
+      std::make_unique<RpcLink>(*kj::mv(stream), LinkSide::kAccepted,
+                                capnp::Capability::Client(kj::heap<DoorServer>(self, link)));
   asio::co_spawn(self->io_, expectHello(self, link), asio::detached);
   co_await watch(self, link);
 }
