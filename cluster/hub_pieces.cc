@@ -22,6 +22,11 @@ std::shared_ptr<DownloadedPiece> HubRoom::take(uint64_t index, size_t bytesMax) 
           }};
 }
 
+size_t HubRoom::free() const {
+  const std::lock_guard lock(mutex_);
+  return free_;
+}
+
 void HubRoom::setOnFree(std::function<void()> onFree) {
   const std::lock_guard lock(mutex_);
   onFree_ = std::move(onFree);

@@ -27,12 +27,13 @@ class HubRoom : public std::enable_shared_from_this<HubRoom> {
   // Null if there is no room; then `onFree` is called once, when there is some again, on the thread
   // that gave it back.
   std::shared_ptr<DownloadedPiece> take(uint64_t index, size_t bytesMax);
+  size_t free() const;
   void setOnFree(std::function<void()> onFree);  // null: nobody listens any more
 
  private:
   void giveBack();
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   size_t free_;
   bool wanted_ = false;
   std::function<void()> onFree_;
