@@ -75,6 +75,21 @@ inline constexpr size_t kJobsKept = 200;               // finished jobs remember
 inline constexpr int kHubConnectionsMax = 16;          // ranged connections, all blobs together
 inline constexpr uint64_t kHubRangeBytes = 8 << 20;    // one ranged request
 inline constexpr size_t kHubJsonBytesMax = 256 << 20;  // one page of a listing
+inline constexpr size_t kHubPagesMax = 10'000;         // pages of one listing: empty ones must end
+inline constexpr int kHubRedirectsMax = 5;  // renamed repo → resolve-cache → CDN is 3
+inline constexpr int kHubTriesMax = 5;      // requests for one thing, as huggingface_hub
+inline constexpr absl::Duration kHubRetryTotal = absl::Seconds(60);  // waits of all tries together
+inline constexpr absl::Duration kHubStallTimeout = absl::Seconds(20);  // no byte for so long: cut
+inline constexpr absl::Duration kHubJsonTimeout = absl::Seconds(120);  // one whole API answer
+inline constexpr uint64_t kHubProgressBytes = 64 << 10;  // a cut after more than this is no failure
+inline constexpr size_t kHubPiecesHeldMax = 2 * kHubConnectionsMax;  // downloaded, not yet written
+
+// --- HTTP client. ---
+inline constexpr absl::Duration kHttpConnectTimeout = absl::Seconds(10);
+inline constexpr size_t kHttpTransfersMax = 32;         // at once: downloads + API calls
+inline constexpr size_t kHttpQueueMax = 4'096;          // waiting requests; more are told "busy"
+inline constexpr size_t kHttpHeadBytesMax = 256 << 10;  // all headers of one response
+inline constexpr size_t kUrlBytesMax = 16 << 10;        // signed URLs are about 1 to 2 KB
 
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
