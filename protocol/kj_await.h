@@ -167,7 +167,7 @@ kj::Promise<T> toPromise(boost::asio::any_io_executor executor,
       executor, std::move(work),
       [fulfiller = kj::mv(paf.fulfiller)](std::exception_ptr thrown, Outcome<T> result) mutable {
         if (thrown) {
-          fulfiller->reject(KJ_EXCEPTION(FAILED, "a coroutine threw an exception"));
+          fulfiller->reject(kjExceptionOf(absl::InternalError("a coroutine threw an exception")));
         } else if (!result.ok()) {
           fulfiller->reject(kjExceptionOf(kj_await_internal::failureOf(result)));
         } else if constexpr (std::is_void_v<T>) {

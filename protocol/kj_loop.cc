@@ -71,7 +71,7 @@ KjLoop::KjLoop(boost::asio::io_context& io)
   currentLoop = this;
 }
 
-KjLoop::~KjLoop() {
+KjLoop::~KjLoop() noexcept {
   while (!pending_.empty()) {
     KjPending* pending = *pending_.begin();
     pending_.erase(pending_.begin());

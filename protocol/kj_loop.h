@@ -28,7 +28,7 @@ class KjPending;
 class KjLoop {
  public:
   explicit KjLoop(boost::asio::io_context& io);
-  ~KjLoop();
+  ~KjLoop() noexcept;
   KjLoop(const KjLoop&) = delete;
   KjLoop& operator=(const KjLoop&) = delete;
 

@@ -38,8 +38,19 @@ struct RpcLink::Parts {
         stream(kj::mv(s)),
         network(*stream, sideOf(side), readerOptions(limits.messageBytesMax)),
         rpc(network, kj::mv(offered)),
-        disconnected(network.onDisconnect().then([this] { stream->abortRead(); }).fork()) {
+        disconnected(network.onDisconnect()
+                         .then([this] { stream->abortRead(); })
+                         .eagerlyEvaluate(nullptr)
+                         .fork()),
+        peer(askPeer()) {
     rpc.setFlowLimit(limits.unansweredCallBytesMax / sizeof(capnp::word));
+  }
+
+  capnp::Capability::Client askPeer() {
+    capnp::MallocMessageBuilder message;
+    auto vat = message.initRoot<twoparty::VatId>();
+    vat.setSide(otherSideOf(side));
+    return rpc.bootstrap(vat);
   }
 
   LinkSide side;
@@ -47,6 +58,8 @@ struct RpcLink::Parts {
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<twoparty::VatId> rpc;
   kj::ForkedPromise<void> disconnected;
+  // Asked for at once: a dialling RpcSystem neither reads nor serves before it has asked.
+  capnp::Capability::Client peer;
 };
 
 RpcLink::RpcLink(kj::Own<kj::AsyncIoStream> stream, LinkSide side,
@@ -56,10 +69,7 @@ RpcLink::RpcLink(kj::Own<kj::AsyncIoStream> stream, LinkSide side,
 RpcLink::~RpcLink() = default;
 
 capnp::Capability::Client RpcLink::bootstrap() {
-  capnp::MallocMessageBuilder message;
-  auto peer = message.initRoot<twoparty::VatId>();
-  peer.setSide(otherSideOf(parts_->side));
-  return parts_->rpc.bootstrap(peer);
+  return parts_->peer;
 }
 
 kj::Promise<void> RpcLink::onDisconnect() {
