@@ -1,0 +1,363 @@
+// The decisions of one node's part in the cluster: members, catalog, registrar, fetches, obtains
+// and jobs, wired together. Events in, effects out; no I/O, no clock, no threads: the agent
+// performs the effects with real links and files, the simulator with imagined ones.
+//
+// Threads: one (the agent's `loop`). Never blocks.
+#ifndef ROOST_CLUSTER_CORE_H_
+#define ROOST_CLUSTER_CORE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/random/bit_gen_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "protocol/messages.h"
+
+namespace roost {
+
+// Names of things that the core refers to in effects and hears of again in events. Never reused
+// within a process.
+enum class CallId : uint64_t {};
+enum class FetchId : uint64_t {};
+enum class AskId : uint64_t {
+};  // somebody's question that waits for an answer; numbered by the asker
+
+// Which obtain: a coordinator's job, on this node.
+struct ObtainKey {
+  NodeId coordinator;
+  uint64_t job = 0;
+  friend auto operator<=>(const ObtainKey&, const ObtainKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H state, const ObtainKey& key) {
+    return H::combine(std::move(state), key.coordinator, key.job);
+  }
+};
+
+// A file of a repo whose content a blob is: where its bytes are written, and what the hub calls it.
+struct BlobSite {
+  RepoId repo;
+  Commit commit;
+  RelativePath path;
+};
+
+// ---- Events: what happened
+// ---------------------------------------------------------------------------------------
+
+// A control link is up after both hellos (one per pair: a second one is refused by LinkRefused).
+// `dialled`: the address that we called, if we called.
+struct LinkUp {
+  MemberInfo peer;
+  std::optional<Address> dialled;
+};
+struct LinkDown {
+  NodeId peer;
+};
+struct DialFailed {
+  Address address;
+  absl::Status why;
+};
+// A peer asks something over its control link; answered by Respond with the same id.
+struct Asked {
+  NodeId peer;
+  AskId ask;
+  Request request;
+};
+// The answer to a Call; kUnavailable if the link broke first.
+struct Answered {
+  CallId call;
+  NodeId peer;
+  absl::StatusOr<Reply> reply;
+};
+// Time went on. Sent at least every 100 ms while anything is under way, each second otherwise.
+struct Tick {};
+
+// This node's own adverts changed (folders were scanned, a blob landed, a file was deleted).
+struct LocalChanged {
+  std::vector<AdvertChange> changes;
+};
+struct SummaryChanged {
+  NodeSummary summary;
+};
+// A saved copy of a peer's adverts was read from the index at start, before any link.
+struct CatalogRestored {
+  NodeId peer;
+  LogPosition position;
+  std::vector<AdvertChange> changes;
+};
+
+// Answer to OpenWriter: which pieces a temporary from before a restart already has, or why it
+// cannot be written.
+struct WriterOpened {
+  FetchId fetch;
+  absl::StatusOr<std::vector<uint64_t>> piecesPresent;
+};
+// A ReadPiece ended. kData: the piece is in the writer. An error: link lost, time-out
+// (kDeadlineExceeded), or the local disk failed (kResourceExhausted, kInternal).
+struct PieceRead {
+  FetchId fetch;
+  NodeId source;
+  uint64_t piece;
+  absl::StatusOr<ReadOutcome> outcome;
+};
+// A ReadSmall ended. kData: the blob was verified and published. kDataLoss: what the source sent
+// was wrong.
+struct SmallRead {
+  FetchId fetch;
+  NodeId source;
+  absl::StatusOr<ReadOutcome> outcome;
+};
+// The hub lane wrote a piece; and the whole HubDownload ended (ok: every piece it was asked for is
+// written).
+struct HubPiece {
+  FetchId fetch;
+  uint64_t piece;
+};
+struct HubEnded {
+  FetchId fetch;
+  absl::Status status;
+};
+// Answer to FinishBlob. Ok: verified and visible under its final name. kDataLoss: the whole-file
+// hash did not match; pieceHashes (XXH3-128, one per piece) are what was received, in both cases.
+struct BlobFinished {
+  FetchId fetch;
+  absl::Status status;
+  std::vector<std::array<uint8_t, 16>> pieceHashes;
+};
+
+// Answer to CheckPresent. A file is present if its blob is verified or trusted in this repo, or can
+// be linked from another folder of this node.
+struct PresenceKnown {
+  ObtainKey obtain;
+  absl::Status status;        // e.g. root not writable
+  std::vector<bool> present;  // per listing.files
+  uint64_t freeBytes = 0;     // that may be used on the store that would be written
+};
+// Answer to PublishRepo.
+struct RepoPublished {
+  ObtainKey obtain;
+  absl::Status status;
+};
+
+// A lane server was asked for a piece of a blob that this node does not hold whole. Answered by
+// AnswerPiece.
+struct PieceAsked {
+  NodeId peer;
+  AskId ask;
+  BlobId blob;
+  uint64_t piece;
+};
+
+// A user's order, resolved to files and targets. `id` is 0 for a new one, or that of a job restored
+// after a restart.
+struct JobOrder {
+  uint64_t id = 0;
+  std::string title;  // "org/model", shown in status
+  Listing listing;
+  std::vector<FileEntry> manifestOnly;
+  std::vector<RefState> refs;
+  SourceRule from = SourceRule::kAny;
+  std::vector<NodeId> targets;
+  absl::Time created;
+};
+struct JobOrdered {
+  AskId ask;
+  JobOrder order;
+};  // answered by JobAccepted
+struct JobCancelled {
+  uint64_t id;
+};
+
+using Event =
+    std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
+                 CatalogRestored, WriterOpened, PieceRead, SmallRead, HubPiece, HubEnded,
+                 BlobFinished, PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobCancelled>;
+
+// ---- Effects: what to do
+// -----------------------------------------------------------------------------------------
+
+struct Dial {
+  Address address;
+};
+struct Hangup {
+  NodeId peer;
+  std::string why;
+};
+struct Call {
+  NodeId peer;
+  CallId call;
+  Request request;
+};
+struct Respond {
+  NodeId peer;
+  AskId ask;
+  absl::StatusOr<Reply> reply;
+};
+
+// Make a temporary for the blob next to `site`'s final place, with space reserved.
+struct OpenWriter {
+  FetchId fetch;
+  BlobInfo blob;
+  BlobSite site;
+};
+struct ReadPiece {
+  FetchId fetch;
+  NodeId source;
+  BlobId blob;
+  uint64_t piece;
+  absl::Duration deadline;
+};
+struct ReadSmall {
+  FetchId fetch;
+  NodeId source;
+  BlobInfo blob;
+  BlobSite site;
+};
+// Download these pieces (ascending) from the hub; `fence` is checked against StopHub before each
+// request.
+struct HubDownload {
+  FetchId fetch;
+  BlobInfo blob;
+  BlobSite site;
+  std::vector<uint64_t> pieces;
+  uint64_t fence;
+};
+struct StopHub {
+  FetchId fetch;
+};
+struct FinishBlob {
+  FetchId fetch;
+};  // all pieces are written: verify, fsync, rename
+struct RestartBlob {
+  FetchId fetch;
+};  // the received bytes were wrong: forget all pieces, keep the writer
+struct CloseWriter {
+  FetchId fetch;
+  bool keepPartial;
+};  // the fetch ended without success; kept for a later resume
+struct AnswerPiece {
+  NodeId peer;
+  AskId ask;
+  ReadOutcome outcome;
+  std::optional<FetchId> from;
+};  // kData: read it there
+
+struct CheckPresent {
+  ObtainKey obtain;
+  Listing listing;
+};
+struct PublishRepo {
+  ObtainKey obtain;
+  Listing listing;
+  std::vector<FileEntry> manifestOnly;
+  std::vector<RefState> refs;
+};
+
+// The state of a job for `status`, `jobs` and the index.
+struct TargetView {
+  NodeId node;
+  std::string name;
+  ObtainProgress progress;
+};
+struct JobView {
+  JobOrder order;
+  std::vector<TargetView> targets;
+  bool finished = false;
+  bool cancelled = false;
+  absl::Status result;  // when finished: ok, or the worst target's error
+  absl::Time finishedAt;
+};
+struct JobAccepted {
+  AskId ask;
+  uint64_t id;
+};
+struct JobChanged {
+  uint64_t id;
+  bool structural;
+};  // structural: worth saving (created, a target done, finished)
+
+// A peer's adverts changed and should be saved with the position they lead to (batched by the
+// agent).
+struct SaveCatalog {
+  NodeId peer;
+  bool reset;
+  std::vector<AdvertChange> changes;
+  LogPosition position;
+};
+// Worth a log line or a problem entry: a liar, a clone, a conflict.
+struct Report {
+  enum class Level { kInfo, kWarning } level;
+  std::string text;
+};
+
+using Effect =
+    std::variant<Dial, Hangup, Call, Respond, OpenWriter, ReadPiece, ReadSmall, HubDownload,
+                 StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, CheckPresent,
+                 PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
+using Effects = std::vector<Effect>;
+
+// ---- Queries: what others show or decide with
+// --------------------------------------------------------------------
+
+struct NodeView {
+  MemberInfo info;
+  NodeState state;  // its own word, or suspected, gone
+  NodeSummary summary;
+  absl::Time heard;  // last message
+  bool self = false;
+};
+struct HolderView {
+  NodeId node;
+  bool unverified;
+};
+struct RepoHolderView {
+  NodeId node;
+  RepoAdvert advert;
+};
+struct ClusterTotals {
+  uint64_t uniqueBlobs = 0, uniqueBytes = 0, heldBytes = 0;
+  uint32_t models = 0, datasets = 0, spaces = 0;
+};
+
+class Core {
+ public:
+  struct Options {
+    MemberInfo self;
+    std::vector<Address> seeds;
+    bool hubAllowed = true;  // this node may download from the hub
+    uint64_t logId = 0;      // of its own advert log
+  };
+  // `random` must outlive the core.
+  Core(Options options, absl::BitGenRef random);
+  ~Core();
+
+  // Applies one event at `now` (never earlier than the last) and says what to do.
+  Effects on(const Event& event, absl::Time now);
+  // The latest `now` by which a Tick is due.
+  absl::Time nextTick() const;
+
+  std::vector<NodeView> nodes() const;  // self first, then by name
+  const MemberInfo& self() const;
+  std::optional<NodeView> node(const NodeId& id) const;
+  std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
+  std::vector<NodeId> wantersKnown(const BlobId& blob) const;
+  std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit
+  std::vector<std::pair<NodeId, RefState>> refs(const RepoId& repo) const;
+  ClusterTotals totals() const;
+  std::vector<JobView> jobs() const;  // newest first
+  std::optional<JobView> job(uint64_t id) const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_CORE_H_

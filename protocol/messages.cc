@@ -1,0 +1,12 @@
+#include "protocol/messages.h"
+
+namespace roost {
+
+AdvertKey keyOf(const Advert& advert) {
+  if (const auto* blob = std::get_if<BlobAdvert>(&advert)) return blob->blob.id;
+  if (const auto* repo = std::get_if<RepoAdvert>(&advert)) return RepoKey{repo->repo, repo->commit};
+  const auto& ref = std::get<RefAdvert>(advert);
+  return RefKey{ref.repo, ref.state.ref};
+}
+
+}  // namespace roost

@@ -1,0 +1,300 @@
+// What nodes say to each other, as values. roost.capnp is the same on the wire; convert.h goes
+// between, strictly. The decision code of cluster/ and the simulator know only these.
+//
+// Threads: any (values only).
+#ifndef ROOST_PROTOCOL_MESSAGES_H_
+#define ROOST_PROTOCOL_MESSAGES_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "protocol/blob_id.h"
+#include "protocol/manifest.h"
+#include "protocol/names.h"
+#include "protocol/node_id.h"
+
+namespace roost {
+
+// ---- Members
+// -------------------------------------------------------------------------------------------------
+
+inline constexpr uint16_t kProtocolVersion = 1;
+inline constexpr uint16_t kProtocolVersionMin = 1;
+
+// What a node is, exchanged in hello and passed on to others.
+struct MemberInfo {
+  NodeId id;
+  uint64_t epoch = 0;              // persisted start counter: a greater one replaces a smaller one
+  std::string name;                // label, parseNodeName()
+  std::vector<Address> addresses;  // where its peer port can be dialled; may be empty (the dialler
+                                   // is told what was seen)
+  uint16_t versionMin = kProtocolVersionMin;
+  uint16_t versionMax = kProtocolVersion;
+  uint64_t features = 0;        // bits; unknown ones are ignored
+  std::string zone;             // label; empty: none
+  std::vector<StoreId> stores;  // physical stores behind its roots
+  friend bool operator==(const MemberInfo&, const MemberInfo&) = default;
+};
+
+// Numbers are on the wire: never renumber.
+enum class NodeState : uint8_t {
+  kStarting = 0,
+  kChecking = 1,
+  kReady = 2,
+  kWarming = 3,
+  kFull = 4,
+  kDraining = 5,
+  kSuspected = 6,
+  kGone = 7,  // these two are others' opinion, never said by the node itself
+};
+
+// What a node says about itself with each heartbeat. Rates in bytes per second, counters since its
+// start.
+struct NodeSummary {
+  NodeState state = NodeState::kStarting;
+  uint64_t blobs = 0;        // distinct blobs held
+  uint64_t heldBytes = 0;    // bytes of them
+  uint64_t freeBytes = 0;    // on the store of its first root
+  uint64_t inRate = 0;       // from peers
+  uint64_t outRate = 0;      // to peers
+  uint64_t peerBytesIn = 0;  // payload received from peers
+  uint64_t peerBytesOut = 0;
+  uint64_t hubBytes = 0;  // payload downloaded from the hub
+  uint64_t savedBytes =
+      0;  // published bytes that did not come from the hub, since the cluster's start (persisted)
+  uint64_t checkBytesLeft = 0;  // unverified bytes still to hash
+  uint64_t checkBytesTotal = 0;
+  uint32_t problems = 0;  // entries of its problem list (wrong content, unreadable roots …)
+  friend bool operator==(const NodeSummary&, const NodeSummary&) = default;
+};
+
+// ---- Adverts
+// -------------------------------------------------------------------------------------------------
+
+// A node holds all of a blob. unverified: found under a plausible name and size, not hashed yet;
+// receivers verify anyway.
+struct BlobAdvert {
+  BlobInfo blob;
+  bool unverified = false;
+  Visibility visibility = Visibility::kUnknown;
+  std::optional<Sha256> sha256;  // our own, of a git-sha1 blob that was verified
+  friend bool operator==(const BlobAdvert&, const BlobAdvert&) = default;
+};
+
+// A node shows (some of) a repo at a commit. The files are asked for by ListingRequest.
+struct RepoAdvert {
+  RepoId repo;
+  Commit commit;
+  Visibility visibility = Visibility::kUnknown;
+  uint32_t files = 0;       // shown here and held
+  uint64_t bytes = 0;       // of them
+  bool manifest = false;    // the node has the complete list
+  uint32_t filesTotal = 0;  // of the manifest; 0 without one
+  uint64_t bytesTotal = 0;
+  bool complete() const { return manifest && files == filesTotal; }
+  friend bool operator==(const RepoAdvert&, const RepoAdvert&) = default;
+};
+
+struct RefAdvert {
+  RepoId repo;
+  RefState state;
+  friend bool operator==(const RefAdvert&, const RefAdvert&) = default;
+};
+
+using Advert = std::variant<BlobAdvert, RepoAdvert, RefAdvert>;
+
+// What an advert is about; a later advert with an equal key replaces it.
+struct RepoKey {
+  RepoId repo;
+  Commit commit;
+  friend auto operator<=>(const RepoKey&, const RepoKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H state, const RepoKey& key) {
+    return H::combine(std::move(state), key.repo, key.commit);
+  }
+};
+struct RefKey {
+  RepoId repo;
+  RefName ref;
+  friend auto operator<=>(const RefKey&, const RefKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H state, const RefKey& key) {
+    return H::combine(std::move(state), key.repo, key.ref);
+  }
+};
+using AdvertKey = std::variant<BlobId, RepoKey, RefKey>;
+AdvertKey keyOf(const Advert& advert);
+
+// One entry of a node's advert log. Every change gets the next sequence number; the log keeps only
+// the last change of each key, so a snapshot is the log from 0 and a delta the log from where the
+// follower stopped.
+struct AdvertChange {
+  uint64_t sequence = 0;
+  std::variant<Advert, AdvertKey> what;  // advertised, or withdrawn
+  friend bool operator==(const AdvertChange&, const AdvertChange&) = default;
+};
+
+// How far a follower has read a node's log. A log that was lost (index deleted) starts again under
+// another id.
+struct LogPosition {
+  uint64_t logId = 0;
+  uint64_t sequence = 0;
+  friend bool operator==(const LogPosition&, const LogPosition&) = default;
+};
+
+// ---- Requests and their answers (control link)
+// ---------------------------------------------------------------
+
+struct HeartbeatRequest {
+  NodeSummary summary;
+  friend bool operator==(const HeartbeatRequest&, const HeartbeatRequest&) = default;
+};
+struct HeartbeatReply {
+  NodeSummary summary;
+  friend bool operator==(const HeartbeatReply&, const HeartbeatReply&) = default;
+};
+
+struct MembersRequest {
+  friend bool operator==(const MembersRequest&, const MembersRequest&) = default;
+};
+struct MembersReply {
+  std::vector<MemberInfo> members;
+  friend bool operator==(const MembersReply&, const MembersReply&) = default;
+};
+
+// Answered when the log has something after `from` (long poll), or at once with reset if `from` is
+// of another log or older than the tombstones that are kept.
+struct FollowRequest {
+  LogPosition from;
+  friend bool operator==(const FollowRequest&, const FollowRequest&) = default;
+};
+struct FollowReply {
+  bool reset = false;                 // forget all of this node's adverts first
+  std::vector<AdvertChange> changes;  // ascending by sequence, at most kAdvertPageMax
+  LogPosition next;                   // where to go on
+  bool more = false;                  // another page is waiting
+  friend bool operator==(const FollowReply&, const FollowReply&) = default;
+};
+
+struct ListingRequest {
+  RepoId repo;
+  Commit commit;
+  friend bool operator==(const ListingRequest&, const ListingRequest&) = default;
+};
+struct ListingReply {
+  std::optional<Listing> listing;
+  friend bool operator==(const ListingReply&, const ListingReply&) = default;
+};
+
+// To a blob's registrar, at the start of a fetch, each second while it lasts, and at its end.
+enum class WantPhase : uint8_t { kWanted = 0, kDone = 1, kGivenUp = 2 };
+struct Want {
+  BlobInfo blob;
+  WantPhase phase = WantPhase::kWanted;
+  bool canUseHub =
+      false;  // can reach the hub, has room and permission, and knows a file that has this blob
+  bool peersHaveIt = false;  // knows a complete holder: numbering only, no lease is asked for
+  uint64_t prefixBytes = 0;  // verified-by-nobody bytes from 0 on that it has
+  uint64_t heldFence = 0;    // of the lease it believes to hold; 0: none
+  friend bool operator==(const Want&, const Want&) = default;
+};
+struct WantRequest {
+  std::vector<Want> wants;
+  friend bool operator==(const WantRequest&, const WantRequest&) = default;
+};
+
+// The registrar's word on one want, in the order of the request.
+struct Grant {
+  bool notRegistrar = false;  // ask the one that you find now; the rest is empty
+  uint64_t fence =
+      0;  // > 0: the hub lease is yours for kLeaseDuration from when you *sent* the want
+  std::optional<NodeId> leaseholder;  // who downloads from the hub, if somebody does (may be you)
+  uint32_t number = 0;                // your number among the wanters, 0-based
+  std::vector<NodeId> wanters;        // in the order of their numbers, you included; at most 64
+  friend bool operator==(const Grant&, const Grant&) = default;
+};
+struct WantReply {
+  std::vector<Grant> grants;
+  friend bool operator==(const WantReply&, const WantReply&) = default;
+};
+
+// Where bytes may come from.
+enum class SourceRule : uint8_t { kAny = 0, kClusterOnly = 1, kHubOnly = 2 };
+
+// "Get these files and publish them": sent by the node that coordinates a job to each target.
+// Idempotent by job id.
+struct ObtainRequest {
+  NodeId coordinator;
+  uint64_t job = 0;
+  Listing listing;  // files to get; complete says whether the whole manifest is known
+  std::vector<FileEntry>
+      manifestOnly;            // the manifest's other files (not asked for): needed to write trees/
+  std::vector<RefState> refs;  // to write when all files are there
+  SourceRule from = SourceRule::kAny;
+  friend bool operator==(const ObtainRequest&, const ObtainRequest&) = default;
+};
+struct ObtainReply {
+  friend bool operator==(const ObtainReply&, const ObtainReply&) = default;
+};
+
+struct SourceShare {
+  std::string name;    // node name, or "hub"
+  uint64_t bytes = 0;  // payload received from it
+  friend bool operator==(const SourceShare&, const SourceShare&) = default;
+};
+enum class ObtainState : uint8_t {
+  kUnknown = 0,
+  kRunning = 1,
+  kDone = 2,
+  kFailed = 3,
+  kCancelled = 4
+};
+// How a target's part of a job stands.
+struct ObtainProgress {
+  ObtainState state =
+      ObtainState::kUnknown;  // kUnknown: never heard of the job (ask again with ObtainRequest)
+  uint32_t filesTotal = 0, filesDone = 0;
+  uint64_t bytesTotal = 0, bytesDone = 0;  // of the whole, files that were already there included
+  uint64_t bytesPresent = 0;               // were there when the job began
+  uint64_t rate = 0;                       // bytes per second now
+  std::vector<SourceShare> sources;
+  absl::StatusCode code = absl::StatusCode::kOk;  // of the failure
+  std::string message;
+  friend bool operator==(const ObtainProgress&, const ObtainProgress&) = default;
+};
+struct ProgressRequest {
+  NodeId coordinator;
+  uint64_t job = 0;
+  bool cancel = false;
+  friend bool operator==(const ProgressRequest&, const ProgressRequest&) = default;
+};
+struct ProgressReply {
+  ObtainProgress progress;
+  friend bool operator==(const ProgressReply&, const ProgressReply&) = default;
+};
+
+using Request = std::variant<HeartbeatRequest, MembersRequest, FollowRequest, ListingRequest,
+                             WantRequest, ObtainRequest, ProgressRequest>;
+using Reply = std::variant<HeartbeatReply, MembersReply, FollowReply, ListingReply, WantReply,
+                           ObtainReply, ProgressReply>;
+
+// ---- The direct lane (bulk links)
+// ----------------------------------------------------------------------------
+
+// Numbers are on the wire: never renumber.
+enum class ReadOutcome : uint8_t {
+  kData = 0,
+  kNotMine = 1,  // holds the blob in part, does not have this piece and does not promise it
+  kGone = 2,     // does not hold the blob (any more), or refuses it
+  kBusy = 3,     // too much unsent; ask again later
+  kCorrupt = 4,  // its own copy failed the piece check; it has withdrawn the blob
+};
+
+}  // namespace roost
+
+#endif  // ROOST_PROTOCOL_MESSAGES_H_
