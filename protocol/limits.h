@@ -76,6 +76,7 @@ inline constexpr size_t kScanFilesMax = 1'000'000;  // files and links in one re
 inline constexpr size_t kScanProblemsMax = 20;      // told of one repo folder; the rest counted
 inline constexpr size_t kTreeJsonBytesMax = 128
                                             << 20;    // trees/<commit>.json of 200,000 files: 60 MB
+inline constexpr size_t kJsonDepthMax = 64;  // nesting below keys that are passed over
 inline constexpr size_t kTreesReadMax = 64;           // newest trees/*.json read of one repo
 inline constexpr size_t kLinkTargetBytesMax = 4'096;  // PATH_MAX
 
