@@ -91,6 +91,18 @@ inline constexpr size_t kHttpQueueMax = 4'096;          // waiting requests; mor
 inline constexpr size_t kHttpHeadBytesMax = 256 << 10;  // all headers of one response
 inline constexpr size_t kUrlBytesMax = 16 << 10;        // signed URLs are about 1 to 2 KB
 
+inline constexpr size_t kTokenBytesMax = 1'024;  // hub tokens have 37, OIDC tokens some 800
+
+// --- Folders that are scanned. ---
+inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root
+inline constexpr size_t kScanFilesMax = 1'000'000;  // files and links in one repo folder
+inline constexpr size_t kScanProblemsMax = 20;      // told of one repo folder; the rest counted
+inline constexpr size_t kTreeJsonBytesMax = 128
+                                            << 20;    // trees/<commit>.json of 200,000 files: 60 MB
+inline constexpr size_t kJsonDepthMax = 64;  // nesting below keys that are passed over
+inline constexpr size_t kTreesReadMax = 64;           // newest trees/*.json read of one repo
+inline constexpr size_t kLinkTargetBytesMax = 4'096;  // PATH_MAX
+
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
 
