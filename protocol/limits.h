@@ -106,6 +106,12 @@ inline constexpr size_t kLinkTargetBytesMax = 4'096;  // PATH_MAX
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
 
+// --- Work threads. ---
+inline constexpr size_t kWorkQueueMax = 4'096;  // jobs waiting, of one priority
+inline constexpr size_t kWorkQueuePerShareMax =
+    1'024;  // of one root: a dead mount cannot fill the queue
+inline constexpr size_t kSerialQueueMax = 256;  // jobs waiting for one writer: 256 MiB of pieces
+
 // --- Command line to agent. ---
 inline constexpr absl::Duration kControlTimeout = absl::Seconds(10);
 
