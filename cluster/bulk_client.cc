@@ -53,7 +53,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   using Job = std::function<void(absl::Status)>;  // ok: the link is up, go on
 
   struct Peer {
-    PeerTarget target;
+    std::vector<Address> addresses;
     enum class Phase { kDown, kDialling, kUp } phase = Phase::kDown;
     std::unique_ptr<RpcLink> rpc;
     kj::Maybe<wire::BlobSource::Client> source;
@@ -100,7 +100,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   std::shared_ptr<Peer> peerOf(const PeerTarget& target) {
     auto& peer = peers_[target.id];
     if (!peer) peer = std::make_shared<Peer>();
-    peer->target = target;  // addresses may have changed
+    peer->addresses = target.addresses;  // they may have changed
     return peer;
   }
 
@@ -145,7 +145,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   }
 
   static asio::awaitable<void> runDial(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer) {
-    const std::vector<Address> addresses = peer->target.addresses;
+    const std::vector<Address> addresses = peer->addresses;
     auto connection = co_await dialPeer(addresses, LinkKind::kBulk, self->tls_);
     if (self->stopped_ || peer->phase != Peer::Phase::kDialling) co_return;
     if (!connection.ok()) {

@@ -228,7 +228,7 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
         peer_(peer),
         blob_(blob),
         local_(std::move(local)) {}
-  ~Reader() override {
+  ~Reader() {
     if (const auto link = link_.lock()) --link->readers;
   }
 

@@ -251,7 +251,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void downloaded(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece) {
     submit(active, "write", [self = shared_from_this(), active, piece = std::move(piece)] {
       if (!active->writer) return;
-      const absl::Status status = active->writer->write(piece->index, piece->bytes);
+      const absl::Status status = active->writer->write(
+          piece->index,
+          {reinterpret_cast<const uint8_t*>(piece->bytes.data()), piece->bytes.size()});
       self->post([self, active, index = piece->index, status] {
         if (status.ok()) return self->s_.tell(HubPiece{active->id, index});
         self->s_.tell(WriterOpened{active->id, status});
