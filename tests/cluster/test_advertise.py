@@ -115,8 +115,9 @@ class TestPartialSnapshot:
 
         done = b.roost("warm", "org/tiny", "--nodes", "b", "--from", "cluster")
 
-        assert done.returncode == 10, f"exit {done.returncode}: {done.stderr}"
-        assert "completeness unknown" in done.stderr
+        said = done.stdout + done.stderr
+        assert done.returncode == 10, f"exit {done.returncode}: {said}"
+        assert "completeness unknown" in said
         assert not b.holds_all_of("b", "org/tiny")
         assert not list(repo_folder(b.hub_cache, "org/tiny").glob("trees/*")), "a list that nobody vouches for"
 
