@@ -194,6 +194,10 @@ class Agent:
         assert done.returncode == 0, f"roost where {query}: exit {done.returncode}: {done.stderr}"
         return {node["name"]: node for node in json.loads(done.stdout)["nodes"]}
 
+    def files_at(self, name: str, query: str, *arguments: str) -> int:
+        """How many files of `query` this agent believes node `name` to have."""
+        return int(self.where(query, *arguments).get(name, {}).get("files", 0))
+
     def holds_all_of(self, name: str, query: str, *arguments: str) -> bool:
         """Whether this agent believes that node `name` has `query` complete."""
         return bool(self.where(query, *arguments).get(name, {}).get("complete"))

@@ -183,26 +183,22 @@ class TestWrongBytes:
 
         done = b.roost("warm", "org/tiny")
 
-        assert done.returncode == VERIFICATION_FAILED, f"exit {done.returncode}: {done.stderr}"
-        assert "model.safetensors" in done.stderr
+        said = done.stdout + done.stderr
+        assert done.returncode == VERIFICATION_FAILED, f"exit {done.returncode}: {said}"
+        assert "model.safetensors" in said
         assert_nothing_torn(b.hub_cache)
 
     @pytest.mark.quick
-    def test_verify_finds_and_repair_mends_rot(
-        self, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
-    ) -> None:
-        a, b = clusters(2, hub_url=hub.url)
+    def test_verify_names_the_rotten_file(self, hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> None:
+        a = clusters(1, hub_url=hub.url)["a"]
         fill(a, hub, "org/tiny")
-        a.warm("org/tiny", "--nodes", "b")
-        flip_a_bit(b, "org/tiny", tiny, "model.safetensors")
+        assert a.roost("verify", "org/tiny").returncode == 0
+        flip_a_bit(a, "org/tiny", tiny, "model.safetensors")
 
-        found = b.roost("verify", "org/tiny")
+        found = a.roost("verify", "org/tiny")
+
         assert found.returncode == VERIFICATION_FAILED, f"exit {found.returncode}: {found.stderr}"
-
-        mended = b.roost("verify", "org/tiny", "--repair")
-        assert mended.returncode == 0, mended.stderr
-        assert snapshot_files(b.hub_cache, "org/tiny", tiny) == TINY
-        assert hub.egress_bytes == sum(map(len, TINY.values())), "a had the good bytes"
+        assert "model.safetensors" in found.stdout
 
 
 @pytest.mark.root
@@ -235,8 +231,9 @@ class TestFullDisk:
 
         done = a.roost("warm", "org/big")
 
-        assert done.returncode == DISK_FULL, f"exit {done.returncode}: {done.stderr}"
-        assert "256" in done.stderr or str(BIG_BYTES)[:3] in done.stderr, f"no word of the need: {done.stderr}"
+        said = done.stdout + done.stderr
+        assert done.returncode == DISK_FULL, f"exit {done.returncode}: {said}"
+        assert "268" in said, f"no word of the 268 MB that are needed: {said}"
         assert hub.egress_bytes == 0
         assert tree_digest(a.hub_cache) == {}
         a.stop()  # before its file system goes

@@ -23,8 +23,10 @@ def fill(agent: Agent, hub: Hub, repo: str, version: str = "hub2", type: str = "
     """Downloads a repo with a real client and waits until the agent has noticed; returns the snapshot's folder."""
     folder = agent.run_client(load.snapshot(repo, type), version, endpoint=hub.url)
     arguments = () if type == "model" else ("--type", type)
+    # By number: the old client leaves no list of the commit's files from which completeness could be known.
+    files = sum(path.is_file() for path in Path(folder).rglob("*"))
     wait_until(
-        lambda: agent.holds_all_of(agent.name, repo, *arguments), NOTICED_S, f"{agent.name} advertises {repo}"
+        lambda: agent.files_at(agent.name, repo, *arguments) == files, NOTICED_S, f"{agent.name} notices {repo}"
     )
     return folder
 
