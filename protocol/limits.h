@@ -70,6 +70,9 @@ inline constexpr int kHedgePercentMax = 5;  // bytes asked twice, of a blob
 inline constexpr size_t kFetchesActiveMax = 16;        // large blobs fetched at once
 inline constexpr size_t kSmallFetchesActiveMax = 512;  // small ones
 inline constexpr size_t kJobsKept = 200;               // finished jobs remembered
+inline constexpr size_t kWantedBlobsMax = 200'000;  // a registrar counts for: all nodes' active fetches
+inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
+inline constexpr size_t kPromisesMax = 1'024;    // reads of one blob that wait for a piece
 
 // --- Hub lane. ---
 inline constexpr int kHubConnectionsMax = 16;          // ranged connections, all blobs together
