@@ -298,6 +298,7 @@ void toWire(const MemberInfo& value, wire::MemberInfo::Builder to) {
   to.setVersionMax(value.versionMax);
   to.setFeatures(value.features);
   to.setZone(value.zone);
+  to.setInstance(value.instance);
   auto stores = to.initStores(static_cast<uint32_t>(value.stores.size()));
   for (uint32_t i = 0; i < stores.size(); ++i) stores.set(i, value.stores[i].text());
 }
@@ -314,6 +315,7 @@ absl::StatusOr<MemberInfo> fromWire(wire::MemberInfo::Reader from) {
   member.versionMin = from.getVersionMin();
   member.versionMax = from.getVersionMax();
   member.features = from.getFeatures();
+  member.instance = from.getInstance();
   if (from.getZone().size() != 0) {
     ROOST_ASSIGN_OR_RETURN(member.zone, parseNodeName(toView(from.getZone())));
   }

@@ -16,6 +16,7 @@
 #define ROOST_PROTOCOL_KJ_AWAIT_H_
 
 #include <kj/async.h>
+#include <kj/debug.h>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>

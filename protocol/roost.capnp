@@ -38,6 +38,7 @@ struct MemberInfo {
   features @6 :UInt64;
   zone @7 :Text;
   stores @8 :List(Text);
+  instance @9 :UInt64;
 }
 
 struct NodeSummary {

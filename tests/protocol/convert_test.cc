@@ -33,6 +33,7 @@ TEST(Convert, AMemberSurvivesTheTrip) {
   MemberInfo member{.id = NodeId::random(), .epoch = 7, .name = "gpu-01"};
   member.addresses = {*Address::parse("10.0.0.1:8376"), *Address::parse("[fd00::1]:8376")};
   member.zone = "a";
+  member.instance = 99;
   member.stores = {*StoreId::parse("nfs-1")};
   EXPECT_EQ(trip<wire::MemberInfo>(member).value(), member);
 }

@@ -1,0 +1,71 @@
+#include "cache/file_io.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "protocol/errors.h"
+
+namespace roost {
+
+absl::Status readFully(int fd, const std::string& name, uint64_t offset,
+                       absl::Span<uint8_t> buffer) {
+  while (!buffer.empty()) {
+    const ssize_t got = ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EIO) {
+      return absl::DataLossError(sentence("cannot read " + name, errnoText(EIO), "Check the disk"));
+    }
+    if (got < 0) return errnoStatus(errno, "cannot read", name);
+    if (got == 0) {
+      return absl::DataLossError(
+          sentence("cannot read " + name, absl::StrCat("it ends at byte ", offset), ""));
+    }
+    offset += static_cast<uint64_t>(got);
+    buffer.remove_prefix(static_cast<size_t>(got));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status writeFully(int fd, const std::string& name, uint64_t offset,
+                        absl::Span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return errnoStatus(errno, "cannot write", name);
+    offset += static_cast<uint64_t>(put);
+    bytes.remove_prefix(static_cast<size_t>(put));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> readSmallFile(int fd, const std::string& name, size_t bytesMax) {
+  std::string text(bytesMax + 1, '\0');
+  size_t length = 0;
+  while (length < text.size()) {
+    const ssize_t got =
+        ::pread(fd, text.data() + length, text.size() - length, static_cast<off_t>(length));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errnoStatus(errno, "cannot read", name);
+    if (got == 0) break;
+    length += static_cast<size_t>(got);
+  }
+  if (length > bytesMax) {
+    return absl::OutOfRangeError(
+        sentence("cannot read " + name, absl::StrCat("it has more than ", bytesMax, " bytes"), ""));
+  }
+  text.resize(length);
+  return text;
+}
+
+absl::Status syncFd(int fd, const std::string& name) {
+  while (::fsync(fd) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EINVAL) return absl::OkStatus();
+    return errnoStatus(errno, "cannot sync", name);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace roost
