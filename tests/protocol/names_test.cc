@@ -210,9 +210,9 @@ TEST(Address, refusesEverythingElse) {
 }
 
 TEST(Quoted, showsNothingThatATerminalObeys) {
-  EXPECT_EQ(quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
-  EXPECT_EQ(quoted(std::string("\x1b[31m\0", 6)), "\"\\x1b[31m\\x00\"");
-  EXPECT_LT(quoted(std::string(1000, 'a')).size(), 90u);
+  EXPECT_EQ(roost::quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
+  EXPECT_EQ(roost::quoted(std::string("\x1b[31m\0", 6)), "\"\\x1b[31m\\x00\"");
+  EXPECT_LT(roost::quoted(std::string(1000, 'a')).size(), 90u);
 }
 
 TEST(Errors, nameWhatWasRefused) {
