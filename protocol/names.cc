@@ -265,8 +265,9 @@ size_t RelativePath::depth() const {
 }
 
 absl::StatusOr<std::string> parseNodeName(absl::string_view name) {
-  if (name.empty() || name.size() > kNodeNameBytesMax || !allOf(name, "._-")) {
-    return refused("node name", name, "1 to 64 characters of [A-Za-z0-9._-]");
+  if (name.empty() || name.size() > kNodeNameBytesMax || name.front() == '.' ||
+      !allOf(name, "._-")) {
+    return refused("node name", name, "1 to 64 characters of [A-Za-z0-9._-], not '.' first");
   }
   return std::string(name);
 }

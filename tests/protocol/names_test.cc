@@ -181,7 +181,9 @@ TEST(RelativePath, refusesWhatCouldLeaveItsFolder) {
 TEST(NodeName, isALabel) {
   EXPECT_TRUE(parseNodeName("gpu-01.rack_2").ok());
   EXPECT_FALSE(parseNodeName(std::string(65, 'a')).ok());
-  for (const char* bad : {"", "a b", "a/b", "é", "a\n"}) EXPECT_FALSE(parseNodeName(bad).ok());
+  for (const char* bad : {"", "a b", "a/b", "é", "a\n", ".", "..", ".a"}) {
+    EXPECT_FALSE(parseNodeName(bad).ok()) << bad;
+  }
 }
 
 TEST(Address, hasAHostAndAPort) {
