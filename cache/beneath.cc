@@ -8,13 +8,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "cache/client_environment.h"
 #include "protocol/errors.h"
 
 namespace roost {
 
 absl::StatusOr<FoundBeneath> findBeneath(const std::string& realFolder, absl::string_view path) {
-  const std::string full = joinPath(realFolder, path);
+  const std::string full = absl::StrCat(realFolder, "/", path);
   FoundBeneath found;
   found.handle = UniqueFd(open(full.c_str(), O_PATH | O_CLOEXEC));
   if (!found.handle) {
@@ -30,19 +29,12 @@ absl::StatusOr<FoundBeneath> findBeneath(const std::string& realFolder, absl::st
   const std::string inside = absl::EndsWith(realFolder, "/") ? realFolder : realFolder + "/";
   if (!absl::StartsWith(where, inside)) {
     return absl::PermissionDeniedError(
-        sentence(absl::StrCat(full, " is not used"), absl::StrCat("it leads to ", where, ", outside ",
-                                                                 realFolder),
+        sentence(absl::StrCat(full, " is not used"),
+                 absl::StrCat("it leads to ", where, ", outside ", realFolder),
                  "Copy the file, or make its folder a root of its own"));
   }
   found.path = std::string(where.substr(inside.size()));
   return found;
-}
-
-absl::StatusOr<UniqueFd> openFound(const FoundBeneath& found) {
-  const std::string self = absl::StrCat("/proc/self/fd/", found.handle.get());
-  UniqueFd file(open(self.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!file) return errnoStatus(errno, "cannot read", found.path);
-  return file;
 }
 
 }  // namespace roost

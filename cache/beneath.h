@@ -1,4 +1,4 @@
-// Opening files that must lie inside a folder, whatever links say.
+// Finding files that must lie inside a folder, whatever links say.
 //
 // Threads: any; blocks as long as the file system does.
 #ifndef ROOST_CACHE_BENEATH_H_
@@ -20,9 +20,6 @@ struct FoundBeneath {
 // Follows the links of folder/path. `realFolder` must be free of links itself. kNotFound if a link
 // is broken or turns in circles, kPermissionDenied if the end lies outside.
 absl::StatusOr<FoundBeneath> findBeneath(const std::string& realFolder, absl::string_view path);
-
-// A descriptor to read what was found. Never blocks on a FIFO.
-absl::StatusOr<UniqueFd> openFound(const FoundBeneath& found);
 
 }  // namespace roost
 

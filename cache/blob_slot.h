@@ -43,7 +43,7 @@ struct PublishedBlob {
 };
 
 // Gives a synced, verified temporary its final name and syncs the folder. Never overwrites a file
-// whose content is right by `pieces`.
+// whose content is right by `pieces` (empty: one of the right size counts as right).
 absl::StatusOr<PublishedBlob> publishTemporary(const BlobSlot& slot, const std::string& temporary,
                                                const std::vector<PieceHash>& pieces);
 

@@ -81,11 +81,6 @@ class BlobWriter {
   std::unique_ptr<Parts> parts_;
 };
 
-// Removes this node's temporaries from a folder that no journal wants any more and that were not
-// written for `age`. Returns how many. Called for each blobs/ folder at start, before any writer.
-absl::StatusOr<int> removeStaleTemporaries(const SafeDir& folder, const NodeId& node,
-                                           const std::string& journalFolder, absl::Duration age);
-
 }  // namespace roost
 
 #endif  // ROOST_CACHE_BLOB_WRITER_H_

@@ -24,7 +24,9 @@ absl::StatusOr<DirectoryReader> DirectoryReader::open(int parent, const std::str
   return DirectoryReader(std::move(handle));
 }
 
-int DirectoryReader::fd() const { return dirfd(handle_.get()); }
+int DirectoryReader::fd() const {
+  return dirfd(handle_.get());
+}
 
 std::optional<absl::string_view> DirectoryReader::next() {
   while (const dirent* entry = readdir(handle_.get())) {
@@ -41,11 +43,10 @@ std::optional<struct stat> DirectoryReader::look(const std::string& name) const 
 }
 
 std::optional<std::string> DirectoryReader::readLink(const std::string& name) const {
-  std::string target(kLinkTargetBytesMax + 1, '\0');
-  const ssize_t length = readlinkat(fd(), name.c_str(), target.data(), target.size());
+  char target[kLinkTargetBytesMax + 1];
+  const ssize_t length = readlinkat(fd(), name.c_str(), target, sizeof(target));
   if (length < 0 || static_cast<size_t>(length) > kLinkTargetBytesMax) return std::nullopt;
-  target.resize(static_cast<size_t>(length));
-  return target;
+  return std::string(target, static_cast<size_t>(length));
 }
 
 }  // namespace roost

@@ -86,16 +86,23 @@ BlobDigest::Result BlobDigest::finish() {
 }
 
 struct BlobHasher::PieceState {
-  XXH3_state_t state;
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state{XXH3_createState()};
   uint64_t bytes = 0;
 
   void reset() {
-    XXH3_128bits_reset(&state);
+    XXH3_128bits_reset(state.get());
     bytes = 0;
   }
-  PieceHash finish() {
+  void update(absl::Span<const uint8_t> more) {
+    XXH3_128bits_update(state.get(), more.data(), more.size());
+    bytes += more.size();
+  }
+  PieceHash finish() const {
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state.get()));
     PieceHash hash;
     std::copy(std::begin(canonical.digest), std::end(canonical.digest), hash.begin());
     return hash;
@@ -116,8 +123,7 @@ void BlobHasher::update(absl::Span<const uint8_t> bytes) {
     const auto toPieceEnd = static_cast<size_t>(kPieceBytes - piece_->bytes);
     const auto step = bytes.first(std::min({bytes.size(), toPieceEnd, kHashStepBytes}));
     digest_.update(step);
-    XXH3_128bits_update(&piece_->state, step.data(), step.size());
-    piece_->bytes += step.size();
+    piece_->update(step);
     if (piece_->bytes == kPieceBytes) {
       pieces_.push_back(piece_->finish());
       piece_->reset();

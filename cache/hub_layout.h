@@ -22,7 +22,6 @@
 #include "absl/strings/string_view.h"
 #include "cache/directory_mark.h"
 #include "cache/file_stamp.h"
-#include "cache/unique_fd.h"
 #include "protocol/blob_id.h"
 #include "protocol/manifest.h"
 #include "protocol/names.h"
@@ -60,14 +59,12 @@ struct ScannedSnapshot {
   std::vector<ScannedFile> files;  // sorted by path
 };
 
-struct ScannedRef {
-  RefName ref;
-  Commit commit;
-};
-
 struct RepoScan {
   RepoId repo;
-  std::vector<ScannedRef> refs;  // sorted; empty and malformed ones are left out
+  // Sorted; empty and malformed ones are left out. hubTime is the file's mtime: clients write a ref
+  // when the hub has named its commit, and our publisher sets the mtime to that moment, or to the
+  // epoch if nobody asked the hub (then there is none). A time in the future is none.
+  std::vector<RefState> refs;
   std::vector<ScannedCopy> copies;
   std::vector<ScannedSnapshot> snapshots;  // sorted by commit; also of trees without a snapshot
   KnownTrees trees;
@@ -76,9 +73,9 @@ struct RepoScan {
 };
 
 struct RootScan {
-  std::vector<RepoId> repos;           // sorted
-  ScannedDirectory directory;          // the root's own
-  std::vector<std::string> problems;   // folders whose name could mean two repos
+  std::vector<RepoId> repos;          // sorted
+  ScannedDirectory directory;         // the root's own
+  std::vector<std::string> problems;  // folders whose name could mean two repos
 };
 
 // The repo folders of a root. kNotFound if there is no such folder, kPermissionDenied if it cannot
@@ -96,11 +93,6 @@ std::optional<Commit> parseRef(absl::string_view content);
 
 // Names that clients give to unfinished files and locks in blobs/.
 bool isUnfinishedName(absl::string_view name);
-
-// Opens a copy for reading. kDataLoss if it is another file than `stamp` says, kPermissionDenied if
-// a link leads out of the root.
-absl::StatusOr<UniqueFd> openCopy(const std::string& root, const RepoId& repo,
-                                  const std::string& place, const FileStamp& stamp);
 
 }  // namespace roost
 

@@ -19,21 +19,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "cache/blob_link.h"
 #include "cache/blob_slot.h"
 #include "cache/disk_space.h"
 #include "cache/safe_dir.h"
+#include "cache/snapshot_files.h"
 #include "protocol/manifest.h"
 #include "protocol/names.h"
 #include "protocol/node_id.h"
 
 namespace roost {
-
-enum class LinkOutcome : uint8_t { kHardLink, kReflink, kCopy, kAlreadyThere };
-
-struct LinkedBlob {
-  LinkOutcome outcome = LinkOutcome::kAlreadyThere;
-  FileStamp stamp;  // of the blob under its new name (a hard link changed the source's ctime too)
-};
 
 enum class RefOutcome : uint8_t {
   kWritten,
@@ -47,12 +42,6 @@ enum class TreeOutcome : uint8_t {
   kSkipped,    // the listing is not complete, or an LFS file's pointer is not known
 };
 
-struct PublishedFiles {
-  uint64_t made = 0;
-  uint64_t alreadyThere = 0;
-  std::vector<RelativePath> conflicts;  // something else has that name; it was left alone
-};
-
 class HubPublisher {
  public:
   // `root` is the hub cache folder; it must exist. `node` names temporaries.
@@ -64,13 +53,9 @@ class HubPublisher {
   // Where the blob belongs in this repo. Makes the repo's folder with blobs/, refs/, snapshots/.
   absl::StatusOr<BlobSlot> blobSlot(const RepoId& repo, const BlobInfo& blob) const;
 
-  // Puts a verified blob of another folder of this node under its name in this repo: hard link if
-  // the source lies in a hub blobs/ folder with the same owner, else reflink, else a verified copy.
-  // `source` is its path, `expected` its stamp when it was verified. kAborted if it changed since;
-  // kDataLoss if a copy turns out not to be the blob.
+  // Puts a verified blob of another folder of this node under its name in this repo (blob_link.h).
   absl::StatusOr<LinkedBlob> linkFrom(const RepoId& repo, const BlobInfo& blob,
-                                      const std::string& source, const FileStamp& expected,
-                                      bool sourceInHubBlobs) const;
+                                      const LinkSource& source) const;
 
   // Shows files whose blobs are in blobs/: symlinks, or in a cache without symlinks the files
   // themselves. kNotFound if a blob is not there. Give all files of one publish in one call: a

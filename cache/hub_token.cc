@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +10,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "cache/file_io.h"
+#include "cache/unique_fd.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
@@ -23,19 +24,14 @@ std::string cleaned(absl::string_view text) {
       absl::StripAsciiWhitespace(absl::StrReplaceAll(text, {{"\r", ""}, {"\n", ""}})));
 }
 
-absl::StatusOr<std::string> readSmallFile(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return errnoStatus(errno, "cannot read", path);
+absl::StatusOr<std::string> readTokenFile(const std::string& path) {
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return errnoStatus(errno, "cannot read", path);
   struct stat info {};
-  std::string text(kTokenBytesMax + 1, '\0');
-  const bool regular = fstat(file, &info) == 0 && S_ISREG(info.st_mode);
-  const ssize_t got = regular ? read(file, text.data(), text.size()) : 0;
-  const int error = errno;
-  close(file);
-  if (!regular) return absl::FailedPreconditionError(absl::StrCat(path, " is not a file"));
-  if (got < 0) return errnoStatus(error, "cannot read", path);
-  text.resize(static_cast<size_t>(got));
-  return text;
+  if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(path, " is not a file"));
+  }
+  return readSmallFile(file.get(), path, 2 * kTokenBytesMax);  // with room for blanks around it
 }
 
 absl::StatusOr<std::optional<Token>> fromPlace(absl::string_view place, absl::string_view text) {
@@ -75,7 +71,7 @@ absl::StatusOr<std::optional<Token>> findToken(const ClientEnvironment& environm
   const auto named = environment.get("HF_TOKEN_PATH");
   const std::string path =
       environment.expand(named ? *named : joinPath(environment.huggingFaceHome(), "token"));
-  const auto text = readSmallFile(path);
+  const auto text = readTokenFile(path);
   if (absl::IsNotFound(text.status())) return std::optional<Token>();
   if (!text.ok()) return text.status();
   return fromPlace(path, *text);

@@ -25,7 +25,7 @@ class TreeReader {
   bool boolean(bool) { return otherValue(); }
   bool number_integer(int64_t) { return otherValue(); }  // negative: the others are unsigned
   bool number_float(double, const std::string&) { return otherValue(); }
-  bool binary(std::string&) { return otherValue(); }
+  bool binary(nlohmann::json::binary_t&) { return otherValue(); }
 
   bool number_unsigned(uint64_t value) {
     if (skipped_ > 0) return true;
@@ -46,9 +46,8 @@ class TreeReader {
     if (level_ == 3 && (key_ == "blob_id" || key_ == "lfs_sha256")) {
       const auto id = BlobId::parseHex(value);
       const bool lfs = key_ == "lfs_sha256";
-      if (!id.ok() ||
-          id->algorithm() != (lfs ? HashAlgorithm::kSha256 : HashAlgorithm::kGitSha1)) {
-        return refuse(absl::StrCat(key_, " is ", quoted(value)));
+      if (!id.ok() || id->algorithm() != (lfs ? HashAlgorithm::kSha256 : HashAlgorithm::kGitSha1)) {
+        return refuse(absl::StrCat(key_, " is ", roost::quoted(value)));
       }
       (lfs ? sha256_ : gitSha1_) = *id;
       return true;
@@ -130,9 +129,9 @@ class TreeReader {
     auto path = RelativePath::parse(path_);
     if (!path.ok()) return refuse(std::string(path.status().message()));
     if (listing_.files.size() >= kManifestFilesMax) return refuse("too many files");
-    if (!gitSha1_) return refuse(absl::StrCat(quoted(path_), " has no blob_id"));
+    if (!gitSha1_) return refuse(absl::StrCat(roost::quoted(path_), " has no blob_id"));
     const std::optional<uint64_t> size = sha256_ ? (lfsSize_ ? lfsSize_ : size_) : size_;
-    if (!size) return refuse(absl::StrCat(quoted(path_), " has no size"));
+    if (!size) return refuse(absl::StrCat(roost::quoted(path_), " has no size"));
     FileEntry file{*std::move(path), {sha256_.value_or(*gitSha1_), *size}, std::nullopt};
     if (sha256_) {
       GitSha1 pointer;
@@ -160,16 +159,16 @@ absl::StatusOr<Listing> parseTreeJson(absl::string_view text, const RepoId& repo
   Listing listing{repo, commit, /*complete=*/true, Visibility::kUnknown, {}};
   TreeReader reader(listing);
   const auto refused = [&](absl::string_view why) {
-    return absl::InvalidArgumentError(
-        sentence(absl::StrCat("the tree of ", repo.toString(), " at ", commit.hex(),
-                              " is not used"),
-                 why, "Delete it; clients make a new one"));
+    return absl::InvalidArgumentError(sentence(
+        absl::StrCat("the tree of ", repo.toString(), " at ", commit.hex(), " is not used"), why,
+        "Delete it; clients make a new one"));
   };
   if (text.size() > kTreeJsonBytesMax) return refused("too large");
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &reader) || !reader.finished()) {
     return refused(reader.why().empty() ? "not JSON" : reader.why());
   }
-  if (const absl::Status status = normalize(listing); !status.ok()) return refused(status.message());
+  if (const absl::Status status = normalize(listing); !status.ok())
+    return refused(status.message());
   return listing;
 }
 

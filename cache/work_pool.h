@@ -45,7 +45,7 @@ class WorkPool {
   // Threads for normal work: min(4, cores / 8), at least 2.
   static size_t defaultThreads();
 
-  // `threads` for normal work and, beside them, threads - 1 (at least one) for idle work.
+  // `threads` (at least 2) for normal work, and as many for idle work.
   // 0 is for tests: jobs run only when runNext() says so, on the caller's thread.
   explicit WorkPool(size_t threads = defaultThreads());
   ~WorkPool();  // stop(kDrop)
@@ -54,7 +54,7 @@ class WorkPool {
   WorkPool& operator=(const WorkPool&) = delete;
 
   // kAborted if the queue of this priority, or the share's part of it, is full;
-  // kCancelled after stop().
+  // kAborted after stop(kDrain), kCancelled after stop(kDrop).
   absl::Status submit(WorkSpec spec, Job job);
 
   // Jobs that are queued, not those that run.

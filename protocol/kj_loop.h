@@ -35,8 +35,7 @@ class KjLoop {
   // The loop of this thread; there must be one.
   static KjLoop& current();
 
-  // For promise.wait() in tests and tools, outside of any handler of the io_context. Waiting when
-  // nothing is left to happen throws kj::Exception.
+  // For promise.wait() in tests and tools, outside of any handler of the io_context.
   kj::WaitScope& waitScope() { return waitScope_; }
 
  private:

@@ -98,10 +98,12 @@ inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root
 inline constexpr size_t kScanFilesMax = 1'000'000;  // files and links in one repo folder
 inline constexpr size_t kScanProblemsMax = 20;      // told of one repo folder; the rest counted
 inline constexpr size_t kTreeJsonBytesMax = 128
-                                            << 20;    // trees/<commit>.json of 200,000 files: 60 MB
-inline constexpr size_t kJsonDepthMax = 64;  // nesting below keys that are passed over
-inline constexpr size_t kTreesReadMax = 64;           // newest trees/*.json read of one repo
-inline constexpr size_t kLinkTargetBytesMax = 4'096;  // PATH_MAX
+                                            << 20;  // trees/<commit>.json of 200,000 files: 60 MB
+inline constexpr size_t kJsonDepthMax = 64;         // nesting below keys that are passed over
+inline constexpr size_t kTreesReadMax = 64;         // newest trees/*.json read of one repo
+inline constexpr uint64_t kGitFileBytesMax = 10 << 20;  // the hub keeps larger files in LFS only
+inline constexpr size_t kRefFileBytesMax = 256;         // a ref has 40; longer ones are none
+inline constexpr size_t kLinkTargetBytesMax = 4'096;    // PATH_MAX
 
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
@@ -109,7 +111,7 @@ inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: 
 // --- Work threads. ---
 inline constexpr size_t kWorkQueueMax = 4'096;  // jobs waiting, of one priority
 inline constexpr size_t kWorkQueuePerShareMax =
-    1'024;  // of one root: a dead mount cannot fill the queue
+    1'024;                                      // of one root: a dead mount cannot fill the queue
 inline constexpr size_t kSerialQueueMax = 256;  // jobs waiting for one writer: 256 MiB of pieces
 
 // --- Command line to agent. ---

@@ -1,0 +1,338 @@
+#include "cache/blob_writer.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cache/file_io.h"
+#include "cache/piece_journal.h"
+#include "protocol/errors.h"
+#include "protocol/limits.h"
+
+namespace roost {
+namespace {
+
+// One writer for a temporary, also across processes. File systems without flock go without.
+absl::Status lockTemporary(int fd, const std::string& path) {
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return absl::OkStatus();
+  return absl::AbortedError(
+      sentence("cannot write " + path, "another writer is at work on it", "Try again"));
+}
+
+// Only what we ourselves could have left there: a file that somebody else made, or has a second
+// name for, could change after it was verified.
+bool couldBeOurs(const struct stat& st) {
+  const uid_t self = ::geteuid();
+  return st.st_nlink == 1 && (st.st_uid == self || self == 0);
+}
+
+// The name still means this file: its last writer may have published it while we waited to lock it.
+absl::StatusOr<bool> isNamed(const SafeDir& folder, const std::string& name,
+                             const struct stat& file) {
+  ROOST_ASSIGN_OR_RETURN(const std::optional<struct stat> named, folder.look(name));
+  return named && named->st_dev == file.st_dev && named->st_ino == file.st_ino;
+}
+
+struct Temporary {
+  UniqueFd fd;
+  uint64_t allocated = 0;  // bytes on the disk already
+  bool isNew = true;
+};
+
+absl::StatusOr<std::optional<Temporary>> openExisting(const SafeDir& folder,
+                                                      const std::string& name) {
+  absl::StatusOr<UniqueFd> fd = folder.openFile(name, O_RDWR);
+  if (absl::IsNotFound(fd.status())) return std::nullopt;
+  ROOST_RETURN_IF_ERROR(fd.status());
+  ROOST_RETURN_IF_ERROR(lockTemporary(fd->get(), folder.pathOf(name)));
+  struct stat st;
+  if (::fstat(fd->get(), &st) != 0) return errnoStatus(errno, "cannot look at", name);
+  ROOST_ASSIGN_OR_RETURN(const bool named, isNamed(folder, name, st));
+  if (!named) return std::nullopt;
+  if (!couldBeOurs(st)) {
+    ROOST_RETURN_IF_ERROR(folder.remove(name));
+    return std::nullopt;
+  }
+  return Temporary{*std::move(fd), static_cast<uint64_t>(st.st_blocks) * 512, false};
+}
+
+absl::StatusOr<Temporary> openTemporary(const SafeDir& folder, const std::string& name) {
+  ROOST_ASSIGN_OR_RETURN(std::optional<Temporary> existing, openExisting(folder, name));
+  if (existing) return *std::move(existing);
+  ROOST_ASSIGN_OR_RETURN(UniqueFd fd, folder.createFile(name));
+  ROOST_RETURN_IF_ERROR(lockTemporary(fd.get(), folder.pathOf(name)));
+  return Temporary{std::move(fd), 0, true};
+}
+
+// Gives the file its size, with the disk blocks behind it where the file system can promise them
+// without writing zeros. False: only the size.
+absl::StatusOr<bool> allocate(int fd, const std::string& path, uint64_t size) {
+  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
+    return errnoStatus(errno, "cannot set the size of", path);
+  }
+  while (size > 0 && ::fallocate(fd, 0, 0, static_cast<off_t>(size)) != 0) {
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return false;
+    if (errno != EINTR) return errnoStatus(errno, "no room for", path);
+  }
+  return true;
+}
+
+}  // namespace
+
+struct BlobWriter::Parts {
+  Parts(BlobSlot slotGiven, const Options& options)
+      : slot(std::move(slotGiven)),
+        temporary(slot.temporaryName(options.node)),
+        path(slot.folder.pathOf(temporary)),
+        digest(slot.blob.id.algorithm(), slot.blob.size),
+        here(pieceCount(slot.blob.size)),
+        hashes(here.size()) {}
+
+  uint64_t pieces() const { return here.size(); }
+  absl::Status readInto(uint64_t piece, std::vector<uint8_t>& buffer) const {
+    buffer.resize(static_cast<size_t>(pieceBytes(slot.blob.size, piece)));
+    return readFully(fd.get(), path, piece * kPieceBytes, absl::MakeSpan(buffer));
+  }
+  absl::Status resume(const std::atomic<bool>* cancelled);
+  absl::Status advance(uint64_t piece, absl::Span<const uint8_t> bytes);
+  void markHere(uint64_t piece, const PieceHash& hash);
+
+  const BlobSlot slot;
+  const std::string temporary;  // name in the folder
+  const std::string path;       // of the temporary, for error texts
+  UniqueFd fd;
+  Reservation reservation;
+  std::optional<PieceJournal> journal;
+  BlobDigest digest;                         // of the pieces before `frontier`
+  std::optional<BlobDigest::Result> result;  // of the whole, once it is complete
+  std::optional<BlobHashes> finished;        // the result is the blob, and the file is synced
+  bool published = false;
+  bool keep = false;
+
+  mutable std::mutex mutex;  // guards what follows against readers on other threads
+  std::vector<bool> here;
+  std::vector<PieceHash> hashes;
+  uint64_t frontier = 0;  // the first piece that is missing
+};
+
+void BlobWriter::Parts::markHere(uint64_t piece, const PieceHash& hash) {
+  const std::lock_guard lock(mutex);
+  here[piece] = true;
+  hashes[piece] = hash;
+}
+
+// Reads what the journal says is there, in order: what compares equal counts, and what continues
+// the prefix goes into the digest in the same pass.
+absl::Status BlobWriter::Parts::resume(const std::atomic<bool>* cancelled) {
+  std::vector<uint8_t> buffer;
+  for (const auto& [piece, hash] : journal->recorded()) {
+    if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) {
+      return absl::CancelledError("checking " + path + " was cancelled");
+    }
+    const absl::Status read = readInto(piece, buffer);
+    if (absl::IsDataLoss(read)) continue;
+    ROOST_RETURN_IF_ERROR(read);
+    if (pieceHash(buffer) != hash) continue;
+    markHere(piece, hash);
+    if (piece != frontier) continue;
+    digest.update(buffer);
+    const std::lock_guard lock(mutex);
+    ++frontier;
+  }
+  return absl::OkStatus();
+}
+
+// Takes the digest on over `piece` if it is the next one, from memory, and over what came early and
+// now follows, from the page cache.
+absl::Status BlobWriter::Parts::advance(uint64_t piece, absl::Span<const uint8_t> bytes) {
+  if (piece != frontier) return absl::OkStatus();
+  digest.update(bytes);
+  std::vector<uint8_t> buffer;
+  uint64_t next = piece + 1;
+  for (; next < pieces() && here[next]; ++next) {
+    ROOST_RETURN_IF_ERROR(readInto(next, buffer));
+    if (pieceHash(buffer) != hashes[next]) {
+      return absl::DataLossError(sentence(
+          absl::StrCat("cannot read back piece ", next, " of ", path),
+          "the disk returned other bytes than were written", "Check the disk and the memory"));
+    }
+    digest.update(buffer);
+  }
+  const std::lock_guard lock(mutex);
+  frontier = next;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
+    BlobSlot slot, Options options, const std::shared_ptr<Reservations>& reservations) {
+  auto parts = std::make_unique<Parts>(std::move(slot), options);
+  const SafeDir& folder = parts->slot.folder;
+  const uint64_t size = parts->slot.blob.size;
+
+  ROOST_ASSIGN_OR_RETURN(Temporary temporary, openTemporary(folder, parts->temporary));
+  parts->fd = std::move(temporary.fd);
+  // From here on the destructor removes what was made, if anything below fails.
+  std::unique_ptr<BlobWriter> writer(new BlobWriter(std::move(parts)));
+  Parts& p = *writer->parts_;
+  p.keep = !temporary.isNew;
+
+  const uint64_t needed = size - std::min(size, temporary.allocated);
+  ROOST_ASSIGN_OR_RETURN(p.reservation, reservations->reserve(folder.fd(), p.slot.path(), needed));
+  ROOST_ASSIGN_OR_RETURN(const bool allocated, allocate(p.fd.get(), p.path, size));
+  if (allocated) p.reservation.spend(needed);
+
+  if (!options.journalFolder.empty()) {
+    ROOST_ASSIGN_OR_RETURN(PieceJournal journal,
+                           PieceJournal::open(options.journalFolder, p.slot.blob, folder.path()));
+    p.journal.emplace(std::move(journal));
+    if (temporary.isNew) {
+      ROOST_RETURN_IF_ERROR(p.journal->clear());
+    } else {
+      ROOST_RETURN_IF_ERROR(p.resume(options.cancelled));
+    }
+  }
+  p.keep = false;
+  return writer;
+}
+
+BlobWriter::BlobWriter(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+BlobWriter::~BlobWriter() {
+  Parts& p = *parts_;
+  if (p.published || p.keep) return;
+  // Nothing more can be done about a temporary that cannot be removed: the next start tries again.
+  (void)p.slot.folder.remove(p.temporary);
+  if (p.journal) (void)p.journal->remove();
+}
+
+const BlobInfo& BlobWriter::blob() const {
+  return parts_->slot.blob;
+}
+
+absl::Status BlobWriter::write(uint64_t piece, absl::Span<const uint8_t> bytes) {
+  Parts& p = *parts_;
+  if (piece >= p.pieces() || bytes.size() != pieceBytes(p.slot.blob.size, piece)) {
+    return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(),
+                                                   " cannot have ", bytes.size(), " bytes"));
+  }
+  if (has(piece)) return absl::OkStatus();
+  const uint64_t offset = piece * kPieceBytes;
+  ROOST_RETURN_IF_ERROR(writeFully(p.fd.get(), p.path, offset, bytes));
+  // Begins to write back now, so that finish() finds little left to sync. A hint: may fail.
+  ::sync_file_range(p.fd.get(), static_cast<off_t>(offset), static_cast<off_t>(bytes.size()),
+                    SYNC_FILE_RANGE_WRITE);
+  p.reservation.spend(bytes.size());
+  const PieceHash hash = pieceHash(bytes);
+  p.markHere(piece, hash);
+  if (p.journal) ROOST_RETURN_IF_ERROR(p.journal->append(piece, hash));
+  return p.advance(piece, bytes);
+}
+
+bool BlobWriter::has(uint64_t piece) const {
+  const std::lock_guard lock(parts_->mutex);
+  return piece < parts_->here.size() && parts_->here[piece];
+}
+
+std::vector<uint64_t> BlobWriter::present() const {
+  const std::lock_guard lock(parts_->mutex);
+  std::vector<uint64_t> pieces;
+  for (uint64_t piece = 0; piece < parts_->here.size(); ++piece) {
+    if (parts_->here[piece]) pieces.push_back(piece);
+  }
+  return pieces;
+}
+
+std::vector<uint64_t> BlobWriter::missing() const {
+  const std::lock_guard lock(parts_->mutex);
+  std::vector<uint64_t> pieces;
+  for (uint64_t piece = 0; piece < parts_->here.size(); ++piece) {
+    if (!parts_->here[piece]) pieces.push_back(piece);
+  }
+  return pieces;
+}
+
+uint64_t BlobWriter::prefixBytes() const {
+  const std::lock_guard lock(parts_->mutex);
+  return std::min(parts_->slot.blob.size, parts_->frontier * kPieceBytes);
+}
+
+absl::StatusOr<size_t> BlobWriter::readPiece(uint64_t piece, absl::Span<uint8_t> buffer) const {
+  const Parts& p = *parts_;
+  const auto recorded = [&]() -> std::optional<PieceHash> {
+    const std::lock_guard lock(p.mutex);
+    if (piece >= p.here.size() || !p.here[piece]) return std::nullopt;
+    return p.hashes[piece];
+  };
+  const std::optional<PieceHash> before = recorded();
+  const absl::Status notHere = absl::NotFoundError(
+      absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(), " is not here yet"));
+  if (!before) return notHere;
+  buffer = buffer.first(static_cast<size_t>(pieceBytes(p.slot.blob.size, piece)));
+  ROOST_RETURN_IF_ERROR(readFully(p.fd.get(), p.path, piece * kPieceBytes, buffer));
+  if (pieceHash(buffer) == *before) return buffer.size();
+  if (recorded() != before) return notHere;  // restart() came between
+  return absl::DataLossError(sentence(absl::StrCat("cannot serve piece ", piece, " of ", p.path),
+                                      "the disk returned other bytes than were written",
+                                      "Check the disk and the memory"));
+}
+
+std::vector<PieceHash> BlobWriter::pieceHashes() const {
+  const std::lock_guard lock(parts_->mutex);
+  return parts_->hashes;
+}
+
+absl::StatusOr<BlobHashes> BlobWriter::finish() {
+  Parts& p = *parts_;
+  if (p.frontier != p.pieces()) {
+    return absl::OutOfRangeError(absl::StrCat(p.path, " is not complete: ", missing().size(),
+                                              " of ", p.pieces(), " pieces are missing"));
+  }
+  if (!p.result) p.result = p.digest.finish();
+  if (p.result->id != p.slot.blob.id) {
+    return absl::DataLossError(
+        sentence("cannot publish " + p.slot.path(),
+                 absl::StrCat("the content that arrived is ", p.result->id.toString()), ""));
+  }
+  ROOST_RETURN_IF_ERROR(syncFd(p.fd.get(), p.path));
+  p.finished = BlobHashes{p.result->id, p.result->sha256, pieceHashes()};
+  return *p.finished;
+}
+
+absl::StatusOr<PublishedBlob> BlobWriter::publish() {
+  Parts& p = *parts_;
+  if (!p.finished) throw std::logic_error("publish() before finish()");
+  ROOST_ASSIGN_OR_RETURN(PublishedBlob result,
+                         publishTemporary(p.slot, p.temporary, p.finished->pieces));
+  p.published = true;
+  // A journal that stays behind is removed at the next start.
+  if (p.journal) (void)p.journal->remove();
+  return result;
+}
+
+absl::Status BlobWriter::restart() {
+  Parts& p = *parts_;
+  p.digest = BlobDigest(p.slot.blob.id.algorithm(), p.slot.blob.size);
+  p.result.reset();
+  p.finished.reset();
+  {
+    const std::lock_guard lock(p.mutex);
+    p.here.assign(p.here.size(), false);
+    p.hashes.assign(p.hashes.size(), PieceHash{});
+    p.frontier = 0;
+  }
+  return p.journal ? p.journal->clear() : absl::OkStatus();
+}
+
+void BlobWriter::keepPartial() {
+  if (parts_->journal && !present().empty()) parts_->keep = true;
+}
+
+}  // namespace roost

@@ -1,0 +1,36 @@
+// snapshots/<commit>/<path>: how clients find a blob. A relative symlink into blobs/, or, in a
+// cache without symlinks, the file itself (huggingface_hub moves it there; blobs/ stays empty).
+//
+// Threads: any, one call at a time for one repo; blocking. Errors: kNotFound a blob is not in
+// blobs/; errnoStatus().
+#ifndef ROOST_CACHE_SNAPSHOT_FILES_H_
+#define ROOST_CACHE_SNAPSHOT_FILES_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "cache/disk_space.h"
+#include "cache/safe_dir.h"
+#include "protocol/manifest.h"
+#include "protocol/names.h"
+#include "protocol/node_id.h"
+
+namespace roost {
+
+struct PublishedFiles {
+  uint64_t made = 0;
+  uint64_t alreadyThere = 0;
+  std::vector<RelativePath> conflicts;  // something else has that name; it was left alone
+};
+
+// `repo` is the repo's folder in the hub cache, with blobs/ and snapshots/ in it.
+absl::StatusOr<PublishedFiles> showFiles(const SafeDir& repo, const Commit& commit,
+                                         absl::Span<const FileEntry> files, const NodeId& node,
+                                         const std::shared_ptr<Reservations>& reservations);
+
+}  // namespace roost
+
+#endif  // ROOST_CACHE_SNAPSHOT_FILES_H_
