@@ -98,7 +98,10 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
                                              });
     for (size_t i = 0; i < roots_.size(); ++i) watch_->addRoot(roots_[i], s_.roots[i], s_.origin);
     rootsToRead_ = roots_.size();
-    for (const RootIndex root : roots_) scanRoot(root);
+    for (const RootIndex root : roots_) {
+      unread_.insert(root);
+      scanRoot(root);
+    }
     if (roots_.empty()) settle();
   }
 
@@ -109,6 +112,12 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   }
 
   // ---- Scans ----
+
+  void isDirty(const Dirty& dirty) {
+    if (dirty.repo) return scanSoon({dirty.root, *dirty.repo});
+    if (dirty.everything) unread_.insert(dirty.root);
+    scanRootSoon(dirty.root);
+  }
 
   void scanRootSoon(RootIndex root) {
     if (!rootsSoon_.insert(root).second) return;
@@ -133,15 +142,21 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   void rootScanned(RootIndex root, const absl::StatusOr<RootScan>& scan) {
     if (scan.ok()) {
       inventory_.applyRoot(root, *scan);
-      watch_->rootSeen(root, *scan);
-      for (const RepoId& repo : scan->repos) scanNow({root, repo});
+      watch_->seen(root, *scan);
+      const bool all = unread_.erase(root) != 0;
+      for (const RepoId& repo : scan->repos) {
+        // A repo that is watched says itself when it changes.
+        if (all || !scans_.contains({root, repo})) scanNow({root, repo});
+      }
     } else if (absl::IsNotFound(scan.status())) {
       // A cache that no client has made yet is not a problem.
       inventory_.applyRoot(root, RootScan{{}, {"", {}, MarkScope::kNames}, {}});
-      watch_->rootMissing(root);
+      watch_->gone(root);
+      unread_.insert(root);
     } else {
       inventory_.rootFailed(root, scan.status());
-      watch_->rootMissing(root);
+      watch_->gone(root);
+      unread_.insert(root);
     }
     if (rootsToRead_ > 0) --rootsToRead_;
     flush();
@@ -213,10 +228,17 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
     const bool again = std::exchange(scan.again, false);
     if (found.ok()) {
       inventory_.apply(place.first, *found, trust);
-      watch_->repoSeen(place.first, *found);
+      watch_->seen(place.first, *found);
     } else if (absl::IsNotFound(found.status())) {
       inventory_.remove(place.first, place.second);
-      watch_->repoGone(place.first, place.second);
+      watch_->gone(place.first, place.second);
+      if (scan.waiters.empty() && !again) {
+        scans_.erase(place);  // if it comes back, the root says so
+        flush();
+        startScans();
+        settleIfDone();
+        return;
+      }
     } else {
       inventory_.repoFailed(place.first, place.second, found.status());
     }
@@ -244,6 +266,14 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   void flush() {
     std::vector<AdvertChange> changes = inventory_.takeChanges();
     if (!changes.empty()) s_.changed(std::move(changes));
+  }
+
+  std::vector<std::string> problems() const {
+    std::vector<std::string> all = inventory_.problems();
+    if (watch_) {
+      for (std::string& text : watch_->problems()) all.push_back(std::move(text));
+    }
+    return all;
   }
 
   // ---- Verification ----
@@ -569,6 +599,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   std::vector<RootIndex> roots_;
   size_t rootsToRead_ = 0;
   std::set<RootIndex> rootsSoon_;
+  std::set<RootIndex> unread_;  // all their repos are to be scanned, watched or not
   std::map<RepoPlace, Scan> scans_;
   std::deque<RepoPlace> scanQueue_;
   size_t scansRunning_ = 0;
