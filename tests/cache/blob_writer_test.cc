@@ -394,9 +394,9 @@ class KillTest : public BlobWriterTest {
 TEST_F(KillTest, IsSafeToKillAnywhere) {
   constexpr int kRuns = 300;
   int resumed = 0, publishedByDying = 0;
+  const auto content = randomBytes(4 * kPieceBytes + 321, 1);
+  const BlobInfo blob = infoOf(content);
   for (uint64_t seed = 0; seed < kRuns; ++seed) {
-    const auto content = randomBytes(5 * kPieceBytes + 321, seed);
-    const BlobInfo blob = infoOf(content);
     const pid_t child = ::fork();
     if (child == 0) {
       auto writer = tryOpen(blob);
