@@ -9,7 +9,7 @@
 // every callback runs on the hub thread, and must not block it. Proxies come from the usual
 // environment variables (libcurl's rules).
 // Errors: kUnavailable (no connection, broken off), kDeadlineExceeded (time-outs), kCancelled,
-// kAborted (queue full), kInternal (answer over its limit), kInvalidArgument (URL or token not
+// kAborted (queue full), kInternal (answer over its limit), kInvalidArgument (URL not
 // usable). An HTTP status such as 404 is not an error here.
 #ifndef ROOST_CLUSTER_HTTP_CLIENT_H_
 #define ROOST_CLUSTER_HTTP_CLIENT_H_
@@ -26,7 +26,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "cluster/secret.h"
+#include "cache/hub_token.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -49,7 +49,7 @@ struct HttpRange {
 
 // A token, and the only origin (scheme://host:port of webOrigin) it may be sent to.
 struct HttpCredential {
-  Secret token;
+  Token token;
   std::string origin;
 };
 

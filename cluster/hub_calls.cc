@@ -78,7 +78,7 @@ void HubCalls::send(std::shared_ptr<Question> question) {
   request.mayCompress = call.method == HttpMethod::kGet;
   request.stallTimeout = question->common->patience.stall;
   request.totalTimeout = question->common->patience.answer;
-  std::optional<Secret> token = call.token ? call.token() : std::nullopt;
+  std::optional<Token> token = call.token ? call.token() : std::nullopt;
   question->withToken = token.has_value();
   if (token) request.credential = HttpCredential{*std::move(token), question->common->origin};
   question->common->http.start(

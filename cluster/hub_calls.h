@@ -15,11 +15,15 @@
 #include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cache/hub_token.h"
 #include "cluster/http_client.h"
 #include "cluster/hub_errors.h"
-#include "cluster/secret.h"
 
 namespace roost {
+
+// Where a token comes from: asked for each request, so that a changed token file takes effect.
+// None: anonymous. Called on the hub thread; must not block for long.
+using TokenSource = std::function<std::optional<Token>()>;
 
 // How often and how long a question is repeated.
 struct HubPatience {

@@ -272,7 +272,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
       request.range = HttpRange{stream->stretch.next, stream->stretch.end - 1};
     }
     const TokenSource& source = download->token ? download->token : token_;
-    if (std::optional<Secret> token = source ? source() : std::nullopt) {
+    if (std::optional<Token> token = source ? source() : std::nullopt) {
       request.credential = HttpCredential{*std::move(token), origin_};
     }
     request.onBody = [weak = weak_from_this(), download, stream](const HttpHead& head,

@@ -25,7 +25,6 @@
 #include "cluster/http_client.h"
 #include "cluster/hub_calls.h"
 #include "cluster/hub_pieces.h"
-#include "cluster/secret.h"
 #include "protocol/blob_id.h"
 #include "protocol/limits.h"
 #include "protocol/names.h"

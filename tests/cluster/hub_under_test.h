@@ -14,9 +14,9 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "cache/hub_token.h"
 #include "cluster/http_client.h"
 #include "cluster/hub_calls.h"
-#include "cluster/secret.h"
 #include "protocol/names.h"
 #include "tests/support/test_http_server.h"
 
@@ -44,7 +44,7 @@ class HubTest : public ::testing::Test {
   }
 
   static TokenSource token() {
-    return [] { return std::optional<Secret>(Secret(kToken)); };
+    return [] { return std::optional<Token>(*Token::parse(kToken)); };
   }
 
   // Pauses too short to be noticed, so that no test waits.
