@@ -94,7 +94,7 @@ TEST(CommandLine, WhereTakesARepoOrADigest) {
   EXPECT_EQ(std::get<BlobId>(parsed<WhereCommand>("where sha256:" + hex).what).hex(), hex);
   EXPECT_EQ(std::get<RepoQuery>(parsed<WhereCommand>("where org/m@v1").what).repo.toString(),
             "org/m");
-  EXPECT_THAT(refusal("where sha256:123"), HasSubstr("sha256:123"));
+  EXPECT_THAT(refusal("where sha256:123"), HasSubstr("64 hex digits"));
 }
 
 TEST(CommandLine, JobsTakesAnId) {
