@@ -236,6 +236,14 @@ TEST(Config, TheKeyMayStandInTheEnvironment) {
   EXPECT_EQ(asked.loaded().clusterKeyText, std::nullopt);
 }
 
+TEST(Config, TheKeyInTheEnvironmentWinsOverTheFile) {
+  Asked asked = withFile("cluster_key_file = \"/key\"");
+  EXPECT_EQ(asked.loaded().clusterKeyFile, "/key");
+  asked.environment["ROOST_CLUSTER_KEY"] = "secret";
+  EXPECT_EQ(asked.loaded().clusterKeyText, "secret");
+  EXPECT_EQ(asked.loaded().clusterKeyFile, std::nullopt);
+}
+
 TEST(Config, TwoKeysInTheEnvironmentAreRefusedWithoutPrintingOne) {
   Asked asked;
   asked.environment["ROOST_CLUSTER_KEY"] = "secret";
