@@ -31,6 +31,10 @@ struct Source {
   uint64_t bytes = 0;  // received from it
   uint64_t scan = 0;   // where chooseAny goes on
   double rate = 0;     // bytes per second; 0: unknown
+  // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
+  // not the rate says when a read is late.
+  absl::Duration usual = absl::ZeroDuration();
+  int samples = 0;
   absl::Time coolUntil = absl::InfinitePast();
   absl::Time refusedSince = absl::InfinitePast();
   absl::Time lastDone = absl::InfinitePast();
@@ -39,6 +43,8 @@ struct Source {
   // since the one before.
   void delivered(uint64_t count, absl::Time askedAt, absl::Time now) {
     const double seconds = absl::ToDoubleSeconds(now - std::max(askedAt, lastDone));
+    const absl::Duration took = now - askedAt;
+    usual = samples++ == 0 ? took : usual + (took - usual) / 4;
     lastDone = now;
     failures = refusals = 0;
     bytes += count;
@@ -49,17 +55,18 @@ struct Source {
 
   // How long a further read may take.
   absl::Duration deadline() const {
-    constexpr absl::Duration kUnknownRate = absl::Seconds(15);
+    constexpr absl::Duration kUnknown = absl::Seconds(15);
     constexpr absl::Duration kLongest = absl::Seconds(60);
-    if (rate <= 0) return kUnknownRate;
-    const double expected = static_cast<double>(kPieceBytes) * (inFlight + 1) / rate;
-    return std::clamp(absl::Seconds(4 * expected), kReadDeadlineMin, kLongest);
+    constexpr int kSamplesMin = 2 * kReadWindow;  // the first reads find an empty queue
+    if (samples < kSamplesMin) return kUnknown;
+    return std::clamp(usual * 4, kReadDeadlineMin, kLongest);
   }
 
   void failed(absl::Time now) {
     constexpr int kFailuresMax = 8;
+    if (now < coolUntil) return;  // one cause, many reads
     ++failures;
-    rate /= 2;
+    usual *= 2;
     if (failures >= kFailuresMax) dead = true;
     coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
   }
