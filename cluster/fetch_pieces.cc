@@ -189,7 +189,7 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
 }
 
 void Fetch::fill(Turn& turn, Sender index) {
-  const int window = settledIn() ? kReadWindow : kFirstWindow;
+  const int window = settledIn() ? sources_[index].window : kFirstWindow;
   while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_) {
     const std::optional<uint64_t> piece = choose(index);
     if (!piece) return;

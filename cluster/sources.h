@@ -28,6 +28,7 @@ struct Source {
   int failures = 0;          // in a row
   int refusals = 0;          // notMine in a row
   int inFlight = 0;
+  int window = kReadWindow;  // reads that may be under way at once
   uint64_t bytes = 0;  // received from it
   uint64_t scan = 0;   // where chooseAny goes on
   double rate = 0;     // bytes per second; 0: unknown
@@ -47,6 +48,7 @@ struct Source {
     usual = samples++ == 0 ? took : usual + (took - usual) / 4;
     lastDone = now;
     failures = refusals = 0;
+    window = std::min(window + 1, kReadWindow);
     bytes += count;
     constexpr double kShortest = 1e-5;
     const double measured = static_cast<double>(count) / std::max(seconds, kShortest);
@@ -57,16 +59,19 @@ struct Source {
   absl::Duration deadline() const {
     constexpr absl::Duration kUnknown = absl::Seconds(15);
     constexpr absl::Duration kLongest = absl::Seconds(60);
+    const int patience = 1 << std::min(failures, 2);
     constexpr int kSamplesMin = 2 * kReadWindow;  // the first reads find an empty queue
-    if (samples < kSamplesMin) return kUnknown;
-    return std::clamp(usual * 4, kReadDeadlineMin, kLongest);
+    if (samples < kSamplesMin) return kUnknown * patience;
+    return std::clamp(usual * 4 * patience, kReadDeadlineMin, kLongest);
   }
 
   void failed(absl::Time now) {
     constexpr int kFailuresMax = 8;
     if (now < coolUntil) return;  // one cause, many reads
     ++failures;
-    usual *= 2;
+    // What it could not send in time it may send all the same, so asking for as much again would
+    // only make it later.
+    window = std::max(1, window / 2);
     if (failures >= kFailuresMax) dead = true;
     coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
   }
