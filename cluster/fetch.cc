@@ -165,6 +165,7 @@ bool Fetch::contented() const {
 void Fetch::granted(Turn& turn, const Grant& grant, absl::Time sentAt) {
   now_ = turn.now();
   grant_ = grant;
+  ++grants_;
   sourcesStale_ = true;
   if (grant.fence != 0) {
     if (lease_ != 0 && lease_ != grant.fence) stopHub(turn);

@@ -114,6 +114,8 @@ class Fetch final : public Wanter {
 
   // The pieces.
   uint64_t pieceBytes(uint64_t piece) const;
+  // The registrar has had time to hear of all who began together.
+  bool settledIn() const { return grants_ >= 2 || only_ || rule_ == SourceRule::kHubOnly; }
   bool have(uint64_t piece) const { return have_[piece]; }
   bool askedLive(uint64_t piece) const;
   bool needed(uint64_t piece) const { return !have_[piece] && !askedLive(piece); }
@@ -192,6 +194,7 @@ class Fetch final : public Wanter {
   Sources sources_;
   bool sourcesStale_ = true;
   Grant grant_;
+  int grants_ = 0;
   std::vector<Sender> stripes_;               // per residue class its owner; kNobody: this node
   uint32_t mine_ = 0;                         // this node's class
   absl::Time hopeAt_ = absl::InfinitePast();  // last time that a source was in sight

@@ -10,6 +10,8 @@ namespace {
 
 // Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
 constexpr size_t kHoldersAtOnce = 8;
+// Before the wanters know of one another each takes little, and not the same as the others.
+constexpr int kFirstWindow = 2;
 
 }  // namespace
 
@@ -172,6 +174,10 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
     return std::nullopt;
   }
   if (const auto piece = nextOfClass(mine_)) return piece;
+  if (!settledIn() && stripes_.size() == 1) {  // began in the middle: the part before it
+    cursors_[0] = 0;
+    if (const auto piece = nextOfClass(0)) return piece;
+  }
   if (const auto piece = chooseOwed()) return piece;
   for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
     if (residue == mine_) continue;
@@ -183,7 +189,8 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
 }
 
 void Fetch::fill(Turn& turn, Sender index) {
-  while (sources_[index].inFlight < kReadWindow && sources_[index].coolUntil <= now_) {
+  const int window = settledIn() ? sources_[index].window : kFirstWindow;
+  while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_) {
     const std::optional<uint64_t> piece = choose(index);
     if (!piece) return;
     ask(turn, index, *piece);
@@ -331,6 +338,7 @@ void Fetch::refreshStripes() {
     mine_ = 0;
   }
   cursors_.assign(stripes_.size(), 0);
+  if (!settledIn() && stripes_.size() == 1 && count_ > 0) cursors_[0] = pick(count_);
 }
 
 // ---- Promises.

@@ -28,9 +28,14 @@ struct Source {
   int failures = 0;          // in a row
   int refusals = 0;          // notMine in a row
   int inFlight = 0;
+  int window = kReadWindow;  // reads that may be under way at once
   uint64_t bytes = 0;  // received from it
   uint64_t scan = 0;   // where chooseAny goes on
   double rate = 0;     // bytes per second; 0: unknown
+  // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
+  // not the rate says when a read is late.
+  absl::Duration usual = absl::ZeroDuration();
+  int samples = 0;
   absl::Time coolUntil = absl::InfinitePast();
   absl::Time refusedSince = absl::InfinitePast();
   absl::Time lastDone = absl::InfinitePast();
@@ -39,8 +44,11 @@ struct Source {
   // since the one before.
   void delivered(uint64_t count, absl::Time askedAt, absl::Time now) {
     const double seconds = absl::ToDoubleSeconds(now - std::max(askedAt, lastDone));
+    const absl::Duration took = now - askedAt;
+    usual = samples++ == 0 ? took : usual + (took - usual) / 4;
     lastDone = now;
     failures = refusals = 0;
+    window = std::min(window + 1, kReadWindow);
     bytes += count;
     constexpr double kShortest = 1e-5;
     const double measured = static_cast<double>(count) / std::max(seconds, kShortest);
@@ -49,17 +57,21 @@ struct Source {
 
   // How long a further read may take.
   absl::Duration deadline() const {
-    constexpr absl::Duration kUnknownRate = absl::Seconds(15);
+    constexpr absl::Duration kUnknown = absl::Seconds(15);
     constexpr absl::Duration kLongest = absl::Seconds(60);
-    if (rate <= 0) return kUnknownRate;
-    const double expected = static_cast<double>(kPieceBytes) * (inFlight + 1) / rate;
-    return std::clamp(absl::Seconds(4 * expected), kReadDeadlineMin, kLongest);
+    const int patience = 1 << std::min(failures, 2);
+    constexpr int kSamplesMin = 2 * kReadWindow;  // the first reads find an empty queue
+    if (samples < kSamplesMin) return kUnknown * patience;
+    return std::clamp(usual * 4 * patience, kReadDeadlineMin, kLongest);
   }
 
   void failed(absl::Time now) {
     constexpr int kFailuresMax = 8;
+    if (now < coolUntil) return;  // one cause, many reads
     ++failures;
-    rate /= 2;
+    // What it could not send in time it may send all the same, so asking for as much again would
+    // only make it later.
+    window = std::max(1, window / 2);
     if (failures >= kFailuresMax) dead = true;
     coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
   }

@@ -185,6 +185,16 @@ bool World::reachable(NodeIndex a, NodeIndex b) const {
   return side_.contains(a) == side_.contains(b);
 }
 
+void World::deliver(NodeIndex a, NodeIndex b, std::function<bool()> alive,
+                    std::function<void()> what) {
+  if (!alive()) return;
+  if (reachable(a, b)) {
+    what();
+    return;
+  }
+  later(absl::Milliseconds(200), [=, this] { deliver(a, b, alive, what); });
+}
+
 void World::partition(const std::set<NodeIndex>& side) {
   side_ = side;
 }
@@ -277,8 +287,9 @@ void World::perform(NodeIndex node, const Call& effect) {
   const AskId ask{nextAsk_++};
   calls_.emplace(ask, PendingCall{node, *callee, effect.call, serial});
   later(options_.latency, [=, this] {
-    if (!calls_.contains(ask) || !reachable(node, *callee)) return;
-    send(*callee, Asked{idOf(node), ask, effect.request});
+    deliver(
+        node, *callee, [=, this] { return calls_.contains(ask); },
+        [=, this] { send(*callee, Asked{idOf(node), ask, effect.request}); });
   });
 }
 
@@ -289,12 +300,15 @@ void World::perform(NodeIndex node, const Respond& effect) {
     violations_.push_back("somebody answered another's question");
     return;
   }
+  const NodeIndex caller = it->second.caller;
   later(options_.latency, [=, this] {
-    const auto call = calls_.find(effect.ask);
-    if (call == calls_.end() || !reachable(call->second.caller, node)) return;
-    const PendingCall pending = call->second;
-    calls_.erase(call);
-    send(pending.caller, Answered{pending.call, idOf(node), effect.reply});
+    deliver(
+        caller, node, [=, this] { return calls_.contains(effect.ask); },
+        [=, this] {
+          const PendingCall pending = calls_.at(effect.ask);
+          calls_.erase(effect.ask);
+          send(pending.caller, Answered{pending.call, idOf(node), effect.reply});
+        });
   });
 }
 

@@ -163,6 +163,9 @@ class World {
   void scheduleTick(NodeIndex node);
   void tick(NodeIndex node, uint64_t life);
   bool reachable(NodeIndex a, NodeIndex b) const;
+  // Over a connection nothing is lost: what is sent while nothing gets through comes later, unless
+  // the connection ends first.
+  void deliver(NodeIndex a, NodeIndex b, std::function<bool()> alive, std::function<void()> what);
   uint64_t& linkOf(NodeIndex a, NodeIndex b);
   void linkDown(NodeIndex a, NodeIndex b);
   std::optional<NodeIndex> indexOf(const NodeId& id) const;
