@@ -43,9 +43,12 @@ double threadCpuSeconds() {
 asio::awaitable<absl::StatusOr<kj::Own<kj::AsyncIoStream>>> open(tcp::socket socket, LinkSide side,
                                                                  const TlsContext* tls) {
   if (tls == nullptr) co_return makeKjStream(std::move(socket));
-  absl::StatusOr<TlsStream> stream = side == LinkSide::kDialled
-                                         ? co_await tlsConnect(std::move(socket), *tls)
-                                         : co_await tlsAccept(std::move(socket), *tls);
+  absl::StatusOr<TlsStream> stream = absl::UnknownError("");
+  if (side == LinkSide::kDialled) {
+    stream = co_await tlsConnect(std::move(socket), *tls);
+  } else {
+    stream = co_await tlsAccept(std::move(socket), *tls);
+  }
   if (!stream.ok()) co_return stream.status();
   co_return makeKjStream(*std::move(stream));
 }
