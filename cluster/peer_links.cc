@@ -132,6 +132,20 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
       if (peer.instance == self_.instance) return absl::AlreadyExistsError("this is myself");
       return clone(peer);
     }
+    switch (handlers_.judge(peer, link->weDialled)) {
+      case LinkVerdict::kSelf:
+        return absl::AlreadyExistsError("this is myself");
+      case LinkVerdict::kClone:
+        return clone(peer);
+      case LinkVerdict::kStale:
+        return absl::AlreadyExistsError("a newer start of that agent is known");
+      case LinkVerdict::kFull:
+        return absl::AbortedError("the cluster has too many members");
+      case LinkVerdict::kAccept:
+      case LinkVerdict::kReplace:
+      case LinkVerdict::kDuplicate:
+        break;  // decided below, with the links that the core has not heard of yet
+    }
     if (const auto it = linked_.find(peer.id); it != linked_.end()) {
       const std::shared_ptr<Link> old = it->second;
       if (old->peer->instance != peer.instance && old->peer->epoch >= peer.epoch) {

@@ -28,6 +28,9 @@ namespace roost {
 class PeerLinks {
  public:
   struct Handlers {
+    // Whether a node whose hello is known may be linked at all (clones, stale epochs, too many
+    // members).
+    std::function<LinkVerdict(const MemberInfo& peer, bool dialled)> judge;
     std::function<void(const MemberInfo& peer, std::optional<Address> dialled)> up;
     std::function<void(const NodeId& peer)> down;
     std::function<void(const Address& address, const absl::Status& why)> dialFailed;

@@ -81,7 +81,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       self->received(active, effect, std::move(answer));
     };
     lane.thread->post([client = lane.client, peer, effect, length, handler = std::move(handler)] {
-      client->read(peer, effect.blob, effect.piece * kPieceBytes, length, effect.deadline, handler);
+      if (*client)
+        (*client)->read(peer, effect.blob, effect.piece * kPieceBytes, length, effect.deadline,
+                        handler);
     });
   }
 
@@ -279,10 +281,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
         batch->push_back(all[first++]);
       }
       lane.thread->post([self = shared_from_this(), client = lane.client, peer, batch, ids] {
-        client->readSmall(peer, ids, absl::Seconds(20),
-                          [self, batch](absl::StatusOr<std::vector<ReadAnswer>> answers) {
-                            self->smallReceived(*batch, std::move(answers));
-                          });
+        if (*client)
+          (*client)->readSmall(peer, ids, absl::Seconds(20),
+                               [self, batch](absl::StatusOr<std::vector<ReadAnswer>> answers) {
+                                 self->smallReceived(*batch, std::move(answers));
+                               });
       });
     }
   }

@@ -26,10 +26,10 @@
 
 namespace roost {
 
-// A lane and the asking side that lives on it.
+// A lane and the asking side that lives on it: made there, so read it only there.
 struct BulkLane {
   LaneThread* thread = nullptr;
-  BulkClient* client = nullptr;
+  const std::unique_ptr<BulkClient>* client = nullptr;
 };
 
 // A blob that was verified and given its final name by this node.

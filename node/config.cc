@@ -221,17 +221,11 @@ absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RootLayout> parseLayout(absl::string_view text) {
-  if (text == "hub") return RootLayout::kHub;
-  if (text == "flat") return RootLayout::kFlat;
-  for (absl::string_view later : {"datasets", "pip", "tree", "representations"}) {
-    if (text == later) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("layout ", text, " is not in this version of roost. Use hub or flat"));
-    }
-  }
+absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
+  ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
+  if (layout == Layout::kHub) return layout;
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown layout ", quoted(text), ". Use hub or flat"));
+      absl::StrCat("layout ", text, " is not in this version of roost. Use hub"));
 }
 
 // --root PATH:LAYOUT. The path may have colons.
@@ -242,23 +236,16 @@ absl::StatusOr<RootConfig> rootOption(const Sources& sources, const std::string&
     return refused(setting, absl::StrCat(quoted(text), ": expected PATH:LAYOUT, as in /data:hub"));
   }
   RootConfig root;
-  ROOST_ASSIGN_OR_RETURN(root.layout, from(setting, parseLayout(text.substr(colon + 1))));
+  root.origin = "--root";
+  ROOST_ASSIGN_OR_RETURN(root.layout, from(setting, supportedLayout(text.substr(colon + 1))));
   ROOST_ASSIGN_OR_RETURN(
       root.path, sources.path(Setting{text.substr(0, colon), setting.origin, setting.folder}));
   return root;
 }
 
-absl::StatusOr<RootVisibility> parseVisibility(absl::string_view text) {
-  if (text == "ask") return RootVisibility::kAsk;
-  if (text == "public") return RootVisibility::kPublic;
-  if (text == "private") return RootVisibility::kPrivate;
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown visibility ", quoted(text), ". Use ask, public or private"));
-}
-
-absl::StatusOr<bool> parseShare(absl::string_view text) {
-  if (text == "cluster") return true;
-  if (text == "none") return false;
+absl::StatusOr<Share> parseShare(absl::string_view text) {
+  if (text == "cluster") return Share::kCluster;
+  if (text == "none") return Share::kNode;
   return absl::InvalidArgumentError(
       absl::StrCat("unknown share ", quoted(text), ". Use cluster or none"));
 }
@@ -279,13 +266,14 @@ absl::StatusOr<RootConfig> rootTable(const Sources& sources, const ConfigFile::R
     return refused(*scope, "not in this version of roost. Leave it out");
   }
   RootConfig root;
+  root.origin = "[[root]]";
   ROOST_ASSIGN_OR_RETURN(root.path, sources.path(*path));
-  ROOST_ASSIGN_OR_RETURN(root.layout, from(*layout, parseLayout(layout->text)));
+  ROOST_ASSIGN_OR_RETURN(root.layout, from(*layout, supportedLayout(layout->text)));
   if (const auto setting = value("visibility")) {
-    ROOST_ASSIGN_OR_RETURN(root.visibility, from(*setting, parseVisibility(setting->text)));
+    ROOST_ASSIGN_OR_RETURN(root.visibility, from(*setting, parseRootVisibility(setting->text)));
   }
   if (const auto setting = value("share")) {
-    ROOST_ASSIGN_OR_RETURN(root.shareDerived, from(*setting, parseShare(setting->text)));
+    ROOST_ASSIGN_OR_RETURN(root.share, from(*setting, parseShare(setting->text)));
   }
   if (const auto setting = value("store")) {
     ROOST_ASSIGN_OR_RETURN(root.store, from(*setting, StoreId::parse(setting->text)));

@@ -14,26 +14,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cache/roots.h"
 #include "node/addresses.h"
 #include "node/environment.h"
 #include "protocol/names.h"
 #include "protocol/node_id.h"
 
 namespace roost {
-
-enum class RootLayout { kHub, kFlat };
-enum class RootVisibility { kAsk, kPublic, kPrivate };  // kAsk: one anonymous hub request a repo
-
-// A folder that the operator named with --root or [[root]].
-struct RootConfig {
-  std::string path;  // absolute
-  RootLayout layout = RootLayout::kHub;
-  RootVisibility visibility = RootVisibility::kAsk;
-  bool shareDerived = false;     // share = "cluster": what was derived from not-public sources, too
-  bool write = true;             // false: served, never written
-  std::optional<StoreId> store;  // store = NAME: agents that name the same one see the same files
-  friend bool operator==(const RootConfig&, const RootConfig&) = default;
-};
 
 struct AgentConfig {
   std::string configFile;  // that was read; empty: none
@@ -48,9 +35,9 @@ struct AgentConfig {
   std::optional<HubOrigin> hub;               // none: never opens an outside connection
   std::optional<std::string> hubCache;        // override of what clients' variables say; absolute
   std::optional<std::string> transformersCache;  // same
-  std::vector<RootConfig> roots;
-  std::string zone;                         // label; empty: none
-  std::optional<std::string> hubTokenFile;  // the operator's token; absolute
+  std::vector<RootConfig> roots;                 // --root and [[root]]
+  std::string zone;                              // label; empty: none
+  std::optional<std::string> hubTokenFile;       // the operator's token; absolute
 
   bool hasClusterKey() const { return clusterKeyFile || clusterKeyText; }
   // Where the command line finds this agent.

@@ -2,15 +2,16 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "node/agent.h"
 #include "node/cli/cli.h"
+#include "node/control_connection.h"
+#include "protocol/cluster_key.h"
 
 int main(int argc, char** argv) {
   const roost::Environment environment = roost::processEnvironment();
   roost::CliSeams seams = roost::processSeams(environment);
-  seams.connect =
-      [](const std::string& address) -> absl::StatusOr<std::unique_ptr<roost::ControlClient>> {
-    return absl::FailedPreconditionError(absl::StrCat("nothing listens at ", address));
-  };
+  seams.runAgent = roost::runAgent;
+  seams.connect = roost::connectControl;
+  seams.newClusterKey = [] { return roost::ClusterKey::generate().secretText(); };
   return roost::cliMain(std::vector<std::string>(argv + 1, argv + argc), environment, seams);
 }

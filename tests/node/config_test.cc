@@ -297,27 +297,27 @@ TEST(Config, RootsComeFromOptionsAndTables) {
   Asked asked = withFile(
       "[[root]]\npath = \"/data/hub\"\nlayout = \"hub\"\nvisibility = \"public\"\n"
       "share = \"cluster\"\nwrite = false\nstore = \"nfs1\"\n");
-  asked.arguments.roots = {"/a:b:flat"};
+  asked.arguments.roots = {"/a:b:hub"};
   const AgentConfig config = asked.loaded();
   ASSERT_EQ(config.roots.size(), 2u);
   EXPECT_EQ(config.roots[0].path, "/a:b");
-  EXPECT_EQ(config.roots[0].layout, RootLayout::kFlat);
+  EXPECT_EQ(config.roots[0].layout, Layout::kHub);
   EXPECT_TRUE(config.roots[0].write);
   EXPECT_EQ(config.roots[0].visibility, RootVisibility::kAsk);
   const RootConfig& table = config.roots[1];
   EXPECT_EQ(table.path, "/data/hub");
-  EXPECT_EQ(table.layout, RootLayout::kHub);
+  EXPECT_EQ(table.layout, Layout::kHub);
   EXPECT_EQ(table.visibility, RootVisibility::kPublic);
-  EXPECT_TRUE(table.shareDerived);
+  EXPECT_EQ(table.share, Share::kCluster);
   EXPECT_FALSE(table.write);
   EXPECT_EQ(table.store->text(), "nfs1");
 }
 
 TEST(Config, AnOptionAboutTheSameFolderWins) {
   Asked asked = withFile("[[root]]\npath = \"/d\"\nlayout = \"hub\"\n");
-  asked.arguments.roots = {"/d:flat"};
+  asked.arguments.roots = {"/d:hub"};
   ASSERT_EQ(asked.loaded().roots.size(), 1u);
-  EXPECT_EQ(asked.loaded().roots[0].layout, RootLayout::kFlat);
+  EXPECT_EQ(asked.loaded().roots[0].layout, Layout::kHub);
 }
 
 TEST(Config, BadRootsAreRefusedByWhatIsWrong) {

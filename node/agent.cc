@@ -1,0 +1,693 @@
+#include "node/agent.h"
+
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "cluster/bulk_client.h"
+#include "cluster/bulk_server.h"
+#include "cluster/lane_thread.h"
+#include "cluster/peer_links.h"
+#include "cluster/transfers.h"
+#include "node/commands.h"
+#include "node/control_server.h"
+#include "node/documents.h"
+#include "node/folders.h"
+#include "node/hub.h"
+#include "node/identity.h"
+#include "node/listen_addresses.h"
+#include "node/resolver.h"
+#include "node/saved_state.h"
+#include "node/traffic.h"
+#include "protocol/kj_loop.h"
+#include "protocol/tls.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+namespace {
+
+template <typename... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+constexpr size_t kProblemsMax = 50;
+
+absl::StatusOr<std::unique_ptr<TlsContext>> tlsOf(const AgentConfig& config) {
+  if (!config.hasClusterKey()) return std::unique_ptr<TlsContext>();
+  auto keys = config.clusterKeyFile ? ClusterKeys::load(*config.clusterKeyFile)
+                                    : ClusterKeys::parse(*config.clusterKeyText);
+  if (!keys.ok()) return keys.status();
+  return std::make_unique<TlsContext>(*std::move(keys));
+}
+
+std::vector<Address> seedsOf(const AgentConfig& config) {
+  std::vector<Address> seeds;
+  for (const JoinEntry& entry : config.join) {
+    std::visit(Overloaded{
+                   [&](const JoinAddress& join) { seeds.push_back(join.address); },
+                   // Any of the name's addresses leads to all other members.
+                   [&](const JoinDns& join) { seeds.push_back(join.name); },
+                   [&](const JoinFile& join) {
+                     std::ifstream in(join.path);
+                     const std::string text((std::istreambuf_iterator<char>(in)), {});
+                     const auto hosts = parseHostFile(text, config.listen.port);
+                     if (!hosts.ok()) {
+                       spdlog::warn("{}: {}", join.path, hosts.status().ToString());
+                       return;
+                     }
+                     seeds.insert(seeds.end(), hosts->begin(), hosts->end());
+                   },
+                   [&](const JoinSlurm& join) {
+                     seeds.insert(seeds.end(), join.hosts.begin(), join.hosts.end());
+                   },
+               },
+               entry);
+  }
+  return seeds;
+}
+
+size_t laneCount() {
+  return std::clamp<size_t>(std::thread::hardware_concurrency() / 4, 1, 4);
+}
+
+// A lane and what lives on it. Members are made and destroyed on the lane's thread.
+struct Lane {
+  explicit Lane(const std::string& name) : thread(name) {}
+  LaneThread thread;
+  std::unique_ptr<BulkClient> client;
+  std::unique_ptr<BulkServer> server;
+};
+
+class Agent final : public BlobProvider {
+ public:
+  Agent(const AgentConfig& config, Identity identity, std::unique_ptr<TlsContext> tls)
+      : config_(config),
+        identity_(std::move(identity)),
+        environment_(ClientEnvironment::ofProcess()),
+        tls_(std::move(tls)),
+        kj_(io_),
+        signals_(io_),
+        acceptor_(io_),
+        ticker_(io_),
+        summaryTimer_(io_) {}
+
+  // Builds everything, top down. An error ends the start.
+  absl::Status build() {
+    ROOST_ASSIGN_OR_RETURN(auto opened, Index::open(config_.stateDir + "/index.db"));
+    if (!opened.movedAside.empty()) note("the index was rebuilt", opened.movedAside, "");
+    ROOST_ASSIGN_OR_RETURN(SavedState saved, SavedState::load(*opened.index, identity_.id()));
+    savedBytes_ = saved.savedBytes;
+    logId_ = saved.logId;
+    index_ = std::make_unique<IndexQueue>(pool_, std::move(opened.index));
+
+    const std::vector<Root> roots = findFolders();
+    ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
+    if (config_.hub) {
+      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_);
+    }
+    core_ = std::make_unique<Core>(Core::Options{.self = self,
+                                                 .seeds = seedsOf(config_),
+                                                 .hubAllowed = hub_ != nullptr,
+                                                 .logId = saved.logId},
+                                   random_);
+    for (size_t i = 0; i < laneCount(); ++i) buildLane(i);
+    links_ = std::make_unique<PeerLinks>(io_, self, tls_.get(), linkHandlers());
+    folders_ = std::make_unique<Folders>(folderSeams(roots), saved.own);
+    transfers_ = std::make_unique<Transfers>(transferSeams());
+    resolver_ = std::make_unique<Resolver>(*core_, *links_, folders_->inventory(),
+                                           hub_ ? &hub_->patient : nullptr,
+                                           hub_ ? &hub_->hurried : nullptr);
+    commands_ = std::make_unique<Commands>(commandSeams());
+    ROOST_ASSIGN_OR_RETURN(control_,
+                           ControlServer::listen(io_, config_.controlSocket(),
+                                                 [this](std::string method, std::string arguments) {
+                                                   return commands_->call(std::move(method),
+                                                                          std::move(arguments));
+                                                 }));
+    ROOST_RETURN_IF_ERROR(openDoor());
+    restore(std::move(saved));
+    return absl::OkStatus();
+  }
+
+  void run() {
+    for (int signal : {SIGTERM, SIGINT}) signals_.add(signal);
+    signals_.async_wait([this](boost::system::error_code ec, int) {
+      if (!ec) stop();
+    });
+    folders_->start();
+    asio::co_spawn(io_, accept(), asio::detached);
+    asio::post(io_, [this] { apply(Tick{}); });
+    tellSummary();
+    spdlog::info("{} ({}) listens for peers on {}{}", config_.name, identity_.id().shortHex(),
+                 config_.listen.toString(), tls_ ? ", with the cluster key" : "");
+    io_.run();
+  }
+
+  // ---- BlobProvider: called on lane threads ----
+
+  void open(const NodeId&, const BlobId& blob,
+            std::function<void(std::shared_ptr<const LocalBlob>)> answer) override {
+    onLoop([this, blob, answer = std::move(answer)] { folders_->open(blob, answer); });
+  }
+
+  void askPiece(
+      const NodeId& peer, const BlobId& blob, uint64_t piece,
+      std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)> answer) override {
+    onLoop([this, peer, blob, piece, answer = std::move(answer)] {
+      const AskId ask{++lastAsk_};
+      pieceAsks_.emplace(ask, answer);
+      apply(PieceAsked{peer, ask, blob, piece});
+    });
+  }
+
+  void foundBad(const BlobId& blob, const absl::Status& why) override {
+    onLoop([this, blob, why] { folders_->foundBad(blob, why); });
+  }
+
+ private:
+  void onLoop(std::function<void()> job) {
+    asio::post(io_, [this, job = std::move(job)] {
+      if (!stopping_) job();
+    });
+  }
+
+  // ---- Building ----
+
+  std::vector<Root> findFolders() {
+    RootOptions options{.hubCache = config_.hubCache.value_or(""),
+                        .transformersCache = config_.transformersCache.value_or(""),
+                        .roots = config_.roots};
+    RootSearch search = findRoots(environment_, options);
+    // Used where none of the clients' folders can be written.
+    search.roots.push_back({.path = config_.stateDir + "/hub", .origin = "roost's own"});
+    ResolvedRoots resolved = resolveRoots(search.roots);
+    for (const auto* notes : {&search.notes, &resolved.notes}) {
+      for (const std::string& text : *notes) note(text, "", "");
+    }
+    std::erase_if(resolved.roots,
+                  [](const Root& root) { return root.config.layout != Layout::kHub; });
+    for (const Root& root : resolved.roots) {
+      spdlog::info("folder {} ({}){}", root.config.path, root.config.origin,
+                   root.exists ? "" : ", not there yet");
+    }
+    return resolved.roots;
+  }
+
+  absl::StatusOr<MemberInfo> describeSelf(const std::vector<Root>& roots) {
+    MemberInfo self{.id = identity_.id(), .epoch = identity_.epoch(), .name = config_.name};
+    ROOST_ASSIGN_OR_RETURN(self.addresses, advertisedAddresses(config_.advertise, config_.listen));
+    self.zone = config_.zone;
+    self.instance = absl::Uniform<uint64_t>(random_);
+    for (const Root& root : roots) {
+      if (root.store && self.stores.size() < kAddressesMax) self.stores.push_back(*root.store);
+    }
+    return self;
+  }
+
+  void buildLane(size_t number) {
+    lanes_.push_back(std::make_unique<Lane>(absl::StrCat("lane-", number)));
+    Lane& lane = *lanes_.back();
+    lane.thread.post([this, &lane] {
+      lane.client = std::make_unique<BulkClient>(lane.thread.io(), identity_.id(),
+                                                 identity_.epoch(), tls_.get());
+      lane.server =
+          std::make_unique<BulkServer>(lane.thread.io(), tls_.get(), pool_, *this, serveCounters_);
+    });
+  }
+
+  PeerLinks::Handlers linkHandlers() {
+    return {
+        .judge = [this](const MemberInfo& peer,
+                        bool dialled) { return core_->judge(peer, dialled); },
+        .up =
+            [this](const MemberInfo& peer, std::optional<Address> dialled) {
+              spdlog::info("linked with {} ({})", peer.name, peer.id.shortHex());
+              apply(LinkUp{peer, std::move(dialled)});
+            },
+        .down =
+            [this](const NodeId& peer) {
+              spdlog::info("the link with {} ended", nameOf(peer));
+              apply(LinkDown{peer});
+              for (const auto& lane : lanes_) {
+                lane->thread.post([&lane = *lane, peer] {
+                  if (lane.client) lane.client->forget(peer);
+                });
+              }
+            },
+        .dialFailed =
+            [this](const Address& address, const absl::Status& why) {
+              spdlog::debug("cannot reach {}: {}", address.toString(), why.ToString());
+              if (absl::IsUnauthenticated(why)) {
+                note(absl::StrCat("cannot join ", address.toString()), why.message(),
+                     "Give all agents the same cluster key.");
+              }
+              apply(DialFailed{address, why});
+            },
+        .asked = [this](const NodeId& peer, AskId ask,
+                        Request request) { answer(peer, ask, std::move(request)); },
+        .report = [this](const std::string& text) { note(text, "", ""); },
+    };
+  }
+
+  Folders::Seams folderSeams(const std::vector<Root>& roots) {
+    return {.io = io_,
+            .pool = pool_,
+            .index = *index_,
+            .reservations = reservations_,
+            .self = identity_.id(),
+            .origin = origin(),
+            .roots = roots,
+            .changed =
+                [this](std::vector<AdvertChange> changes) {
+                  saveAdverts(*index_, identity_.id(), false, changes,
+                              {logId_, changes.back().sequence});
+                  apply(LocalChanged{std::move(changes)});
+                },
+            .settled = [this] { ready(); },
+            .report = [this](const std::string& text) { note(text, "", ""); }};
+  }
+
+  Transfers::Seams transferSeams() {
+    std::vector<BulkLane> lanes;
+    for (const auto& lane : lanes_) lanes.push_back({&lane->thread, &lane->client});
+    return {.io = io_,
+            .pool = pool_,
+            .reservations = reservations_,
+            .self = identity_.id(),
+            .partialFolder = config_.stateDir + "/partial",
+            .lanes = std::move(lanes),
+            .hub = hub_ ? &hub_->lane : nullptr,
+            .addressesOf =
+                [this](const NodeId& node) {
+                  const auto view = core_->node(node);
+                  return view ? view->info.addresses : std::vector<Address>();
+                },
+            .publisherOf = [this](const RepoId&) { return folders_->publisher(); },
+            .tell = [this](Event event) { apply(event); },
+            .landed =
+                [this](const LandedBlob& blob) {
+                  if (!blob.fromHub) {
+                    savedBytes_ += blob.blob.size;
+                    addSavedBytes(*index_, blob.blob.size);
+                  }
+                  folders_->landed(blob);
+                }};
+  }
+
+  Commands::Seams commandSeams() {
+    return {.core = *core_,
+            .folders = *folders_,
+            .resolver = *resolver_,
+            .origin = origin(),
+            .now = [] { return absl::Now(); },
+            .order =
+                [this](JobOrder order) {
+                  const AskId ask{++lastAsk_};
+                  apply(JobOrdered{ask, std::move(order)});
+                  const auto it = accepted_.find(ask);
+                  if (it == accepted_.end()) return uint64_t{0};
+                  const uint64_t id = it->second;
+                  accepted_.erase(it);
+                  return id;
+                },
+            .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
+            .problems = [this] { return problems(); }};
+  }
+
+  absl::Status openDoor() {
+    boost::system::error_code ec;
+    const auto host = asio::ip::make_address(config_.listen.host, ec);
+    tcp::endpoint endpoint;
+    if (!ec) {
+      endpoint = {host, config_.listen.port};
+    } else {
+      tcp::resolver resolver(io_);
+      const auto found =
+          resolver.resolve(config_.listen.host, std::to_string(config_.listen.port), ec);
+      if (ec || found.empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("cannot listen on ", config_.listen.toString(), ": ", ec.message()));
+      }
+      endpoint = found.begin()->endpoint();
+    }
+    acceptor_.open(endpoint.protocol(), ec);
+    if (!ec) acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
+    // [::] means all addresses, IPv4 too.
+    if (!ec && endpoint.address().is_v6()) {
+      acceptor_.set_option(asio::ip::v6_only(!endpoint.address().is_unspecified()), ec);
+    }
+    if (!ec) acceptor_.bind(endpoint, ec);
+    if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+    if (ec) {
+      return absl::InvalidArgumentError(
+          sentence(absl::StrCat("cannot listen on ", config_.listen.toString()), ec.message(),
+                   "Another program may have the port: choose one with --listen."));
+    }
+    return absl::OkStatus();
+  }
+
+  void restore(SavedState saved) {
+    if (!saved.own.empty()) apply(LocalChanged{std::move(saved.own)});
+    for (CatalogRestored& peer : saved.peers) apply(std::move(peer));
+    for (JobOrder& order : saved.jobs) {
+      JobView view;
+      view.order = std::move(order);
+      apply(JobRestored{AskId{++lastAsk_}, std::move(view)});
+    }
+    accepted_.clear();
+  }
+
+  // ---- The circle: event → core → effects ----
+
+  void apply(const Event& event) {
+    // An effect that is performed at once may bring the next event: it waits its turn.
+    queue_.push_back(event);
+    if (applying_) return;
+    applying_ = true;
+    while (!queue_.empty()) {
+      const Event next = std::move(queue_.front());
+      queue_.pop_front();
+      for (Effect& effect : core_->on(next, absl::Now())) perform(std::move(effect));
+    }
+    applying_ = false;
+    scheduleTick();
+  }
+
+  void perform(Effect effect) {
+    std::visit(
+        Overloaded{
+            [&](const Dial& e) { links_->dial(e.address); },
+            [&](const Hangup& e) { links_->hangup(e.peer, e.why); },
+            [&](const Call& e) {
+              links_->call(e.peer, e.request,
+                           [this, call = e.call, peer = e.peer](absl::StatusOr<Reply> reply) {
+                             if (!stopping_) apply(Answered{call, peer, std::move(reply)});
+                           });
+            },
+            [&](Respond& e) { links_->respond(e.ask, std::move(e.reply)); },
+            [&](const OpenWriter& e) { transfers_->perform(e); },
+            [&](const ReadPiece& e) { transfers_->perform(e); },
+            [&](const ReadSmall& e) { transfers_->perform(e); },
+            [&](const HubDownload& e) { transfers_->perform(e); },
+            [&](const StopHub& e) { transfers_->perform(e); },
+            [&](const FinishBlob& e) { transfers_->perform(e); },
+            [&](const RestartBlob& e) { transfers_->perform(e); },
+            [&](const CloseWriter& e) { transfers_->perform(e); },
+            [&](const AnswerPiece& e) { answerPiece(e); },
+            [&](const CheckPresent& e) {
+              folders_->checkPresent(e, [this](PresenceKnown known) { apply(std::move(known)); });
+            },
+            [&](const PublishRepo& e) {
+              folders_->publish(e, [this](RepoPublished done) { apply(std::move(done)); });
+            },
+            [&](const JobAccepted& e) { accepted_[e.ask] = e.id; },
+            [&](const JobChanged& e) {
+              if (!e.structural) return;
+              if (const auto job = core_->job(e.id)) saveJob(*index_, *job, identity_.id());
+            },
+            [&](const SaveCatalog& e) {
+              saveAdverts(*index_, e.peer, e.reset, e.changes, e.position);
+            },
+            [&](const Report& e) {
+              if (e.level == Report::Level::kWarning) {
+                note(e.text, "", "");
+              } else {
+                spdlog::info("{}", e.text);
+              }
+            },
+        },
+        effect);
+  }
+
+  // What a peer asks: listings are the folders' to answer, all else the core's.
+  void answer(const NodeId& peer, AskId ask, Request request) {
+    if (const auto* listing = std::get_if<ListingRequest>(&request)) {
+      links_->respond(ask,
+                      ListingReply{folders_->inventory().listing(listing->repo, listing->commit)});
+      return;
+    }
+    apply(Asked{peer, ask, std::move(request)});
+  }
+
+  void answerPiece(const AnswerPiece& effect) {
+    const auto it = pieceAsks_.find(effect.ask);
+    if (it == pieceAsks_.end()) return;
+    const auto answer = std::move(it->second);
+    pieceAsks_.erase(it);
+    std::shared_ptr<const BlobWriter> writer;
+    if (effect.from) writer = transfers_->writer(*effect.from);
+    ReadOutcome outcome = effect.outcome;
+    if (outcome == ReadOutcome::kData && !writer) outcome = ReadOutcome::kGone;
+    answer(outcome, std::move(writer));
+  }
+
+  void scheduleTick() {
+    if (stopping_) return;
+    const absl::Time due = core_->nextTick();
+    if (due == tickAt_) return;
+    tickAt_ = due;
+    const absl::Duration delay =
+        std::clamp(due - absl::Now(), absl::ZeroDuration(), absl::Seconds(1));
+    ticker_.expires_after(absl::ToChronoNanoseconds(delay));
+    ticker_.async_wait([this](boost::system::error_code ec) {
+      if (ec || stopping_) return;
+      tickAt_ = absl::InfinitePast();
+      apply(Tick{});
+    });
+  }
+
+  // ---- Doors ----
+
+  asio::awaitable<void> accept() {
+    while (!stopping_) {
+      boost::system::error_code ec;
+      tcp::socket socket(io_);
+      co_await acceptor_.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
+      if (stopping_) co_return;
+      if (ec) {
+        // Out of descriptors: the next try would fail as fast.
+        asio::steady_timer pause(io_, std::chrono::milliseconds(100));
+        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+        continue;
+      }
+      if (greeting_ + serveCounters_.links >= kPeerConnectionsMax) continue;  // closes it: full
+      asio::co_spawn(io_, greet(std::move(socket)), asio::detached);
+    }
+  }
+
+  asio::awaitable<void> greet(tcp::socket socket) {
+    ++greeting_;
+    const auto kind = co_await readPreface(socket);
+    --greeting_;
+    if (stopping_ || !kind.ok()) co_return;
+    if (*kind == LinkKind::kControl) {
+      links_->accept(std::move(socket));
+      co_return;
+    }
+    auto detached = DetachedSocket::detach(std::move(socket));
+    if (!detached.ok()) co_return;
+    Lane& lane = *lanes_[nextLane_++ % lanes_.size()];
+    lane.thread.post([&lane, held = std::make_shared<DetachedSocket>(*std::move(detached))] {
+      if (lane.server) lane.server->accept(std::move(*held));
+    });
+  }
+
+  // ---- What others see ----
+
+  void ready() {
+    spdlog::info("ready: {} blobs, {} bytes", folders_->inventory().summary().blobs,
+                 folders_->inventory().summary().heldBytes);
+    tellSummary();
+    sd_notify(0, "READY=1");
+  }
+
+  NodeState state() const {
+    if (!folders_->isSettled()) return NodeState::kStarting;
+    if (warming_) return NodeState::kWarming;
+    if (folders_->inventory().summary().checkBytesLeft > 0) return NodeState::kChecking;
+    return NodeState::kReady;
+  }
+
+  // Each second: what this node says about itself.
+  void tellSummary() {
+    if (stopping_) return;
+    const InventorySummary held = folders_->inventory().summary();
+    const absl::Time now = absl::Now();
+    const uint64_t in = transfers_->bytesFromPeers();
+    const uint64_t out = serveCounters_.bytesOut;
+    NodeSummary summary{.blobs = held.blobs,
+                        .heldBytes = held.heldBytes,
+                        .freeBytes = freeBytes_,
+                        .inRate = inTraffic_.rate(in, now),
+                        .outRate = outTraffic_.rate(out, now),
+                        .peerBytesIn = in,
+                        .peerBytesOut = out,
+                        .hubBytes = transfers_->bytesFromHub(),
+                        .savedBytes = savedBytes_,
+                        .checkBytesLeft = held.checkBytesLeft,
+                        .checkBytesTotal = held.checkBytesTotal,
+                        .problems = static_cast<uint32_t>(problems().size())};
+    warming_ = core_->sizes().obtains > 0;
+    summary.state = state();
+    apply(SummaryChanged{summary});
+    measureFree();
+    summaryTimer_.expires_after(std::chrono::seconds(1));
+    summaryTimer_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) tellSummary();
+    });
+  }
+
+  void measureFree() {
+    if (measuring_) return;
+    measuring_ = true;
+    std::string path = config_.stateDir;
+    const Inventory& inventory = folders_->inventory();
+    if (inventory.roots() > 0 && inventory.root(RootIndex{0}).exists) {
+      path = inventory.root(RootIndex{0}).config.path;
+    }
+    const absl::Status submitted =
+        pool_.submit({"free space", WorkPriority::kNormal, path}, [this, path] {
+          const auto free = roost::freeBytes(path);
+          onLoop([this, free] {
+            measuring_ = false;
+            if (free.ok()) freeBytes_ = *free;
+          });
+        });
+    if (!submitted.ok()) measuring_ = false;
+  }
+
+  std::vector<Problem> problems() const {
+    std::vector<Problem> all = notes_;
+    for (const std::string& text : folders_->problems()) all.push_back({text, "", ""});
+    return all;
+  }
+
+  void note(absl::string_view what, absl::string_view why, absl::string_view fix) {
+    spdlog::warn("{}", sentence(what, why, fix));
+    Problem problem{std::string(what), std::string(why), std::string(fix)};
+    const bool known = std::any_of(notes_.begin(), notes_.end(),
+                                   [&](const Problem& n) { return n.what == problem.what; });
+    if (known) return;
+    if (notes_.size() >= kProblemsMax) notes_.erase(notes_.begin());
+    notes_.push_back(std::move(problem));
+  }
+
+  std::string nameOf(const NodeId& id) const {
+    const auto view = core_->node(id);
+    return view ? view->info.name : id.shortHex();
+  }
+
+  HubOrigin origin() const { return config_.hub.value_or(HubOrigin::huggingFace()); }
+
+  // ---- The end ----
+
+  // Close the doors → end what is under way (partials stay) → let the rest run out.
+  void stop() {
+    if (stopping_) return;
+    stopping_ = true;
+    spdlog::info("stopping");
+    sd_notify(0, "STOPPING=1");
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    signals_.cancel(ignored);
+    ticker_.cancel();
+    summaryTimer_.cancel();
+    control_->stop();
+    transfers_->stop();
+    folders_->stop();
+    links_->stop();
+    hub_.reset();
+    pool_.stop(WorkPool::AtStop::kDrain);
+    for (const auto& lane : lanes_) {
+      lane->thread.stop([&lane = *lane] {
+        lane.client.reset();
+        lane.server.reset();
+      });
+    }
+    pieceAsks_.clear();
+  }
+
+  const AgentConfig& config_;
+  Identity identity_;
+  const ClientEnvironment environment_;
+  absl::BitGen random_;
+  std::unique_ptr<TlsContext> tls_;
+  WorkPool pool_;
+  asio::io_context io_{1};
+  KjLoop kj_;
+  std::shared_ptr<Reservations> reservations_ = Reservations::create();
+  std::unique_ptr<IndexQueue> index_;
+  std::unique_ptr<Hub> hub_;
+  ServeCounters serveCounters_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::unique_ptr<Core> core_;
+  std::unique_ptr<PeerLinks> links_;
+  std::unique_ptr<Folders> folders_;
+  std::unique_ptr<Transfers> transfers_;
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<Commands> commands_;
+  std::unique_ptr<ControlServer> control_;
+  asio::signal_set signals_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer ticker_;
+  asio::steady_timer summaryTimer_;
+
+  bool stopping_ = false;
+  bool applying_ = false;
+  std::deque<Event> queue_;
+  absl::Time tickAt_ = absl::InfinitePast();
+  uint64_t lastAsk_ = 0;
+  uint64_t logId_ = 0;  // of this node's advert log
+  std::map<AskId, std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)>> pieceAsks_;
+  std::map<AskId, uint64_t> accepted_;
+  size_t nextLane_ = 0;
+  int greeting_ = 0;
+  bool warming_ = false;
+  bool measuring_ = false;
+  uint64_t freeBytes_ = 0;
+  uint64_t savedBytes_ = 0;
+  Traffic inTraffic_;
+  Traffic outTraffic_;
+  std::vector<Problem> notes_;
+};
+
+int failed(const absl::Status& status) {
+  std::fprintf(stderr, "roost: %s\n", std::string(status.message()).c_str());
+  return static_cast<int>(exitCodeOf(status));
+}
+
+}  // namespace
+
+int runAgent(const AgentConfig& config) {
+  std::signal(SIGPIPE, SIG_IGN);
+  auto identity = Identity::claim(config.stateDir);
+  if (!identity.ok()) return failed(identity.status());
+  auto tls = tlsOf(config);
+  if (!tls.ok()) return failed(tls.status());
+  Agent agent(config, *std::move(identity), *std::move(tls));
+  if (const absl::Status built = agent.build(); !built.ok()) return failed(built);
+  agent.run();
+  return 0;
+}
+
+}  // namespace roost

@@ -1,0 +1,38 @@
+#include "node/hub.h"
+
+#include <fstream>
+#include <iterator>
+
+#include "cache/hub_token.h"
+
+namespace roost {
+namespace {
+
+constexpr HubPatience kHurried{.tries = 1};
+
+TokenSource tokenSource(const std::optional<std::string>& file,
+                        const ClientEnvironment& environment) {
+  return [file, environment]() -> std::optional<Token> {
+    if (!file) {
+      const auto found = findToken(environment);
+      if (!found.ok() || !*found) return std::nullopt;
+      return **found;
+    }
+    std::ifstream in(*file);
+    const std::string text((std::istreambuf_iterator<char>(in)), {});
+    const auto token = Token::parse(text);
+    if (!token.ok()) return std::nullopt;
+    return *token;
+  };
+}
+
+}  // namespace
+
+Hub::Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
+         const ClientEnvironment& environment)
+    : http(HttpClient::Options{}),
+      patient(origin, http, tokenSource(tokenFile, environment)),
+      hurried(origin, http, tokenSource(tokenFile, environment), kHurried),
+      lane(origin, http, tokenSource(tokenFile, environment), HubLane::Options{}) {}
+
+}  // namespace roost

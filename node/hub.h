@@ -1,0 +1,32 @@
+// The hub as this node uses it: one HTTP client, its API twice (patient, and hurried for when the
+// cluster can answer too) and the download lane. Absent with `hub = none`.
+//
+// Threads: made and destroyed on `loop`; see the parts.
+#ifndef ROOST_NODE_HUB_H_
+#define ROOST_NODE_HUB_H_
+
+#include <memory>
+#include <optional>
+
+#include "cache/client_environment.h"
+#include "cluster/http_client.h"
+#include "cluster/hub_api.h"
+#include "cluster/hub_lane.h"
+#include "node/config.h"
+
+namespace roost {
+
+struct Hub {
+  // The token: the operator's file if there is one, else where clients look. Read for each request.
+  Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
+      const ClientEnvironment& environment);
+
+  HttpClient http;
+  HubApi patient;
+  HubApi hurried;
+  HubLane lane;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_HUB_H_
