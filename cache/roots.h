@@ -1,0 +1,92 @@
+// Which cache folders this node watches, and why: the clients' own variables in their own
+// precedence, unless the operator names folders.
+//
+// Threads: any. findRoots() does no I/O; resolveRoots() looks at the folders (a worker's job).
+#ifndef ROOST_CACHE_ROOTS_H_
+#define ROOST_CACHE_ROOTS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cache/client_environment.h"
+#include "protocol/node_id.h"
+
+namespace roost {
+
+enum class Layout : uint8_t { kHub, kFlat, kDatasets, kPip, kTree, kRepresentations };
+
+absl::string_view layoutName(Layout layout);  // as in roost.toml: "hub"
+absl::StatusOr<Layout> parseLayout(absl::string_view name);
+
+// What is known beforehand about the repos of a root. kAsk: one anonymous question to the hub each.
+enum class RootVisibility : uint8_t { kAsk, kPublic, kPrivate };
+
+absl::StatusOr<RootVisibility> parseRootVisibility(absl::string_view name);
+
+// What content that derives from a not-public source may do.
+enum class Share : uint8_t { kNode, kCluster };
+
+struct RootConfig {
+  std::string path;  // absolute; need not exist yet
+  Layout layout = Layout::kHub;
+  std::string origin;  // who named it, for people: "HF_HUB_CACHE", "--root", "default"
+  std::string scope;   // trees: exchanged only between equal scopes
+  RootVisibility visibility = RootVisibility::kAsk;
+  Share share = Share::kNode;
+  bool write = true;             // false: served, never written
+  std::optional<StoreId> store;  // `store = NAME`: the operator's word on what is the same folder
+  friend bool operator==(const RootConfig&, const RootConfig&) = default;
+};
+
+// What the operator says on the command line or in roost.toml. An option takes the place of the
+// variables of its kind.
+struct RootOptions {
+  std::string hubCache;           // --hub-cache; empty: not given
+  std::string transformersCache;  // --transformers-cache; empty: not given
+  std::vector<RootConfig> roots;  // --root and [[root]]
+};
+
+struct RootSearch {
+  std::vector<RootConfig> roots;   // the hub cache first: new blobs are written there
+  std::vector<std::string> notes;  // what was not taken, why, and what to do
+};
+
+// The hub-layout folders of all clients on this node:
+//   hub cache       --hub-cache > HF_HUB_CACHE > HUGGINGFACE_HUB_CACHE > $HF_HOME/hub
+//   transformers 4  --transformers-cache > TRANSFORMERS_CACHE > PYTORCH_TRANSFORMERS_CACHE
+//                   > PYTORCH_PRETRAINED_BERT_CACHE; besides the hub cache, because transformers 5
+//                   and huggingface_hub ignore them
+//   llama.cpp       LLAMA_CACHE, besides
+//   Rust hf-hub 0.5 $HF_HOME/hub although HF_HUB_CACHE is set, if HF_HOME is set
+// and the operator's own roots. The Hugging Face home itself holds tokens and is refused, as are
+// relative paths: a client's working folder is its own. A folder that is named again keeps its
+// place and takes what is said of it last, so [[root]] can say more of a folder that a variable
+// names.
+RootSearch findRoots(const ClientEnvironment& environment, const RootOptions& options);
+
+// Where a root is, after looking. A root that is not there yet keeps its place: it may appear.
+struct Root {
+  RootConfig config;
+  std::string realPath;  // without symlinks; config.path while it does not exist
+  bool exists = false;
+  bool polled = false;           // inotify does not see what other machines do there
+  std::optional<StoreId> store;  // none while it does not exist
+};
+
+struct ResolvedRoots {
+  std::vector<Root> roots;
+  std::vector<std::string> notes;
+};
+
+// Looks at the folders and merges those that are one (same device and inode): the first keeps its
+// place and path, and takes what is said last. A folder that cannot be entered stays, as not
+// existing, with a note that says why.
+ResolvedRoots resolveRoots(const std::vector<RootConfig>& configs);
+
+}  // namespace roost
+
+#endif  // ROOST_CACHE_ROOTS_H_
