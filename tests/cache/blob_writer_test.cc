@@ -392,7 +392,7 @@ class KillTest : public BlobWriterTest {
 };
 
 TEST_F(KillTest, IsSafeToKillAnywhere) {
-  constexpr int kRuns = 300;
+  constexpr int kRuns = 150;
   int resumed = 0, publishedByDying = 0;
   const auto content = randomBytes(4 * kPieceBytes + 321, 1);
   const BlobInfo blob = infoOf(content);
