@@ -47,6 +47,16 @@ inline constexpr size_t kUnsentBytesMax = 256 << 20;        // the same, over al
 inline constexpr int kReadWindow = 8;        // reads in flight per source and blob: 8 MiB
 inline constexpr int kBulkLinksPerNode = 2;  // direct-lane connections kept to one peer
 inline constexpr int kKjTurnsPerPost = 256;  // KJ turns before Asio gets its turn
+// Buffers of a link are given back when it has been idle for kBuffersKept; freeing them after each
+// message costs a third of the throughput in page faults.
+inline constexpr absl::Duration kBuffersKept = absl::Milliseconds(250);
+inline constexpr size_t kReadAheadBytes = 16 << 10;   // plain link: many small messages in one recv
+inline constexpr size_t kTlsInputBytes = 128 << 10;   // ciphertext in one recv
+inline constexpr size_t kTlsOutputBytes = 128 << 10;  // ciphertext in one send: stays in L2
+inline constexpr size_t kTlsOutputSlackBytes = 64 << 10;  // for a last record and TLS's own answers
+inline constexpr size_t kErrorTextBytesMax = 400;  // of a peer's error text, for logs and people
+inline constexpr size_t kUnansweredCallBytesMax =
+    2 * kMessageBytesMax;  // calls a peer has in flight; above one message, or call-backs deadlock
 
 // --- Cluster timing (each a default; the simulator moves the clock). ---
 inline constexpr absl::Duration kHeartbeatPeriodMin = absl::Seconds(1);
@@ -62,11 +72,29 @@ inline constexpr int kHedgePercentMax = 5;  // bytes asked twice, of a blob
 inline constexpr size_t kFetchesActiveMax = 16;        // large blobs fetched at once
 inline constexpr size_t kSmallFetchesActiveMax = 512;  // small ones
 inline constexpr size_t kJobsKept = 200;               // finished jobs remembered
+inline constexpr size_t kWantedBlobsMax = 200'000;  // a registrar counts for: all nodes' active fetches
+inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
+inline constexpr size_t kPromisesMax = 1'024;    // reads of one blob that wait for a piece
 
 // --- Hub lane. ---
 inline constexpr int kHubConnectionsMax = 16;          // ranged connections, all blobs together
 inline constexpr uint64_t kHubRangeBytes = 8 << 20;    // one ranged request
 inline constexpr size_t kHubJsonBytesMax = 256 << 20;  // one page of a listing
+inline constexpr size_t kHubPagesMax = 10'000;         // pages of one listing: empty ones must end
+inline constexpr int kHubRedirectsMax = 5;  // renamed repo → resolve-cache → CDN is 3
+inline constexpr int kHubTriesMax = 5;      // requests for one thing, as huggingface_hub
+inline constexpr absl::Duration kHubRetryTotal = absl::Seconds(60);  // waits of all tries together
+inline constexpr absl::Duration kHubStallTimeout = absl::Seconds(20);  // no byte for so long: cut
+inline constexpr absl::Duration kHubJsonTimeout = absl::Seconds(120);  // one whole API answer
+inline constexpr uint64_t kHubProgressBytes = 64 << 10;  // a cut after more than this is no failure
+inline constexpr size_t kHubPiecesHeldMax = 2 * kHubConnectionsMax;  // downloaded, not yet written
+
+// --- HTTP client. ---
+inline constexpr absl::Duration kHttpConnectTimeout = absl::Seconds(10);
+inline constexpr size_t kHttpTransfersMax = 32;         // at once: downloads + API calls
+inline constexpr size_t kHttpQueueMax = 4'096;          // waiting requests; more are told "busy"
+inline constexpr size_t kHttpHeadBytesMax = 256 << 10;  // all headers of one response
+inline constexpr size_t kUrlBytesMax = 16 << 10;        // signed URLs are about 1 to 2 KB
 
 inline constexpr size_t kTokenBytesMax = 1'024;  // hub tokens have 37, OIDC tokens some 800
 

@@ -37,6 +37,7 @@ struct MemberInfo {
   uint16_t versionMax = kProtocolVersion;
   uint64_t features = 0;        // bits; unknown ones are ignored
   std::string zone;             // label; empty: none
+  uint64_t instance = 0;  // random per process: tells a link to oneself from a cloned state folder
   std::vector<StoreId> stores;  // physical stores behind its roots
   friend bool operator==(const MemberInfo&, const MemberInfo&) = default;
 };

@@ -1,4 +1,193 @@
+# What roost's nodes and its command line say on the wire. Values with a grammar (names, digests, paths) travel as text or
+# bytes and become types only through protocol/convert.h, which refuses whatever does not match.
+#
+# Compatibility: fields and methods are only added. Version n speaks to n-1 in full; a node announces the range it speaks.
 @0xd1c3f0a6b7e24c95;
+
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("roost::wire");
-interface Placeholder {}
+
+# ---- Values ----------------------------------------------------------------------------------------------------------
+
+enum HashAlgorithm { none @0; sha256 @1; gitSha1 @2; }
+enum RepoType { none @0; model @1; dataset @2; space @3; }
+enum Visibility { unknown @0; public @1; gated @2; private @3; }
+enum NodeState { starting @0; checking @1; ready @2; warming @3; full @4; draining @5; suspected @6; gone @7; }
+
+struct BlobId { algorithm @0 :HashAlgorithm; digest @1 :Data; }
+struct BlobInfo { id @0 :BlobId; size @1 :UInt64; }
+struct RepoId { origin @0 :Text; type @1 :RepoType; name @2 :Text; }
+struct RefState { ref @0 :Text; commit @1 :Text; hubTimeMs @2 :Int64; }   # ms since 1970; 0: the hub was not asked
+struct FileEntry { path @0 :Text; blob @1 :BlobInfo; pointer @2 :Data; }  # pointer: git sha1 of the LFS pointer, or empty
+
+struct Listing {
+  repo @0 :RepoId;
+  commit @1 :Text;
+  complete @2 :Bool;
+  visibility @3 :Visibility;
+  files @4 :List(FileEntry);
+}
+
+struct MemberInfo {
+  id @0 :Data;
+  epoch @1 :UInt64;
+  name @2 :Text;
+  addresses @3 :List(Text);
+  versionMin @4 :UInt16;
+  versionMax @5 :UInt16;
+  features @6 :UInt64;
+  zone @7 :Text;
+  stores @8 :List(Text);
+  instance @9 :UInt64;
+}
+
+struct NodeSummary {
+  state @0 :NodeState;
+  blobs @1 :UInt64;
+  heldBytes @2 :UInt64;
+  freeBytes @3 :UInt64;
+  inRate @4 :UInt64;
+  outRate @5 :UInt64;
+  peerBytesIn @6 :UInt64;
+  peerBytesOut @7 :UInt64;
+  hubBytes @8 :UInt64;
+  savedBytes @9 :UInt64;
+  checkBytesLeft @10 :UInt64;
+  checkBytesTotal @11 :UInt64;
+  problems @12 :UInt32;
+}
+
+# ---- Adverts ---------------------------------------------------------------------------------------------------------
+# Room is left for what later versions advertise (wheels, trees, representations): an unknown kind is skipped.
+
+struct BlobAdvert { blob @0 :BlobInfo; unverified @1 :Bool; visibility @2 :Visibility; sha256 @3 :Data; }
+struct RepoAdvert {
+  repo @0 :RepoId;
+  commit @1 :Text;
+  visibility @2 :Visibility;
+  files @3 :UInt32;
+  bytes @4 :UInt64;
+  manifest @5 :Bool;
+  filesTotal @6 :UInt32;
+  bytesTotal @7 :UInt64;
+}
+struct RefAdvert { repo @0 :RepoId; state @1 :RefState; }
+struct RepoKey { repo @0 :RepoId; commit @1 :Text; }
+struct RefKey { repo @0 :RepoId; ref @1 :Text; }
+
+struct AdvertChange {
+  sequence @0 :UInt64;
+  union {
+    blob @1 :BlobAdvert;
+    repo @2 :RepoAdvert;
+    ref @3 :RefAdvert;
+    withdrawnBlob @4 :BlobId;
+    withdrawnRepo @5 :RepoKey;
+    withdrawnRef @6 :RefKey;
+  }
+}
+struct LogPosition { logId @0 :UInt64; sequence @1 :UInt64; }
+# Also the form in which adverts are saved in the index.
+struct AdvertPage {
+  reset @0 :Bool;
+  changes @1 :List(AdvertChange);
+  next @2 :LogPosition;
+  more @3 :Bool;
+}
+
+# ---- Wants and jobs --------------------------------------------------------------------------------------------------
+
+enum WantPhase { wanted @0; done @1; givenUp @2; }
+enum SourceRule { any @0; clusterOnly @1; hubOnly @2; }
+struct Want {
+  blob @0 :BlobInfo;
+  phase @1 :WantPhase;
+  canUseHub @2 :Bool;
+  peersHaveIt @3 :Bool;
+  prefixBytes @4 :UInt64;
+  heldFence @5 :UInt64;
+}
+struct Grant {
+  notRegistrar @0 :Bool;
+  fence @1 :UInt64;
+  leaseholder @2 :Data;     # empty: none
+  number @3 :UInt32;
+  wanters @4 :List(Data);
+}
+# Also the form in which jobs are saved in the index.
+struct Obtain {
+  coordinator @0 :Data;
+  job @1 :UInt64;
+  listing @2 :Listing;
+  manifestOnly @3 :List(FileEntry);
+  refs @4 :List(RefState);
+  from @5 :SourceRule;
+}
+struct SavedJob {
+  obtain @0 :Obtain;
+  title @1 :Text;
+  targets @2 :List(Data);
+  createdMs @3 :Int64;
+  finished @4 :Bool;
+  cancelled @5 :Bool;
+  resultCode @6 :UInt16;
+  resultMessage @7 :Text;
+  finishedMs @8 :Int64;
+}
+enum ObtainState { unknown @0; running @1; done @2; failed @3; cancelled @4; }
+struct SourceShare { name @0 :Text; bytes @1 :UInt64; }
+struct ObtainProgress {
+  state @0 :ObtainState;
+  filesTotal @1 :UInt32;
+  filesDone @2 :UInt32;
+  bytesTotal @3 :UInt64;
+  bytesDone @4 :UInt64;
+  bytesPresent @5 :UInt64;
+  rate @6 :UInt64;
+  sources @7 :List(SourceShare);
+  code @8 :UInt16;
+  message @9 :Text;
+}
+
+# ---- Interfaces ------------------------------------------------------------------------------------------------------
+
+# What a connection may do before it has said who it is. Capabilities are the permissions: nothing else is reachable.
+interface Door {
+  # For a control link (preface "c"). observed: the address the caller is seen at, without its port.
+  control @0 (hello :MemberInfo, peer :Peer) -> (hello :MemberInfo, peer :Peer, observed :Text);
+  # For a bulk link (preface "b").
+  bulk @1 (caller :Data, epoch :UInt64) -> (source :BlobSource);
+}
+
+# One node's control interface, for one authenticated peer.
+interface Peer {
+  heartbeat @0 (summary :NodeSummary) -> (summary :NodeSummary);
+  members @1 () -> (members :List(MemberInfo));
+  # Answered when the advert log has something after `from`, or after a while with nothing.
+  follow @2 (from :LogPosition) -> (page :AdvertPage);
+  listing @3 (repo :RepoId, commit :Text) -> (known :Bool, listing :Listing);
+  want @4 (wants :List(Want)) -> (grants :List(Grant));
+  obtain @5 (order :Obtain) -> ();
+  progress @6 (coordinator :Data, job :UInt64, cancel :Bool) -> (progress :ObtainProgress);
+}
+
+enum ReadOutcome { data @0; notMine @1; gone @2; busy @3; corrupt @4; }
+
+# The direct lane: what a node serves to one peer over a bulk link.
+interface BlobSource {
+  # Never fails for an unknown blob: its reader answers `gone`, so that reads can be pipelined on the answer.
+  open @0 (id :BlobId) -> (reader :BlobReader);
+  # Blobs of at most 1 MiB, as many of the asked-for as fit in one answer, in the order asked; the others are `busy`.
+  small @1 (ids :List(BlobId)) -> (blobs :List(SmallBlob));
+}
+struct SmallBlob { outcome @0 :ReadOutcome; data @1 :Data; }
+
+interface BlobReader {
+  # One piece or a part of it: length <= 1 MiB, not across a piece boundary. A short answer means the blob ends there.
+  read @0 (offset :UInt64, length :UInt32) -> (outcome :ReadOutcome, data :Data);
+}
+
+# The command line's interface, on the agent's Unix socket. Documents are JSON: docs/reference/json.md.
+interface Control {
+  call @0 (method :Text, arguments :Text) -> (code :UInt16, message :Text, document :Text);
+}

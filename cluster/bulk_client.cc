@@ -1,0 +1,286 @@
+#include "cluster/bulk_client.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <deque>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "cluster/peer_dialer.h"
+#include "protocol/convert.h"
+#include "protocol/errors.h"
+#include "protocol/kj_await.h"
+#include "protocol/limits.h"
+#include "protocol/roost.capnp.h"
+#include "protocol/rpc_link.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+
+namespace {
+
+using ReadResponse = capnp::Response<wire::BlobReader::ReadResults>;
+using SmallResponse = capnp::Response<wire::BlobSource::SmallResults>;
+using BulkResponse = capnp::Response<wire::Door::BulkResults>;
+
+constexpr size_t kReadsPerLinkMax = 16;
+constexpr size_t kReadersPerLinkMax = 128;  // opened blobs remembered
+
+// KJ objects belong to their lane: the last owner, on any thread, sends them home.
+template <typename Response>
+std::shared_ptr<const Response> keepOnLane(asio::io_context& io, Response response) {
+  return {new Response(kj::mv(response)),
+          [&io](const Response* last) { asio::post(io, [last] { delete last; }); }};
+}
+
+absl::StatusOr<ReadOutcome> outcomeOf(wire::ReadOutcome outcome) {
+  const auto number = static_cast<uint16_t>(outcome);
+  if (number > static_cast<uint16_t>(ReadOutcome::kCorrupt)) {
+    return absl::InvalidArgumentError("malformed message: unknown read outcome");
+  }
+  return static_cast<ReadOutcome>(number);
+}
+
+}  // namespace
+
+class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
+ public:
+  Impl(asio::io_context& io, NodeId self, uint64_t epoch, const TlsContext* tls)
+      : io_(io), self_(self), epoch_(epoch), tls_(tls) {}
+
+  using Job = std::function<void(absl::Status)>;  // ok: the link is up, go on
+
+  struct Peer {
+    std::vector<Address> addresses;
+    enum class Phase { kDown, kDialling, kUp } phase = Phase::kDown;
+    std::unique_ptr<RpcLink> rpc;
+    kj::Maybe<wire::BlobSource::Client> source;
+    absl::flat_hash_map<BlobId, wire::BlobReader::Client> readers;
+    std::deque<Job> waiting;
+    size_t underWay = 0;
+  };
+
+  void read(const PeerTarget& target, const BlobId& blob, uint64_t offset, uint32_t length,
+            absl::Duration deadline, ReadHandler handler) {
+    const auto peer = peerOf(target);
+    enqueue(peer, [self = shared_from_this(), peer, blob, offset, length, deadline,
+                   handler = std::move(handler)](absl::Status status) {
+      if (!status.ok()) return handler(status);
+      asio::co_spawn(self->io_, runRead(self, peer, blob, offset, length, deadline, handler),
+                     asio::detached);
+    });
+  }
+
+  void readSmall(const PeerTarget& target, std::vector<BlobId> ids, absl::Duration deadline,
+                 SmallHandler handler) {
+    const auto peer = peerOf(target);
+    enqueue(peer, [self = shared_from_this(), peer, ids = std::move(ids), deadline,
+                   handler = std::move(handler)](absl::Status status) {
+      if (!status.ok()) return handler(status);
+      asio::co_spawn(self->io_, runSmall(self, peer, ids, deadline, handler), asio::detached);
+    });
+  }
+
+  void forget(const NodeId& id) {
+    const auto it = peers_.find(id);
+    if (it == peers_.end()) return;
+    drop(it->second, absl::UnavailableError("the node is gone"));
+    peers_.erase(it);
+  }
+
+  void stop() {
+    stopped_ = true;
+    for (auto& [id, peer] : peers_) drop(peer, absl::UnavailableError("stopping"));
+    peers_.clear();
+  }
+
+ private:
+  std::shared_ptr<Peer> peerOf(const PeerTarget& target) {
+    auto& peer = peers_[target.id];
+    if (!peer) peer = std::make_shared<Peer>();
+    peer->addresses = target.addresses;  // they may have changed
+    return peer;
+  }
+
+  void enqueue(const std::shared_ptr<Peer>& peer, Job job) {
+    if (stopped_) return job(absl::UnavailableError("stopping"));
+    peer->waiting.push_back(std::move(job));
+    if (peer->phase == Peer::Phase::kDown) {
+      peer->phase = Peer::Phase::kDialling;
+      asio::co_spawn(io_, runDial(shared_from_this(), peer), asio::detached);
+    }
+    advance(peer);
+  }
+
+  void advance(const std::shared_ptr<Peer>& peer) {
+    while (peer->phase == Peer::Phase::kUp && peer->underWay < kReadsPerLinkMax &&
+           !peer->waiting.empty()) {
+      Job job = std::move(peer->waiting.front());
+      peer->waiting.pop_front();
+      ++peer->underWay;
+      job(absl::OkStatus());
+    }
+  }
+
+  void finished(const std::shared_ptr<Peer>& peer) {
+    --peer->underWay;
+    advance(peer);
+  }
+
+  // The link has ended, or was never made: whoever waits is told.
+  void drop(const std::shared_ptr<Peer>& peer, const absl::Status& why) {
+    peer->phase = Peer::Phase::kDown;
+    peer->readers.clear();
+    peer->source = nullptr;
+    // By post: this may run inside the RPC system.
+    if (peer->rpc) {
+      asio::post(io_,
+                 [rpc = std::shared_ptr<RpcLink>(std::move(peer->rpc))]() mutable { rpc.reset(); });
+    }
+    std::deque<Job> waiting = std::move(peer->waiting);
+    peer->waiting.clear();
+    for (Job& job : waiting) job(why);
+  }
+
+  static asio::awaitable<void> runDial(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer) {
+    const std::vector<Address> addresses = peer->addresses;
+    auto connection = co_await dialPeer(addresses, LinkKind::kBulk, self->tls_);
+    if (self->stopped_ || peer->phase != Peer::Phase::kDialling) co_return;
+    if (!connection.ok()) {
+      self->drop(peer, absl::UnavailableError(connection.status().message()));
+      co_return;
+    }
+    peer->rpc = std::make_unique<RpcLink>(kj::mv(connection->stream), LinkSide::kDialled, nullptr);
+    {
+      auto request = peer->rpc->bootstrap().castAs<wire::Door>().bulkRequest();
+      request.setCaller(toData(self->self_.bytes()));
+      request.setEpoch(self->epoch_);
+      // Pipelined: reads are sent before the door has answered.
+      peer->source = request.send().getSource();
+    }
+    peer->phase = Peer::Phase::kUp;
+    RpcLink* const mine = peer->rpc.get();
+    auto ended = mine->onDisconnect();
+    self->advance(peer);
+    co_await awaitPromise(kj::mv(ended));
+    if (!self->stopped_ && peer->rpc.get() == mine) {
+      self->drop(peer, absl::UnavailableError("the bulk link was closed"));
+    }
+  }
+
+  static wire::BlobReader::Client readerOf(Peer& peer, const BlobId& blob) {
+    if (const auto it = peer.readers.find(blob); it != peer.readers.end()) return it->second;
+    if (peer.readers.size() >= kReadersPerLinkMax) peer.readers.erase(peer.readers.begin());
+    auto request = KJ_ASSERT_NONNULL(peer.source).openRequest();
+    toWire(blob, request.initId());
+    return peer.readers.emplace(blob, request.send().getReader()).first->second;
+  }
+
+  static asio::awaitable<void> runRead(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
+                                       BlobId blob, uint64_t offset, uint32_t length,
+                                       absl::Duration deadline, ReadHandler handler) {
+    if (peer->phase != Peer::Phase::kUp) {
+      self->finished(peer);
+      handler(absl::UnavailableError("the bulk link was closed"));
+      co_return;
+    }
+    auto request = readerOf(*peer, blob).readRequest();
+    request.setOffset(offset);
+    request.setLength(length);
+    absl::StatusOr<ReadResponse> response =
+        co_await withTimeout(kj::Promise<ReadResponse>(request.send()), deadline);
+    self->finished(peer);
+    if (!response.ok()) {
+      peer->readers.erase(blob);
+      handler(response.status());
+      co_return;
+    }
+    auto outcome = outcomeOf(response->getOutcome());
+    if (!outcome.ok()) {
+      handler(outcome.status());
+      co_return;
+    }
+    if (*outcome == ReadOutcome::kGone || *outcome == ReadOutcome::kCorrupt) {
+      peer->readers.erase(blob);
+    }
+    ReadAnswer answer{*outcome, {}};
+    if (*outcome == ReadOutcome::kData) {
+      auto owner = keepOnLane(self->io_, *std::move(response));
+      const auto data = owner->getData();
+      if (data.size() != length) {
+        handler(absl::DataLossError(
+            absl::StrCat("answered with ", data.size(), " bytes instead of ", length)));
+        co_return;
+      }
+      answer.data = {{data.begin(), data.size()}, owner};
+    }
+    handler(std::move(answer));
+  }
+
+  static asio::awaitable<void> runSmall(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
+                                        std::vector<BlobId> ids, absl::Duration deadline,
+                                        SmallHandler handler) {
+    if (peer->phase != Peer::Phase::kUp) {
+      self->finished(peer);
+      handler(absl::UnavailableError("the bulk link was closed"));
+      co_return;
+    }
+    auto request = KJ_ASSERT_NONNULL(peer->source).smallRequest();
+    auto list = request.initIds(static_cast<uint32_t>(ids.size()));
+    for (uint32_t i = 0; i < list.size(); ++i) toWire(ids[i], list[i]);
+    absl::StatusOr<SmallResponse> response =
+        co_await withTimeout(kj::Promise<SmallResponse>(request.send()), deadline);
+    self->finished(peer);
+    if (!response.ok()) {
+      handler(response.status());
+      co_return;
+    }
+    auto owner = keepOnLane(self->io_, *std::move(response));
+    std::vector<ReadAnswer> answers;
+    if (owner->getBlobs().size() != ids.size()) {
+      handler(absl::InvalidArgumentError("malformed message: another number of blobs than asked"));
+      co_return;
+    }
+    for (auto blob : owner->getBlobs()) {
+      const auto outcome = outcomeOf(blob.getOutcome());
+      if (!outcome.ok()) {
+        handler(outcome.status());
+        co_return;
+      }
+      const auto data = blob.getData();
+      answers.push_back({*outcome, {{data.begin(), data.size()}, owner}});
+    }
+    handler(std::move(answers));
+  }
+
+  asio::io_context& io_;
+  const NodeId self_;
+  const uint64_t epoch_;
+  const TlsContext* tls_;
+  bool stopped_ = false;
+  absl::flat_hash_map<NodeId, std::shared_ptr<Peer>> peers_;
+};
+
+BulkClient::BulkClient(asio::io_context& io, NodeId self, uint64_t epoch, const TlsContext* tls)
+    : impl_(std::make_shared<Impl>(io, self, epoch, tls)) {}
+BulkClient::~BulkClient() {
+  impl_->stop();
+}
+void BulkClient::read(const PeerTarget& peer, const BlobId& blob, uint64_t offset, uint32_t length,
+                      absl::Duration deadline, ReadHandler handler) {
+  impl_->read(peer, blob, offset, length, deadline, std::move(handler));
+}
+void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
+                           SmallHandler handler) {
+  impl_->readSmall(peer, std::move(ids), deadline, std::move(handler));
+}
+void BulkClient::forget(const NodeId& peer) {
+  impl_->forget(peer);
+}
+void BulkClient::stop() {
+  impl_->stop();
+}
+
+}  // namespace roost

@@ -1,0 +1,69 @@
+// The asking side of the direct lane, on one lane thread: bulk links to peers, made when first
+// needed, and pipelined reads over them. At most kReadsPerLinkMax reads are under way on a link;
+// the others wait here in order.
+//
+// Threads: made, used and destroyed on its lane, which has a KjLoop. Handlers are called there.
+// Ownership: bytes of an answer lie in the received message; it is let go on the lane when the last
+// `owner` goes, on whatever thread that is.
+#ifndef ROOST_CLUSTER_BULK_CLIENT_H_
+#define ROOST_CLUSTER_BULK_CLIENT_H_
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "protocol/messages.h"
+#include "protocol/tls.h"
+
+namespace roost {
+
+struct PeerTarget {
+  NodeId id;
+  std::vector<Address> addresses;
+};
+
+struct ReceivedBytes {
+  absl::Span<const uint8_t> bytes;
+  std::shared_ptr<const void> owner;
+};
+
+struct ReadAnswer {
+  ReadOutcome outcome = ReadOutcome::kGone;
+  ReceivedBytes data;  // of kData
+};
+
+class BulkClient {
+ public:
+  using ReadHandler = std::function<void(absl::StatusOr<ReadAnswer>)>;
+  // One answer for each id, in order.
+  using SmallHandler = std::function<void(absl::StatusOr<std::vector<ReadAnswer>>)>;
+
+  // self: who asks. tls: null without a cluster key. io and tls must outlive this.
+  BulkClient(boost::asio::io_context& io, NodeId self, uint64_t epoch, const TlsContext* tls);
+  ~BulkClient();
+
+  // offset and length within one piece. The deadline counts from when the link is up and the read
+  // is sent. Errors: kUnavailable (no link), kDeadlineExceeded, kDataLoss (answered with another
+  // length).
+  void read(const PeerTarget& peer, const BlobId& blob, uint64_t offset, uint32_t length,
+            absl::Duration deadline, ReadHandler handler);
+  // At most kInlineIdsMax ids.
+  void readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
+                 SmallHandler handler);
+  // Ends the link to a peer that is gone.
+  void forget(const NodeId& peer);
+  void stop();
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_BULK_CLIENT_H_

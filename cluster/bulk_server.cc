@@ -1,0 +1,421 @@
+#include "cluster/bulk_server.h"
+
+#include <kj/debug.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "cluster/peer_dialer.h"
+#include "protocol/convert.h"
+#include "protocol/errors.h"
+#include "protocol/kj_await.h"
+#include "protocol/limits.h"
+#include "protocol/roost.capnp.h"
+#include "protocol/rpc_link.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr size_t kReadersPerLinkMax = 1024;  // a client keeps 128
+
+wire::ReadOutcome toWireOutcome(ReadOutcome outcome) {
+  return static_cast<wire::ReadOutcome>(outcome);
+}
+
+}  // namespace
+
+class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
+ public:
+  Impl(asio::io_context& io, const TlsContext* tls, WorkPool& pool, BlobProvider& provider,
+       ServeCounters& counters)
+      : io_(io), tls_(tls), pool_(pool), provider_(provider), counters_(counters) {}
+
+  struct Link {
+    std::unique_ptr<RpcLink> rpc;
+    std::optional<NodeId> peer;
+    size_t readers = 0;
+    size_t unsentCounted = 0;  // its part of counters.unsentBytes
+  };
+  using Bytes = std::vector<uint8_t>;
+  // What a read came to: an outcome, and bytes with kData.
+  struct Answer {
+    ReadOutcome outcome = ReadOutcome::kGone;
+    Bytes bytes;
+  };
+
+  void accept(DetachedSocket socket) {
+    asio::co_spawn(io_, runAccept(shared_from_this(), std::move(socket)), asio::detached);
+  }
+
+  void stop() {
+    stopped_ = true;
+    pending_.clear();
+    for (const auto& link : links_) retire(link);
+    links_.clear();
+  }
+
+  // Asks the provider for a complete copy.
+  kj::Promise<std::shared_ptr<const LocalBlob>> open(const NodeId& peer, const BlobId& blob) {
+    auto paf = kj::newPromiseAndFulfiller<std::shared_ptr<const LocalBlob>>();
+    const auto deliver = later<std::shared_ptr<const LocalBlob>>(kj::mv(paf.fulfiller));
+    provider_.open(peer, blob, deliver);
+    return kj::mv(paf.promise);
+  }
+
+  // Reads a piece of a complete copy on a work thread.
+  kj::Promise<Answer> readOnWorker(std::shared_ptr<const LocalBlob> blob, uint64_t offset,
+                                   uint32_t length) {
+    auto paf = kj::newPromiseAndFulfiller<Answer>();
+    const auto deliver = later<Answer>(kj::mv(paf.fulfiller));
+    const absl::Status submitted =
+        pool_.submit({"serve", WorkPriority::kReaderWaits, ""},
+                     [this, deliver, blob = std::move(blob), offset, length] {
+                       deliver(readWhole(*blob, offset, length));
+                     });
+    if (!submitted.ok()) deliver(Answer{ReadOutcome::kBusy, {}});
+    return kj::mv(paf.promise);
+  }
+
+  // A piece of a blob that is still arriving.
+  kj::Promise<Answer> readArriving(const NodeId& peer, const BlobId& blob, uint64_t offset,
+                                   uint32_t length) {
+    auto paf = kj::newPromiseAndFulfiller<Answer>();
+    const auto deliver = later<Answer>(kj::mv(paf.fulfiller));
+    provider_.askPiece(peer, blob, offset / kPieceBytes,
+                       [this, deliver, offset, length](ReadOutcome outcome,
+                                                       std::shared_ptr<const BlobWriter> writer) {
+                         if (outcome != ReadOutcome::kData) return deliver(Answer{outcome, {}});
+                         const absl::Status submitted =
+                             pool_.submit({"serve", WorkPriority::kReaderWaits, ""},
+                                          [deliver, writer = std::move(writer), offset, length] {
+                                            deliver(readPart(*writer, offset, length));
+                                          });
+                         if (!submitted.ok()) deliver(Answer{ReadOutcome::kBusy, {}});
+                       });
+    return kj::mv(paf.promise);
+  }
+
+  // Small blobs, in one job of a work thread.
+  kj::Promise<std::vector<Answer>> readSmall(std::vector<std::shared_ptr<const LocalBlob>> blobs) {
+    auto paf = kj::newPromiseAndFulfiller<std::vector<Answer>>();
+    const auto deliver = later<std::vector<Answer>>(kj::mv(paf.fulfiller));
+    std::vector<Answer> none(blobs.size(), Answer{ReadOutcome::kBusy, {}});
+    const absl::Status submitted =
+        pool_.submit({"serve", WorkPriority::kReaderWaits, ""},
+                     [this, deliver, blobs = std::move(blobs)] { deliver(readEach(blobs)); });
+    if (!submitted.ok()) deliver(std::move(none));
+    return kj::mv(paf.promise);
+  }
+
+  bool tooMuchUnsent(const std::weak_ptr<Link>& weak) {
+    const auto link = weak.lock();
+    if (!link || !link->rpc) return true;
+    const size_t unsent = link->rpc->unsentBytes();
+    counters_.unsentBytes += unsent - link->unsentCounted;  // wraps correctly when it fell
+    link->unsentCounted = unsent;
+    return unsent > kUnsentBytesPerLinkMax || counters_.unsentBytes > kUnsentBytesMax;
+  }
+
+  BlobProvider& provider() { return provider_; }
+  ServeCounters& counters() { return counters_; }
+
+ private:
+  class Door;
+  class Source;
+  class Reader;
+
+  // Fulfils from any thread, by number: KJ's fulfillers must not leave the lane.
+  template <typename T>
+  std::function<void(T)> later(kj::Own<kj::PromiseFulfiller<T>> fulfiller) {
+    const uint64_t id = ++lastPending_;
+    auto shared = std::make_shared<kj::Own<kj::PromiseFulfiller<T>>>(kj::mv(fulfiller));
+    pending_.emplace(id, shared);
+    // Only the number and a weak reference travel; the fulfiller stays on the lane.
+    return [weak = weak_from_this(), &io = io_, id, raw = shared.get()](T value) {
+      asio::post(io, [weak, id, raw, value = std::move(value)]() mutable {
+        const auto self = weak.lock();
+        if (!self || self->pending_.find(id) == self->pending_.end()) return;
+        (*raw)->fulfill(kj::mv(value));
+        self->pending_.erase(id);
+      });
+    };
+  }
+
+  Answer readWhole(const LocalBlob& blob, uint64_t offset, uint32_t length) {
+    Answer answer{ReadOutcome::kData, Bytes(length)};
+    const absl::Status status = blob.read(offset, absl::MakeSpan(answer.bytes));
+    if (!status.ok()) answer = {failed(blob.blob().id, status), {}};
+    return answer;
+  }
+
+ public:
+  ReadOutcome failed(const BlobId& blob, const absl::Status& why) {
+    provider_.foundBad(blob, why);
+    return why.code() == absl::StatusCode::kDataLoss ? ReadOutcome::kCorrupt : ReadOutcome::kGone;
+  }
+
+ private:
+  static Answer readPart(const BlobWriter& writer, uint64_t offset, uint32_t length) {
+    const uint64_t piece = offset / kPieceBytes;
+    const size_t inPiece = offset % kPieceBytes;
+    Bytes whole(kPieceBytes);
+    const auto got = writer.readPiece(piece, absl::MakeSpan(whole));
+    if (!got.ok() || inPiece + length > *got) return {ReadOutcome::kNotMine, {}};
+    if (inPiece == 0) {
+      whole.resize(length);
+      return {ReadOutcome::kData, std::move(whole)};
+    }
+    const auto first = whole.begin() + static_cast<ptrdiff_t>(inPiece);
+    return {ReadOutcome::kData, Bytes(first, first + length)};
+  }
+
+  std::vector<Answer> readEach(const std::vector<std::shared_ptr<const LocalBlob>>& blobs) {
+    std::vector<Answer> answers;
+    size_t total = 0;
+    for (const auto& blob : blobs) {
+      if (!blob || blob->blob().size > kInlineBlobBytesMax) {
+        answers.push_back({ReadOutcome::kGone, {}});
+      } else if (total + blob->blob().size > kInlineAnswerBytesMax) {
+        answers.push_back({ReadOutcome::kBusy, {}});
+      } else {
+        answers.push_back(readWhole(*blob, 0, static_cast<uint32_t>(blob->blob().size)));
+        total += answers.back().bytes.size();
+      }
+    }
+    return answers;
+  }
+
+  void retire(const std::shared_ptr<Link>& link) {
+    counters_.unsentBytes -= link->unsentCounted;
+    link->unsentCounted = 0;
+    --counters_.links;
+    asio::post(io_, [link] { link->rpc.reset(); });
+  }
+
+  void end(const std::shared_ptr<Link>& link) {
+    if (links_.erase(link) != 0) retire(link);
+  }
+
+  static asio::awaitable<void> runAccept(std::shared_ptr<Impl> self, DetachedSocket detached);
+  static asio::awaitable<void> expectCaller(std::shared_ptr<Impl> self, std::shared_ptr<Link> link);
+
+  asio::io_context& io_;
+  const TlsContext* tls_;
+  WorkPool& pool_;
+  BlobProvider& provider_;
+  ServeCounters& counters_;
+  bool stopped_ = false;
+  uint64_t lastPending_ = 0;
+  std::map<uint64_t, std::shared_ptr<void>> pending_;
+  std::set<std::shared_ptr<Link>> links_;
+};
+
+// One blob that a peer reads.
+class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
+ public:
+  Reader(std::shared_ptr<Impl> server, std::weak_ptr<Link> link, NodeId peer, BlobId blob,
+         std::shared_ptr<const LocalBlob> local)
+      : server_(std::move(server)),
+        link_(std::move(link)),
+        peer_(peer),
+        blob_(blob),
+        local_(std::move(local)) {}
+  ~Reader() {
+    if (const auto link = link_.lock()) --link->readers;
+  }
+
+  kj::Promise<void> read(ReadContext context) override {
+    const uint64_t offset = context.getParams().getOffset();
+    const uint32_t length = context.getParams().getLength();
+    context.releaseParams();
+    if (length == 0 || length > kPieceBytes || offset > kBlobBytesMax ||
+        offset / kPieceBytes != (offset + length - 1) / kPieceBytes) {
+      return KJ_EXCEPTION(FAILED, "a read is 1 byte to 1 MiB and within one piece");
+    }
+    if (server_->tooMuchUnsent(link_)) return answer(context, ReadOutcome::kBusy);
+    if (local_) return readLocal(context, offset, length);
+    return server_->readArriving(peer_, blob_, offset, length)
+        .then([this, context, offset, length](Answer got) mutable -> kj::Promise<void> {
+          if (got.outcome != ReadOutcome::kGone) return copy(context, got);
+          // It may have been completed and published since this reader was opened.
+          return server_->open(peer_, blob_)
+              .then([this, context, offset,
+                     length](std::shared_ptr<const LocalBlob> local) mutable -> kj::Promise<void> {
+                if (!local) return answer(context, ReadOutcome::kGone);
+                local_ = std::move(local);
+                return readLocal(context, offset, length);
+              });
+        });
+  }
+
+ private:
+  kj::Promise<void> answer(ReadContext& context, ReadOutcome outcome) {
+    context.getResults().setOutcome(toWireOutcome(outcome));
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> copy(ReadContext& context, const Answer& got) {
+    auto results = context.getResults(capnp::MessageSize{got.bytes.size() / 8 + 64, 0});
+    results.setOutcome(toWireOutcome(got.outcome));
+    if (got.outcome == ReadOutcome::kData) {
+      results.setData(toData(got.bytes));
+      server_->counters().bytesOut += got.bytes.size();
+    }
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> readLocal(ReadContext& context, uint64_t offset, uint32_t length) {
+    if (offset + length > local_->blob().size) {
+      return KJ_EXCEPTION(FAILED, "a read beyond the end of the blob");
+    }
+    // Straight from the page cache into the message.
+    auto results = context.getResults(capnp::MessageSize{length / 8 + 64, 0});
+    auto data = results.initData(length);
+    const auto done = local_->tryRead(offset, absl::MakeSpan(data.begin(), data.size()));
+    if (!done.ok()) {
+      results.disownData();
+      results.setOutcome(toWireOutcome(server_->failed(blob_, done.status())));
+      local_ = nullptr;
+      return kj::READY_NOW;
+    }
+    if (*done) {
+      server_->counters().bytesOut += length;
+      return kj::READY_NOW;
+    }
+    return server_->readOnWorker(local_, offset, length).then([this, context](Answer got) mutable {
+      auto late = context.getResults();
+      late.setOutcome(toWireOutcome(got.outcome));
+      if (got.outcome == ReadOutcome::kData) {
+        std::copy(got.bytes.begin(), got.bytes.end(), late.getData().begin());
+        server_->counters().bytesOut += got.bytes.size();
+      } else {
+        late.disownData();
+        local_ = nullptr;
+      }
+    });
+  }
+
+  std::shared_ptr<Impl> server_;
+  std::weak_ptr<Link> link_;
+  const NodeId peer_;
+  const BlobId blob_;
+  std::shared_ptr<const LocalBlob> local_;
+};
+
+class BulkServer::Impl::Source final : public wire::BlobSource::Server {
+ public:
+  Source(std::shared_ptr<Impl> server, std::weak_ptr<Link> link, NodeId peer)
+      : server_(std::move(server)), link_(std::move(link)), peer_(peer) {}
+
+  kj::Promise<void> open(OpenContext context) override {
+    const auto blob = fromWire(context.getParams().getId());
+    if (!blob.ok()) return kjExceptionOf(blob.status());
+    context.releaseParams();
+    const auto link = link_.lock();
+    if (!link || link->readers >= kReadersPerLinkMax) {
+      return KJ_EXCEPTION(OVERLOADED, "too many blobs open on one link");
+    }
+    ++link->readers;
+    return server_->open(peer_, *blob)
+        .then([this, context, id = *blob](std::shared_ptr<const LocalBlob> local) mutable {
+          context.getResults().setReader(
+              kj::heap<Reader>(server_, link_, peer_, id, std::move(local)));
+        });
+  }
+
+  kj::Promise<void> small(SmallContext context) override {
+    const auto ids = context.getParams().getIds();
+    if (ids.size() > kInlineIdsMax) return KJ_EXCEPTION(FAILED, "too many blobs at once");
+    if (server_->tooMuchUnsent(link_)) return KJ_EXCEPTION(OVERLOADED, "too much unsent");
+    auto opened = kj::heapArrayBuilder<kj::Promise<std::shared_ptr<const LocalBlob>>>(ids.size());
+    for (auto id : ids) {
+      const auto blob = fromWire(id);
+      if (!blob.ok()) return kjExceptionOf(blob.status());
+      opened.add(server_->open(peer_, *blob));
+    }
+    context.releaseParams();
+    return kj::joinPromises(opened.finish())
+        .then([this](kj::Array<std::shared_ptr<const LocalBlob>> blobs) {
+          return server_->readSmall({blobs.begin(), blobs.end()});
+        })
+        .then([this, context](std::vector<Answer> answers) mutable {
+          auto list = context.getResults().initBlobs(static_cast<uint32_t>(answers.size()));
+          for (uint32_t i = 0; i < list.size(); ++i) {
+            list[i].setOutcome(toWireOutcome(answers[i].outcome));
+            list[i].setData(toData(answers[i].bytes));
+            server_->counters().bytesOut += answers[i].bytes.size();
+          }
+        });
+  }
+
+ private:
+  std::shared_ptr<Impl> server_;
+  std::weak_ptr<Link> link_;
+  const NodeId peer_;
+};
+
+class BulkServer::Impl::Door final : public wire::Door::Server {
+ public:
+  Door(std::shared_ptr<Impl> server, std::weak_ptr<Link> link)
+      : server_(std::move(server)), link_(std::move(link)) {}
+
+  kj::Promise<void> bulk(BulkContext context) override {
+    const auto peer = nodeIdFromWire(context.getParams().getCaller());
+    const auto link = link_.lock();
+    if (!peer.ok() || !link || link->peer) return KJ_EXCEPTION(FAILED, "not a proper caller");
+    link->peer = *peer;
+    context.getResults().setSource(kj::heap<Source>(server_, link_, *peer));
+    return kj::READY_NOW;
+  }
+
+ private:
+  std::shared_ptr<Impl> server_;
+  std::weak_ptr<Link> link_;
+};
+
+asio::awaitable<void> BulkServer::Impl::expectCaller(std::shared_ptr<Impl> self,
+                                                     std::shared_ptr<Link> link) {
+  asio::steady_timer timer(self->io_, absl::ToChronoNanoseconds(kHandshakeTimeout));
+  boost::system::error_code ignored;
+  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (!link->peer) self->end(link);
+}
+
+asio::awaitable<void> BulkServer::Impl::runAccept(std::shared_ptr<Impl> self,
+                                                  DetachedSocket detached) {
+  auto socket = std::move(detached).attach(self->io_.get_executor());
+  if (!socket.ok()) co_return;
+  auto stream = co_await answerPeer(*std::move(socket), self->tls_);
+  if (!stream.ok() || self->stopped_) co_return;
+  auto link = std::make_shared<Link>();
+  self->links_.insert(link);
+  ++self->counters_.links;
+  link->rpc = std::make_unique<RpcLink>(*kj::mv(stream), LinkSide::kAccepted,
+                                        capnp::Capability::Client(kj::heap<Door>(self, link)));
+  asio::co_spawn(self->io_, expectCaller(self, link), asio::detached);
+  co_await awaitPromise(link->rpc->onDisconnect());
+  self->end(link);
+}
+
+BulkServer::BulkServer(asio::io_context& io, const TlsContext* tls, WorkPool& pool,
+                       BlobProvider& provider, ServeCounters& counters)
+    : impl_(std::make_shared<Impl>(io, tls, pool, provider, counters)) {}
+BulkServer::~BulkServer() {
+  impl_->stop();
+}
+void BulkServer::accept(DetachedSocket socket) {
+  impl_->accept(std::move(socket));
+}
+void BulkServer::stop() {
+  impl_->stop();
+}
+
+}  // namespace roost

@@ -1,0 +1,71 @@
+// The serving side of the direct lane, on one lane thread: bulk links that peers opened, and the
+// blobs they read.
+//
+// What is complete here is read from the page cache on the lane, from the disk on a work thread.
+// What is still arriving is served piece by piece; which pieces a peer may wait for is decided by
+// the BlobProvider.
+//
+// Threads: made, used and destroyed on its lane, which has a KjLoop.
+// Memory: reads are refused (busy) while a link has kUnsentBytesPerLinkMax not yet written, or the
+// agent kUnsentBytesMax.
+#ifndef ROOST_CLUSTER_BULK_SERVER_H_
+#define ROOST_CLUSTER_BULK_SERVER_H_
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "cache/blob_writer.h"
+#include "cache/local_blob.h"
+#include "cache/work_pool.h"
+#include "protocol/messages.h"
+#include "protocol/preface.h"
+#include "protocol/tls.h"
+
+namespace roost {
+
+// Where served bytes come from. Called on lane threads; each answer may come on any thread, and
+// comes once.
+class BlobProvider {
+ public:
+  virtual ~BlobProvider() = default;
+  // A complete copy that may be served to that peer; null if there is none.
+  virtual void open(const NodeId& peer, const BlobId& blob,
+                    std::function<void(std::shared_ptr<const LocalBlob>)> answer) = 0;
+  // A piece of a blob that is still arriving; with kData the writer that has it.
+  virtual void askPiece(
+      const NodeId& peer, const BlobId& blob, uint64_t piece,
+      std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)> answer) = 0;
+  // A copy failed its check while it was read: withdraw it.
+  virtual void foundBad(const BlobId& blob, const absl::Status& why) = 0;
+};
+
+// Counts of all lanes of an agent.
+struct ServeCounters {
+  std::atomic<uint64_t> bytesOut{0};  // payload handed to links
+  std::atomic<uint64_t> unsentBytes{
+      0};  // of it, not yet written, as of the last answer of each link
+  std::atomic<int> links{0};
+};
+
+class BulkServer {
+ public:
+  // All must outlive this.
+  BulkServer(boost::asio::io_context& io, const TlsContext* tls, WorkPool& pool,
+             BlobProvider& provider, ServeCounters& counters);
+  ~BulkServer();
+
+  // A connection whose preface said "bulk".
+  void accept(DetachedSocket socket);
+  void stop();
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_BULK_SERVER_H_

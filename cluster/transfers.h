@@ -1,0 +1,87 @@
+// Performs what the core decides about bytes: opens writers, asks sources, writes pieces on work
+// threads, verifies and publishes, and tells the core what came of it.
+//
+// A piece goes: bulk link (lane) → message memory → the blob's serial queue (work): write and hash
+// → event (loop).
+//
+// Threads: `loop`. Handlers are called there, by post. Ownership: of writers and of the reads under
+// way.
+#ifndef ROOST_CLUSTER_TRANSFERS_H_
+#define ROOST_CLUSTER_TRANSFERS_H_
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cache/blob_writer.h"
+#include "cache/hub_publisher.h"
+#include "cache/work_pool.h"
+#include "cluster/bulk_client.h"
+#include "cluster/core.h"
+#include "cluster/hub_lane.h"
+#include "cluster/lane_thread.h"
+
+namespace roost {
+
+// A lane and the asking side that lives on it.
+struct BulkLane {
+  LaneThread* thread = nullptr;
+  BulkClient* client = nullptr;
+};
+
+// A blob that was verified and given its final name by this node.
+struct LandedBlob {
+  BlobInfo blob;
+  BlobSite site;
+  std::string path;
+  PublishedBlob published;
+  BlobHashes hashes;
+  bool fromHub = false;  // any of it
+};
+
+class Transfers {
+ public:
+  struct Seams {
+    boost::asio::io_context& io;  // of `loop`
+    WorkPool& pool;
+    std::shared_ptr<Reservations> reservations;
+    NodeId self;
+    std::string partialFolder;  // journals of half-done blobs
+    std::vector<BulkLane> lanes;
+    HubLane* hub = nullptr;  // null: no hub
+    std::function<std::vector<Address>(const NodeId&)> addressesOf;
+    // Where a blob of that repo is written; an error says why nowhere.
+    std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const RepoId&)> publisherOf;
+    std::function<void(Event)> tell;
+    std::function<void(LandedBlob)> landed;
+  };
+  explicit Transfers(Seams seams);
+  ~Transfers();
+
+  void perform(const OpenWriter& effect);
+  void perform(const ReadPiece& effect);
+  void perform(const ReadSmall& effect);
+  void perform(const HubDownload& effect);
+  void perform(const StopHub& effect);
+  void perform(const FinishBlob& effect);
+  void perform(const RestartBlob& effect);
+  void perform(const CloseWriter& effect);
+
+  // For AnswerPiece: the writer of a fetch that is under way; null after its end.
+  std::shared_ptr<const BlobWriter> writer(FetchId fetch) const;
+  uint64_t bytesFromPeers() const;  // payload, since the start
+  uint64_t bytesFromHub() const;
+  // Ends everything; partials are kept. No handler is called afterwards.
+  void stop();
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_TRANSFERS_H_

@@ -1,0 +1,437 @@
+#include "node/cli/command_line.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "node/spelling.h"
+#include "protocol/errors.h"
+
+namespace roost {
+namespace {
+
+using Finish = std::function<absl::StatusOr<Command>()>;
+
+// One command while it is parsed: CLI11 writes into `typed`, `finish` makes the plain struct of it.
+struct Parser {
+  CLI::App app{"roost: one node's Hugging Face cache is every node's cache", "roost"};
+  std::vector<std::pair<CLI::App*, Finish>> commands;
+  std::vector<std::pair<CLI::App*, CLI::Option*>> repoArguments;
+
+  template <typename Typed>
+  Typed& add(const std::string& name, const std::string& text,
+             const std::function<void(CLI::App&, Typed&)>& options,
+             const std::function<absl::StatusOr<Command>(Typed&)>& finish) {
+    CLI::App* command = app.add_subcommand(name, text);
+    auto typed = std::make_shared<Typed>();
+    options(*command, *typed);
+    commands.emplace_back(command, [typed, finish] { return finish(*typed); });
+    return *typed;
+  }
+};
+
+// The origin of what is typed is not known here: the agent's own hub is meant, and only the name
+// travels.
+HubOrigin anyOrigin() {
+  return HubOrigin::huggingFace();
+}
+
+void addOutput(CLI::App& command, OutputOptions& output, bool quiet = true) {
+  command.add_option("--agent", output.agent, "Socket of the agent to ask")->type_name("ADDR");
+  CLI::Option* json = command.add_flag("--json", output.json, "Print the JSON document");
+  if (quiet) command.add_flag("-q,--quiet", output.quiet, "Print ids only")->excludes(json);
+}
+
+CLI::Option* addMany(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                     const std::string& text) {
+  return command.add_option(name, values, text)->type_size(1)->allow_extra_args(false);
+}
+
+struct TypedOrder {
+  std::string repo, type, revision, from = "any";
+  std::vector<std::string> include, exclude;
+};
+
+void addOrder(CLI::App& command, TypedOrder& order) {
+  command
+      .add_option("REPO", order.repo, "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME[@REVISION]")
+      ->required();
+  command.add_option("--type", order.type, "model, dataset or space, if REPO has no prefix")
+      ->check(CLI::IsMember({"model", "dataset", "space"}))
+      ->type_name("TYPE");
+  command.add_option("--revision", order.revision, "Branch, tag or commit (default: main)")
+      ->type_name("REVISION");
+  addMany(command, "--include", order.include, "Only files that match (repeatable)")
+      ->type_name("GLOB");
+  addMany(command, "--exclude", order.exclude, "No files that match (repeatable)")
+      ->type_name("GLOB");
+  command.add_option("--from", order.from, "Where bytes may come from: cluster, hub or any")
+      ->check(CLI::IsMember({"any", "cluster", "hub"}))
+      ->type_name("SOURCE");
+}
+
+absl::StatusOr<RepoQuery> queryOf(const std::string& repo, const std::string& type) {
+  std::optional<RepoType> wanted;
+  if (!type.empty()) {
+    ROOST_ASSIGN_OR_RETURN(wanted, parseRepoType(type));
+  }
+  return parseRepoQuery(anyOrigin(), repo, wanted);
+}
+
+absl::StatusOr<FileOrder> finishOrder(const TypedOrder& typed) {
+  ROOST_ASSIGN_OR_RETURN(const RepoQuery query, queryOf(typed.repo, typed.type));
+  FileOrder order;
+  order.repo = query.repo.toString();
+  if (query.revision) order.revision = revisionText(*query.revision);
+  if (!typed.revision.empty()) {
+    if (query.revision) {
+      return absl::InvalidArgumentError(
+          "two revisions: REPO has one after '@', and --revision another. Leave out one");
+    }
+    ROOST_ASSIGN_OR_RETURN(const Revision revision, parseRevision(typed.revision));
+    order.revision = revisionText(revision);
+  }
+  order.include = typed.include;
+  order.exclude = typed.exclude;
+  order.from = typed.from;
+  return order;
+}
+
+void addAgent(Parser& parser) {
+  parser.add<AgentArguments>(
+      "agent", "Run this node's agent in the foreground",
+      [](CLI::App& command, AgentArguments& arguments) {
+        for (const AgentOption& option : agentOptions()) {
+          const std::string name = option.option;
+          const std::string text = option.variable.empty() || !option.supported
+                                       ? option.text
+                                       : absl::StrCat(option.text, " [", option.variable, "]");
+          CLI::Option* added = command.add_option_function<std::string>(
+              absl::StrCat("--", name),
+              [&arguments, name](const std::string& value) { arguments.options[name] = value; },
+              text);
+          added->type_name(option.placeholder)->type_size(1)->allow_extra_args(false);
+          // Known, so that the refusal can say that a later version has it.
+          if (!option.supported) added->group("");
+        }
+        addMany(command, "--root", arguments.roots,
+                "A further folder to share, layout hub or flat (repeatable)")
+            ->type_name("PATH:LAYOUT");
+      },
+      [](AgentArguments& arguments) -> absl::StatusOr<Command> { return AgentCommand{arguments}; });
+}
+
+void addStatus(Parser& parser) {
+  parser.add<StatusCommand>(
+      "status", "Nodes, bytes, transfers, and what the hub was spared",
+      [](CLI::App& command, StatusCommand& typed) {
+        command.add_flag("-w,--watch", typed.watch, "Stay, and redraw each second");
+        command.add_flag("--nodes", typed.allNodes, "Every node, also above 20");
+        addOutput(command, typed.output);
+      },
+      [](StatusCommand& typed) -> absl::StatusOr<Command> { return typed; });
+}
+
+void addWarm(Parser& parser) {
+  struct Typed {
+    WarmCommand command;
+    TypedOrder order;
+    std::string nodes = "all";
+  };
+  parser.add<Typed>(
+      "warm", "Bring a repo into the caches of nodes, from each other where possible",
+      [](CLI::App& command, Typed& typed) {
+        addOrder(command, typed.order);
+        command
+            .add_option("--nodes", typed.nodes,
+                        "all (default), self, or a list of names, ranges and zone=ZONE: "
+                        "gpu-[001-128],zone=a")
+            ->type_name("NODES");
+        CLI::Option* dry =
+            command.add_flag("--dry-run", typed.command.dryRun, "Say what would be copied");
+        command
+            .add_flag("--no-wait", typed.command.noWait,
+                      "Print the job's id and do not wait for it")
+            ->excludes(dry);
+        addOutput(command, typed.command.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        ROOST_ASSIGN_OR_RETURN(typed.command.order, finishOrder(typed.order));
+        auto nodes = NodeSelection::parse(typed.nodes);
+        if (!nodes.ok()) {
+          return absl::InvalidArgumentError(absl::StrCat("--nodes: ", nodes.status().message()));
+        }
+        typed.command.nodes = *std::move(nodes);
+        return typed.command;
+      });
+}
+
+void addGet(Parser& parser) {
+  struct Typed {
+    GetCommand command;
+    TypedOrder order;
+  };
+  parser.add<Typed>(
+      "get", "Bring a repo, or some files of it, into this node's cache; prints the snapshot path",
+      [](CLI::App& command, Typed& typed) {
+        addOrder(command, typed.order);
+        command.add_option("FILE", typed.command.files, "Only these files");
+        addOutput(command, typed.command.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        ROOST_ASSIGN_OR_RETURN(typed.command.order, finishOrder(typed.order));
+        for (const std::string& file : typed.command.files) {
+          ROOST_RETURN_IF_ERROR(RelativePath::parse(file).status());
+        }
+        return typed.command;
+      });
+}
+
+void addJobs(Parser& parser) {
+  struct Typed {
+    JobsCommand command;
+    std::string id;
+  };
+  parser.add<Typed>(
+      "jobs", "Warm jobs: all, or one; --cancel stops it",
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("ID", typed.id, "A job's number");
+        command.add_flag("--cancel", typed.command.cancel, "Stop the job; what is there stays");
+        addOutput(command, typed.command.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        if (!typed.id.empty()) {
+          uint64_t id = 0;
+          if (!absl::SimpleAtoi(absl::StripPrefix(typed.id, "#"), &id) || id == 0) {
+            return absl::InvalidArgumentError(absl::StrCat("not a job: ", roost::quoted(typed.id),
+                                                           ": expected a number, as in 12"));
+          }
+          typed.command.id = id;
+        }
+        if (typed.command.cancel && !typed.command.id) {
+          return absl::InvalidArgumentError("--cancel: which job? roost jobs lists them");
+        }
+        return typed.command;
+      });
+}
+
+void addWhere(Parser& parser) {
+  struct Typed {
+    OutputOptions output;
+    std::string what, type;
+  };
+  parser.add<Typed>(
+      "where", "Which nodes hold a repo or a blob",
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("REPO", typed.what, "A repo[@REVISION], or a digest: sha256:… or hex")
+            ->required();
+        command.add_option("--type", typed.type, "model, dataset or space, if REPO has no prefix")
+            ->check(CLI::IsMember({"model", "dataset", "space"}))
+            ->type_name("TYPE");
+        addOutput(command, typed.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        const bool named =
+            absl::StartsWith(typed.what, "sha256:") || absl::StartsWith(typed.what, "git-sha1:");
+        if (auto digest = BlobId::parse(typed.what); named || digest.ok()) {
+          if (!digest.ok()) return digest.status();
+          return WhereCommand{typed.output, *digest};
+        }
+        ROOST_ASSIGN_OR_RETURN(RepoQuery query, queryOf(typed.what, typed.type));
+        return WhereCommand{typed.output, std::move(query)};
+      });
+}
+
+void addLs(Parser& parser) {
+  parser.add<LsCommand>(
+      "ls", "What this node holds, and how many nodes hold it too",
+      [](CLI::App& command, LsCommand& typed) { addOutput(command, typed.output); },
+      [](LsCommand& typed) -> absl::StatusOr<Command> { return typed; });
+}
+
+void addVerify(Parser& parser) {
+  struct Typed {
+    OutputOptions output;
+    std::string repo, type;
+  };
+  parser.add<Typed>(
+      "verify", "Read and hash what this node holds, and name what is wrong",
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("REPO", typed.repo, "A repo[@REVISION] (default: everything)");
+        command.add_option("--type", typed.type, "model, dataset or space, if REPO has no prefix")
+            ->check(CLI::IsMember({"model", "dataset", "space"}))
+            ->type_name("TYPE");
+        addOutput(command, typed.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        VerifyCommand command{typed.output, std::nullopt};
+        if (!typed.repo.empty()) {
+          ROOST_ASSIGN_OR_RETURN(command.repo, queryOf(typed.repo, typed.type));
+        }
+        return command;
+      });
+}
+
+void addSmallCommands(Parser& parser) {
+  parser.add<EnvCommand>(
+      "env", "Print the exports that make clients use this agent: eval \"$(roost env)\"",
+      [](CLI::App& command, EnvCommand& typed) { addOutput(command, typed.output, false); },
+      [](EnvCommand& typed) -> absl::StatusOr<Command> { return typed; });
+  parser.add<KeyCommand>(
+      "key", "Make a cluster key: (umask 077; roost key > FILE)", [](CLI::App&, KeyCommand&) {},
+      [](KeyCommand& typed) -> absl::StatusOr<Command> { return typed; });
+  parser.add<std::string>(
+      "completion", "Print the completions of a shell: bash, zsh or fish",
+      [](CLI::App& command, std::string& shell) {
+        command.add_option("SHELL", shell, "bash, zsh or fish")
+            ->required()
+            ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      },
+      [](std::string& shell) -> absl::StatusOr<Command> {
+        return CompletionCommand{shell == "bash"  ? Shell::kBash
+                                 : shell == "zsh" ? Shell::kZsh
+                                                  : Shell::kFish};
+      });
+  parser.add<VersionCommand>(
+      "version", "The version of this program and of the agent",
+      [](CLI::App& command, VersionCommand& typed) { addOutput(command, typed.output, false); },
+      [](VersionCommand& typed) -> absl::StatusOr<Command> { return typed; });
+}
+
+std::unique_ptr<Parser> makeParser() {
+  auto parser = std::make_unique<Parser>();
+  parser->app.require_subcommand(1);
+  parser->app.set_help_flag("-h,--help", "Print help and exit");
+  addAgent(*parser);
+  addStatus(*parser);
+  addWarm(*parser);
+  addGet(*parser);
+  addWhere(*parser);
+  addLs(*parser);
+  addJobs(*parser);
+  addVerify(*parser);
+  addSmallCommands(*parser);
+  return parser;
+}
+
+const std::vector<std::string>& laterCommands() {
+  static const std::vector<std::string> names = {"keep",   "unkeep", "wait",   "pin",
+                                                 "unpin",  "evict",  "drain",  "undrain",
+                                                 "reload", "limit",  "doctor", "exec"};
+  return names;
+}
+
+// CLI11's own message for a mistyped command names neither the word nor what was meant.
+absl::Status unknownCommand(const Parser& parser, const std::string& word) {
+  const auto& later = laterCommands();
+  if (std::find(later.begin(), later.end(), word) != later.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("roost ", word, " is not in this version. roost --help lists what is"));
+  }
+  std::vector<std::string> known;
+  for (const auto& [command, finish] : parser.commands) known.push_back(command->get_name());
+  const auto nearest = likelyWord(word, known);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown command ", roost::quoted(word), ". ",
+      nearest ? absl::StrCat("Did you mean ", *nearest, "?") : "roost --help lists them"));
+}
+
+std::string helpOf(const Parser& parser) {
+  for (const auto& [command, finish] : parser.commands) {
+    if (command->parsed()) return command->help("roost");
+  }
+  return parser.app.help();
+}
+
+std::string usageHint(const Parser& parser) {
+  for (const auto& [command, finish] : parser.commands) {
+    if (command->parsed()) return absl::StrCat("See roost ", command->get_name(), " --help");
+  }
+  return "See roost --help";
+}
+
+bool hasName(const CLI::Option& option, absl::string_view name) {
+  const auto names = option.get_lnames();
+  return std::find(names.begin(), names.end(), std::string(name)) != names.end();
+}
+
+std::vector<std::string> choicesOf(const CLI::App& command, const CLI::Option& option) {
+  if (hasName(option, "type")) return {"model", "dataset", "space"};
+  if (hasName(option, "from")) return {"any", "cluster", "hub"};
+  if (hasName(option, "nodes") && command.get_name() == "warm") return {"all", "self"};
+  if (hasName(option, "catalog")) return {"mesh"};
+  return {};
+}
+
+OptionShape shapeOf(const CLI::App& command, const CLI::Option& option) {
+  OptionShape shape;
+  for (const std::string& name : option.get_snames()) shape.names.push_back("-" + name);
+  for (const std::string& name : option.get_lnames()) shape.names.push_back("--" + name);
+  shape.text = option.get_description();
+  shape.takesValue = option.get_items_expected_max() > 0;
+  shape.choices = choicesOf(command, option);
+  const std::string type = option.get_type_name();
+  shape.isPath =
+      type == "FILE" || type == "DIR" || type == "PATH:LAYOUT" || hasName(option, "agent");
+  return shape;
+}
+
+}  // namespace
+
+absl::StatusOr<std::variant<Command, HelpText>> parseCommandLine(
+    const std::vector<std::string>& words) {
+  const auto parser = makeParser();
+  const auto help = [&] { return std::variant<Command, HelpText>(HelpText{helpOf(*parser)}); };
+  if (words.empty()) return absl::InvalidArgumentError(parser->app.help());
+  if (words[0] == "--version") {
+    return std::variant<Command, HelpText>(Command(VersionCommand{}));
+  }
+  if (words[0] == "help") return help();
+  const auto isCommand = [&](const auto& entry) { return entry.first->get_name() == words[0]; };
+  if (!absl::StartsWith(words[0], "-") &&
+      std::none_of(parser->commands.begin(), parser->commands.end(), isCommand)) {
+    return unknownCommand(*parser, words[0]);
+  }
+  try {
+    // CLI11 takes the words from the back.
+    parser->app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+  } catch (const CLI::CallForHelp&) {
+    return help();
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(absl::StrCat(error.what(), ". ", usageHint(*parser)));
+  }
+  for (const auto& [command, finish] : parser->commands) {
+    if (!command->parsed()) continue;
+    ROOST_ASSIGN_OR_RETURN(Command result, finish());
+    return std::variant<Command, HelpText>(std::move(result));
+  }
+  return absl::InvalidArgumentError(parser->app.help());
+}
+
+std::vector<CommandShape> commandShapes() {
+  const auto parser = makeParser();
+  std::vector<CommandShape> shapes;
+  for (const auto& [command, finish] : parser->commands) {
+    CommandShape shape{command->get_name(), command->get_description(), {}, false, {}};
+    for (const CLI::Option* option : std::as_const(*command).get_options()) {
+      if (option->get_positional()) {
+        shape.takesRepo = shape.takesRepo || option->get_name(true) == "REPO";
+      } else if (!option->get_group().empty()) {
+        shape.options.push_back(shapeOf(*command, *option));
+      }
+    }
+    if (shape.name == "completion") shape.choices = {"bash", "zsh", "fish"};
+    shapes.push_back(std::move(shape));
+  }
+  return shapes;
+}
+
+}  // namespace roost

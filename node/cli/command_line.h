@@ -1,0 +1,117 @@
+// What was typed, as one plain struct a command. Everything in it is parsed and checked.
+//
+// Threads: any (pure). Errors: kInvalidArgument with a sentence (exit 2).
+#ifndef ROOST_NODE_CLI_COMMAND_LINE_H_
+#define ROOST_NODE_CLI_COMMAND_LINE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "node/config.h"
+#include "node/node_selection.h"
+#include "node/repo_query.h"
+#include "protocol/blob_id.h"
+
+namespace roost {
+
+// Of every command that prints data.
+struct OutputOptions {
+  std::string agent;   // --agent; empty: the default places
+  bool json = false;   // --json: the document as it is
+  bool quiet = false;  // -q: ids only
+};
+
+struct AgentCommand {
+  AgentArguments arguments;
+};
+struct StatusCommand {
+  OutputOptions output;
+  bool watch = false;
+  bool allNodes = false;
+};
+// Which files of a repo, and where they may come from: what warm and get share.
+struct FileOrder {
+  std::string repo;      // as in documents: org/name, datasets/org/name
+  std::string revision;  // empty: main
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::string from = "any";  // any | cluster | hub
+};
+struct WarmCommand {
+  OutputOptions output;
+  FileOrder order;
+  NodeSelection nodes;
+  bool dryRun = false;
+  bool noWait = false;
+};
+struct GetCommand {
+  OutputOptions output;
+  FileOrder order;
+  std::vector<std::string> files;
+};
+struct JobsCommand {
+  OutputOptions output;
+  std::optional<uint64_t> id;
+  bool cancel = false;
+};
+struct WhereCommand {
+  OutputOptions output;
+  std::variant<RepoQuery, BlobId> what;
+};
+struct LsCommand {
+  OutputOptions output;
+};
+struct VerifyCommand {
+  OutputOptions output;
+  std::optional<RepoQuery> repo;
+};
+struct EnvCommand {
+  OutputOptions output;
+};
+struct KeyCommand {};
+enum class Shell { kBash, kZsh, kFish };
+struct CompletionCommand {
+  Shell shell = Shell::kBash;
+};
+struct VersionCommand {
+  OutputOptions output;
+};
+
+using Command = std::variant<AgentCommand, StatusCommand, WarmCommand, GetCommand, JobsCommand,
+                             WhereCommand, LsCommand, VerifyCommand, EnvCommand, KeyCommand,
+                             CompletionCommand, VersionCommand>;
+
+// --help was asked for.
+struct HelpText {
+  std::string text;
+};
+
+// `words` are the arguments without the program's name.
+absl::StatusOr<std::variant<Command, HelpText>> parseCommandLine(
+    const std::vector<std::string>& words);
+
+// The commands and options that parseCommandLine() knows, for completions and for tests of the
+// documentation.
+struct OptionShape {
+  std::vector<std::string> names;  // with dashes: "-q", "--quiet"
+  std::string text;
+  bool takesValue = false;
+  std::vector<std::string> choices;
+  bool isPath = false;
+};
+struct CommandShape {
+  std::string name;
+  std::string text;
+  std::vector<OptionShape> options;
+  bool takesRepo = false;
+  std::vector<std::string> choices;  // of its first argument
+};
+std::vector<CommandShape> commandShapes();
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_CLI_COMMAND_LINE_H_

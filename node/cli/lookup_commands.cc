@@ -1,0 +1,88 @@
+#include <nlohmann/json.hpp>
+#include <set>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "node/cli/commands.h"
+#include "node/cli/document.h"
+#include "node/cli/render.h"
+
+namespace roost {
+namespace {
+
+nlohmann::json argumentsOf(const RepoQuery& query) {
+  nlohmann::json arguments = {{"repo", query.repo.toString()}};
+  if (query.revision) arguments["revision"] = revisionText(*query.revision);
+  return arguments;
+}
+
+// Each value of `key` in the entries, once, in their order.
+std::string distinctLines(const nlohmann::json& entries, const char* key) {
+  std::string text;
+  std::set<std::string> seen;
+  for (const auto& entry : entries) {
+    const std::string value = textAt(entry, key);
+    if (seen.insert(value).second) absl::StrAppend(&text, value, "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& command) {
+  ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  const RepoQuery* repo = std::get_if<RepoQuery>(&command.what);
+  const std::string name =
+      repo != nullptr ? repo->repo.toString() : std::get<BlobId>(command.what).toString();
+  ROOST_ASSIGN_OR_RETURN(const nlohmann::json where,
+                         agent->call("where", repo != nullptr ? argumentsOf(*repo)
+                                                              : nlohmann::json{{"digest", name}}));
+  const auto& nodes = listAt(where, "nodes");
+  if (command.output.json) {
+    context.print(dumped(where) + "\n");
+  } else if (command.output.quiet) {
+    context.print(distinctLines(nodes, "name"));
+  } else if (!nodes.empty()) {
+    context.print(renderWhere(where, context.seams.out.style()));
+  }
+  if (!nodes.empty()) return ExitCode::kOk;
+  return absl::NotFoundError(absl::StrCat("no node holds ", name));
+}
+
+absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command) {
+  ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  ROOST_ASSIGN_OR_RETURN(const nlohmann::json ls, agent->call("ls", nlohmann::json::object()));
+  if (command.output.json) {
+    context.print(dumped(ls) + "\n");
+  } else if (command.output.quiet) {
+    context.print(distinctLines(listAt(ls, "repos"), "repo"));
+  } else {
+    context.print(renderLs(ls, context.seams.out.style()));
+  }
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> run(const CliContext& context, const VerifyCommand& command) {
+  ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  ROOST_ASSIGN_OR_RETURN(
+      const nlohmann::json verify,
+      agent->call("verify", command.repo ? argumentsOf(*command.repo) : nlohmann::json::object()));
+  bool wrong = false;
+  bool missing = false;
+  std::string wrongPaths;
+  for (const auto& repo : listAt(verify, "repos")) {
+    for (const auto& file : listAt(repo, "wrong")) {
+      wrong = true;
+      absl::StrAppend(&wrongPaths, textAt(repo, "repo"), " ", textAt(file, "path"), "\n");
+    }
+    missing = missing || !listAt(repo, "missing").empty();
+  }
+  context.print(command.output.json    ? dumped(verify) + "\n"
+                : command.output.quiet ? wrongPaths
+                                       : renderVerify(verify, context.seams.out.style()));
+  if (wrong) return ExitCode::kVerificationFailed;
+  // Holding a part of a repo is ordinary; a repo that was asked for by name should be all there.
+  return missing && command.repo ? ExitCode::kPartial : ExitCode::kOk;
+}
+
+}  // namespace roost

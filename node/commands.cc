@@ -1,0 +1,316 @@
+#include "node/commands.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "node/node_selection.h"
+#include "node/repo_query.h"
+#include "protocol/errors.h"
+#include "protocol/limits.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+using nlohmann::json;
+
+namespace {
+
+absl::StatusOr<std::string> textIn(const json& arguments, const char* key) {
+  const auto it = arguments.find(key);
+  if (it == arguments.end() || !it->is_string()) {
+    return absl::InvalidArgumentError(absl::StrCat("the argument \"", key, "\" is missing"));
+  }
+  return it->get<std::string>();
+}
+
+absl::StatusOr<std::vector<std::string>> textsIn(const json& arguments, const char* key) {
+  std::vector<std::string> texts;
+  const auto it = arguments.find(key);
+  if (it == arguments.end()) return texts;
+  if (!it->is_array()) return absl::InvalidArgumentError(absl::StrCat(key, " is not a list"));
+  for (const json& text : *it) {
+    if (!text.is_string()) {
+      return absl::InvalidArgumentError(absl::StrCat(key, " is not a list of texts"));
+    }
+    texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+absl::StatusOr<SourceRule> sourceRuleIn(const json& arguments) {
+  const std::string text = arguments.value("from", "any");
+  if (text == "any") return SourceRule::kAny;
+  if (text == "cluster") return SourceRule::kClusterOnly;
+  if (text == "hub") return SourceRule::kHubOnly;
+  return absl::InvalidArgumentError(absl::StrCat("not a source: ", quoted(text)));
+}
+
+absl::StatusOr<RepoQuery> repoIn(const HubOrigin& origin, const json& arguments) {
+  ROOST_ASSIGN_OR_RETURN(const std::string text, textIn(arguments, "repo"));
+  ROOST_ASSIGN_OR_RETURN(RepoQuery query, parseRepoQuery(origin, text));
+  if (arguments.contains("revision")) {
+    ROOST_ASSIGN_OR_RETURN(const std::string revision, textIn(arguments, "revision"));
+    ROOST_ASSIGN_OR_RETURN(query.revision, parseRevision(revision));
+  }
+  return query;
+}
+
+bool matchesAny(const std::vector<std::string>& patterns, const std::string& path) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    // As in huggingface_hub: a folder stands for what is in it.
+    return globMatches(pattern.ends_with('/') ? pattern + "*" : pattern, path);
+  });
+}
+
+// Moves the files that were not asked for to `others`. kNotFound names a file that was asked for
+// and is not there.
+absl::Status select(const json& arguments, Listing& listing, std::vector<FileEntry>& others) {
+  ROOST_ASSIGN_OR_RETURN(const auto include, textsIn(arguments, "include"));
+  ROOST_ASSIGN_OR_RETURN(const auto exclude, textsIn(arguments, "exclude"));
+  ROOST_ASSIGN_OR_RETURN(const auto files, textsIn(arguments, "files"));
+  const std::string where =
+      absl::StrCat(listing.repo.toString(), " at commit ", listing.commit.hex());
+  for (const std::string& file : files) {
+    const bool known = std::any_of(listing.files.begin(), listing.files.end(),
+                                   [&](const FileEntry& e) { return e.path.text() == file; });
+    if (!known) {
+      return absl::NotFoundError(
+          sentence(absl::StrCat("there is no file ", quoted(file), " in ", where), "", ""));
+    }
+  }
+  const std::set<std::string> named(files.begin(), files.end());
+  const auto wanted = [&](const FileEntry& entry) {
+    const std::string& path = entry.path.text();
+    if (!named.empty() && !named.contains(path)) return false;
+    return (include.empty() || matchesAny(include, path)) && !matchesAny(exclude, path);
+  };
+  const auto rest = std::stable_partition(listing.files.begin(), listing.files.end(), wanted);
+  others.assign(rest, listing.files.end());
+  listing.files.erase(rest, listing.files.end());
+  if (listing.files.empty() && !others.empty()) {
+    return absl::NotFoundError(absl::StrCat("no file of ", where, " matches what was asked for"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
+                                                            std::string arguments) {
+  const json parsed = json::parse(arguments, nullptr, false);
+  if (!parsed.is_object()) co_return absl::InvalidArgumentError("the arguments are not JSON");
+  Document document = absl::InvalidArgumentError(
+      sentence(absl::StrCat("the agent does not know ", quoted(method)),
+               absl::StrCat("it is version ", ROOST_VERSION), "Use the roost of that version."));
+  if (method == "status") document = statusDocument(s_.core, s_.problems(), s_.now());
+  if (method == "where") document = where(parsed);
+  if (method == "ls") document = ls();
+  if (method == "jobs") document = jobsDocument(s_.core.jobs());
+  if (method == "job") document = job(parsed);
+  if (method == "cancel") document = cancel(parsed);
+  if (method == "warm") document = co_await warm(parsed, false);
+  if (method == "get") document = co_await warm(parsed, true);
+  if (method == "verify") document = co_await verify(parsed);
+  if (method == "env") {
+    document = json{{"schema", "roost.env.1"}, {"exports", json::object()}};
+  }
+  if (method == "version") {
+    document = json{{"version", ROOST_VERSION},
+                    {"protocol", {{"min", kProtocolVersionMin}, {"max", kProtocolVersion}}}};
+  }
+  if (!document.ok()) co_return document.status();
+  co_return document->dump();
+}
+
+Commands::Document Commands::where(const json& arguments) const {
+  if (arguments.contains("digest")) {
+    ROOST_ASSIGN_OR_RETURN(const std::string text, textIn(arguments, "digest"));
+    ROOST_ASSIGN_OR_RETURN(const BlobId blob, BlobId::parse(text));
+    return whereDocument(s_.core, blob);
+  }
+  ROOST_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
+  std::optional<Commit> commit;
+  if (query.revision && std::holds_alternative<Commit>(*query.revision)) {
+    commit = std::get<Commit>(*query.revision);
+  }
+  return whereDocument(s_.core, query.repo, commit);
+}
+
+Commands::Document Commands::ls() const {
+  const Inventory& inventory = s_.folders.inventory();
+  json repos = json::array();
+  for (const RepoView& view : inventory.repos()) {
+    std::string root;
+    if (!view.roots.empty()) root = inventory.root(view.roots.front()).config.path;
+    for (const RepoAdvert& advert : view.commits) {
+      json refs = json::array();
+      for (const RefState& ref : view.refs) {
+        if (ref.commit == advert.commit) refs.push_back(ref.ref.text());
+      }
+      size_t nodes = 0;
+      for (const RepoHolderView& holder : s_.core.repoHolders(view.repo)) {
+        nodes += holder.advert.commit == advert.commit;
+      }
+      uint64_t unverified = 0;
+      if (const auto listing = inventory.listing(view.repo, advert.commit)) {
+        for (const FileEntry& file : listing->files) {
+          const auto copy = inventory.find(file.blob.id);
+          if (copy && copy->trust == Trust::kUnknown) unverified += file.blob.size;
+        }
+      }
+      repos.push_back({{"type", std::string(repoTypeName(view.repo.type()))},
+                       {"repo", view.repo.toString()},
+                       {"commit", advert.commit.hex()},
+                       {"refs", std::move(refs)},
+                       {"files", advert.files},
+                       {"bytes", advert.bytes},
+                       {"complete", advert.complete()},
+                       {"unverified_bytes", unverified},
+                       {"nodes", nodes},
+                       {"root", root}});
+    }
+  }
+  return json{{"schema", "roost.ls.1"}, {"repos", std::move(repos)}};
+}
+
+Commands::Document Commands::job(const json& arguments) const {
+  const auto id = arguments.find("id");
+  if (id == arguments.end() || !id->is_number_unsigned()) {
+    return absl::InvalidArgumentError("the argument \"id\" is missing");
+  }
+  const auto view = s_.core.job(id->get<uint64_t>());
+  if (!view) return absl::NotFoundError(absl::StrCat("there is no job ", id->get<uint64_t>()));
+  return withSnapshot(jobDocument(*view), view->order);
+}
+
+Commands::Document Commands::cancel(const json& arguments) {
+  ROOST_ASSIGN_OR_RETURN(const json before, job(arguments));
+  s_.cancel(before.at("id").get<uint64_t>());
+  return job(arguments);
+}
+
+json Commands::withSnapshot(json document, const JobOrder& order) const {
+  const bool here = std::find(order.targets.begin(), order.targets.end(), s_.core.self().id) !=
+                    order.targets.end();
+  if (here) {
+    document["snapshot"] = s_.folders.snapshotPath(order.listing.repo, order.listing.commit);
+  }
+  return document;
+}
+
+absl::StatusOr<std::vector<NodeId>> Commands::targets(const json& arguments) const {
+  ROOST_ASSIGN_OR_RETURN(const auto terms, textsIn(arguments, "nodes"));
+  NodeSelection selection;
+  if (terms.empty()) {
+    selection.all = true;
+  } else {
+    ROOST_ASSIGN_OR_RETURN(selection, NodeSelection::parse(absl::StrJoin(terms, ",")));
+  }
+  std::vector<NodeId> chosen;
+  std::set<std::string> unseen(selection.names.begin(), selection.names.end());
+  for (const NodeView& node : s_.core.nodes()) {
+    const bool byName = unseen.erase(node.info.name) + unseen.erase(node.info.id.hex()) > 0 ||
+                        std::find(selection.names.begin(), selection.names.end(), node.info.name) !=
+                            selection.names.end();
+    const bool byZone = std::find(selection.zones.begin(), selection.zones.end(), node.info.zone) !=
+                        selection.zones.end();
+    const bool live = node.self || node.state != NodeState::kGone;
+    if (byName || (live && (selection.all || (selection.self && node.self) || byZone))) {
+      chosen.push_back(node.info.id);
+    }
+  }
+  if (!unseen.empty()) {
+    return absl::NotFoundError(sentence(absl::StrCat("there is no node ", quoted(*unseen.begin())),
+                                        "", "`roost status --nodes` lists them."));
+  }
+  if (chosen.empty()) return absl::NotFoundError("no node of the cluster matches --nodes");
+  return chosen;
+}
+
+asio::awaitable<Commands::Document> Commands::warm(const json& arguments, bool get) {
+  ROOST_CO_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
+  ROOST_CO_ASSIGN_OR_RETURN(const SourceRule from, sourceRuleIn(arguments));
+  std::vector<NodeId> nodes(1, s_.core.self().id);
+  if (!get) {
+    ROOST_CO_ASSIGN_OR_RETURN(nodes, targets(arguments));
+  }
+  ROOST_CO_ASSIGN_OR_RETURN(ResolvedRepo resolved,
+                            co_await s_.resolver.resolve(query.repo, query.revision, from));
+  JobOrder order{.title = query.repo.toString(),
+                 .listing = std::move(resolved.listing),
+                 .refs = std::move(resolved.refs),
+                 .from = from,
+                 .targets = std::move(nodes),
+                 .created = s_.now()};
+  ROOST_CO_RETURN_IF_ERROR(select(arguments, order.listing, order.manifestOnly));
+  if (arguments.value("dry_run", false)) co_return plan(order);
+  const JobOrder kept{.listing = {order.listing.repo, order.listing.commit},
+                      .targets = order.targets};
+  const uint64_t id = s_.order(std::move(order));
+  const auto view = s_.core.job(id);
+  if (!view) co_return absl::InternalError("the job was not accepted");
+  co_return withSnapshot(jobDocument(*view), kept);
+}
+
+json Commands::plan(const JobOrder& order) const {
+  json nodes = json::array();
+  for (const NodeId& target : order.targets) {
+    uint64_t missingFiles = 0, missing = 0, fromCluster = 0;
+    std::set<BlobId> seen;
+    for (const FileEntry& file : order.listing.files) {
+      if (!seen.insert(file.blob.id).second) continue;
+      const auto holders = s_.core.holders(file.blob.id);
+      const bool held = std::any_of(holders.begin(), holders.end(),
+                                    [&](const HolderView& h) { return h.node == target; });
+      if (held) continue;
+      ++missingFiles;
+      missing += file.blob.size;
+      if (!holders.empty() && order.from != SourceRule::kHubOnly) fromCluster += file.blob.size;
+    }
+    const auto node = s_.core.node(target);
+    nodes.push_back({{"name", node ? node->info.name : target.shortHex()},
+                     {"missing_files", missingFiles},
+                     {"missing_bytes", missing},
+                     {"free_bytes", node ? node->summary.freeBytes : 0},
+                     {"from_cluster_bytes", fromCluster},
+                     {"from_hub_bytes", missing - fromCluster}});
+  }
+  return {{"schema", "roost.plan.1"},
+          {"repo", order.listing.repo.toString()},
+          {"commit", order.listing.commit.hex()},
+          {"completeness", order.listing.complete ? "complete" : "unknown"},
+          {"files", order.listing.files.size()},
+          {"bytes", order.listing.bytes()},
+          {"nodes", std::move(nodes)}};
+}
+
+asio::awaitable<Commands::Document> Commands::verify(const json& arguments) {
+  std::optional<RepoId> only;
+  if (arguments.contains("repo")) {
+    ROOST_CO_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
+    only = query.repo;
+  }
+  json repos = json::array();
+  for (const RepoView& view : s_.folders.inventory().repos()) {
+    if (only && view.repo != *only) continue;
+    const VerifiedRepo result = co_await s_.folders.verifyRepo(view.repo);
+    json wrong = json::array();
+    for (const VerifiedRepo::Wrong& file : result.wrong) {
+      wrong.push_back({{"path", file.path}, {"expected", file.expected}, {"found", file.found}});
+    }
+    repos.push_back({{"repo", view.repo.toString()},
+                     {"files_ok", result.filesOk},
+                     {"bytes_ok", result.bytesOk},
+                     {"wrong", std::move(wrong)},
+                     {"missing", result.missing}});
+  }
+  if (only && repos.empty()) {
+    co_return absl::NotFoundError(absl::StrCat("this node holds nothing of ", only->toString()));
+  }
+  co_return json{{"schema", "roost.verify.1"}, {"repos", std::move(repos)}};
+}
+
+}  // namespace roost

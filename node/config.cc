@@ -1,0 +1,409 @@
+#include "node/config.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "node/config_file.h"
+#include "protocol/errors.h"
+
+namespace roost {
+namespace {
+
+constexpr char kListenDefault[] = "127.0.0.1:8376";
+constexpr char kEndpointDefault[] = "127.0.0.1:8377";
+constexpr char kServiceStateDir[] = "/var/lib/roost";
+constexpr char kMakeKey[] =
+    "Make a key with `(umask 077; roost key > FILE)`, give it to every node with "
+    "--cluster-key-file FILE, or listen on 127.0.0.1";
+
+const std::vector<std::string>& rootKeys() {
+  static const std::vector<std::string> keys = {"path",  "layout", "visibility", "share",
+                                                "write", "store",  "scope"};
+  return keys;
+}
+
+std::string keyOf(absl::string_view option) {
+  return absl::StrReplaceAll(option, {{"-", "_"}});
+}
+
+// A value and where it was said, so that an error can name it.
+struct Setting {
+  std::string text;
+  std::string origin;  // "--listen", "ROOST_LISTEN", "/etc/roost/roost.toml: listen"
+  std::string folder;  // where relative paths start
+};
+
+absl::Status refused(const Setting& setting, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(setting.origin, ": ", why));
+}
+
+// Puts the origin before the parser's sentence.
+template <typename T>
+absl::StatusOr<T> from(const Setting& setting, absl::StatusOr<T> parsed) {
+  if (parsed.ok()) return parsed;
+  return refused(setting, parsed.status().message());
+}
+
+std::string folderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+// Looks a setting up by precedence.
+class Sources {
+ public:
+  Sources(const AgentArguments& arguments, const Environment& environment, const HostFacts& host)
+      : arguments_(arguments), environment_(environment), host_(host) {}
+
+  void setFile(std::string name, ConfigFile file) {
+    fileName_ = std::move(name);
+    file_ = std::move(file);
+  }
+  const std::string& fileName() const { return fileName_; }
+  const ConfigFile& file() const { return file_; }
+  const Environment& environment() const { return environment_; }
+  const HostFacts& host() const { return host_; }
+
+  std::optional<Setting> find(const AgentOption& option) const {
+    if (const auto typed = arguments_.options.find(option.option);
+        typed != arguments_.options.end()) {
+      return Setting{typed->second, absl::StrCat("--", option.option), host_.workingFolder};
+    }
+    if (!option.variable.empty()) {
+      if (auto value = lookUp(environment_, option.variable)) {
+        return Setting{*std::move(value), option.variable, host_.workingFolder};
+      }
+    }
+    const std::string key = keyOf(option.option);
+    if (const auto value = file_.values.find(key); value != file_.values.end()) {
+      return Setting{value->second, absl::StrCat(fileName_, ": ", key), folderOf(fileName_)};
+    }
+    return std::nullopt;
+  }
+  std::optional<Setting> find(absl::string_view name) const {
+    for (const AgentOption& option : agentOptions()) {
+      if (option.option == name) return find(option);
+    }
+    return std::nullopt;
+  }
+  Setting findOr(absl::string_view name, std::string fallback) const {
+    auto found = find(name);
+    return found ? *std::move(found)
+                 : Setting{std::move(fallback), absl::StrCat("--", name), host_.workingFolder};
+  }
+
+  // Absolute; "~/" is the home folder.
+  absl::StatusOr<std::string> path(const Setting& setting) const {
+    if (setting.text.empty()) return refused(setting, "expected a path");
+    if (setting.text.find('\0') != std::string::npos) return refused(setting, "NUL in the path");
+    if (absl::StartsWith(setting.text, "/")) return setting.text;
+    if (setting.text == "~" || absl::StartsWith(setting.text, "~/")) {
+      const auto home = homeFolder(environment_);
+      if (!home) return refused(setting, "HOME is not set, so ~ means nothing");
+      return absl::StrCat(*home, setting.text.substr(1));
+    }
+    return absl::StrCat(setting.folder, "/", setting.text);
+  }
+  absl::StatusOr<std::optional<std::string>> optionalPath(absl::string_view name) const {
+    const auto setting = find(name);
+    if (!setting) return std::optional<std::string>();
+    ROOST_ASSIGN_OR_RETURN(std::string found, path(*setting));
+    return std::optional<std::string>(std::move(found));
+  }
+
+ private:
+  const AgentArguments& arguments_;
+  const Environment& environment_;
+  const HostFacts& host_;
+  std::string fileName_;
+  ConfigFile file_;
+};
+
+std::vector<std::string> fileKeys() {
+  std::vector<std::string> keys;
+  for (const AgentOption& option : agentOptions()) {
+    if (option.hasKey) keys.push_back(keyOf(option.option));
+  }
+  return keys;
+}
+
+// A file that was named must exist; of the default places the first that exists counts.
+absl::Status readConfigFile(Sources& sources, const FileReader& readFile) {
+  struct Place {
+    std::string path;
+    bool named;
+  };
+  std::vector<Place> places;
+  if (const auto setting = sources.find("config")) {
+    ROOST_ASSIGN_OR_RETURN(std::string path, sources.path(*setting));
+    places.push_back({std::move(path), true});
+  } else {
+    if (const auto folder = configHome(sources.environment())) {
+      places.push_back({absl::StrCat(*folder, "/roost/roost.toml"), false});
+    }
+    places.push_back({"/etc/roost/roost.toml", false});
+  }
+  for (const Place& place : places) {
+    const auto text = readFile(place.path);
+    if (absl::IsNotFound(text.status()) && !place.named) continue;
+    if (!text.ok()) {
+      return absl::InvalidArgumentError(sentence(
+          absl::StrCat("cannot read the configuration ", place.path), text.status().message(), ""));
+    }
+    ROOST_ASSIGN_OR_RETURN(ConfigFile file,
+                           parseConfigFile(*text, place.path, fileKeys(), rootKeys()));
+    sources.setFile(place.path, std::move(file));
+    return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status refuseUnsupported(const Sources& sources) {
+  for (const AgentOption& option : agentOptions()) {
+    if (option.supported) continue;
+    if (const auto setting = sources.find(option)) {
+      return refused(*setting, "not in this version of roost. Leave it out");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> stateDir(const Sources& sources) {
+  if (const auto setting = sources.find("state-dir")) return sources.path(*setting);
+  // systemd sets INVOCATION_ID for what it starts.
+  if (sources.host().isRoot && lookUp(sources.environment(), "INVOCATION_ID")) {
+    return std::string(kServiceStateDir);
+  }
+  const auto home = stateHome(sources.environment());
+  if (!home) {
+    return absl::InvalidArgumentError(
+        "no place for the agent's state: neither XDG_STATE_HOME nor HOME is set. Name one with "
+        "--state-dir DIR");
+  }
+  return absl::StrCat(*home, "/roost");
+}
+
+absl::StatusOr<std::optional<HubOrigin>> hub(const Sources& sources) {
+  const auto setting = sources.find("hub");
+  if (!setting) return std::optional<HubOrigin>(HubOrigin::huggingFace());
+  if (setting->text == "none") return std::optional<HubOrigin>();
+  ROOST_ASSIGN_OR_RETURN(HubOrigin origin, from(*setting, HubOrigin::parse(setting->text)));
+  return std::optional<HubOrigin>(std::move(origin));
+}
+
+absl::Status checkCatalog(const Sources& sources) {
+  const Setting setting = sources.findOr("catalog", "mesh");
+  if (setting.text == "mesh") return absl::OkStatus();
+  if (setting.text == "dht") {
+    return refused(setting, "dht is not in this version of roost. Use mesh, the default");
+  }
+  return refused(setting, absl::StrCat("unknown catalog ", quoted(setting.text), ". Use mesh"));
+}
+
+absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
+  // ROOST_CLUSTER_KEY is the key itself and counts as environment: below the option, beside
+  // ROOST_CLUSTER_KEY_FILE, above the file.
+  const auto file = sources.find("cluster-key-file");
+  const auto text = lookUp(sources.environment(), "ROOST_CLUSTER_KEY");
+  if (text && file && file->origin == "ROOST_CLUSTER_KEY_FILE") {
+    return absl::InvalidArgumentError(
+        "ROOST_CLUSTER_KEY and ROOST_CLUSTER_KEY_FILE are both set: which key counts is not "
+        "clear. Unset one");
+  }
+  if (text && !(file && absl::StartsWith(file->origin, "--"))) {
+    config.clusterKeyText = *text;
+    return absl::OkStatus();
+  }
+  ROOST_ASSIGN_OR_RETURN(config.clusterKeyFile, sources.optionalPath("cluster-key-file"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RootLayout> parseLayout(absl::string_view text) {
+  if (text == "hub") return RootLayout::kHub;
+  if (text == "flat") return RootLayout::kFlat;
+  for (absl::string_view later : {"datasets", "pip", "tree", "representations"}) {
+    if (text == later) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("layout ", text, " is not in this version of roost. Use hub or flat"));
+    }
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown layout ", quoted(text), ". Use hub or flat"));
+}
+
+// --root PATH:LAYOUT. The path may have colons.
+absl::StatusOr<RootConfig> rootOption(const Sources& sources, const std::string& text) {
+  const Setting setting{text, "--root", sources.host().workingFolder};
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) {
+    return refused(setting, absl::StrCat(quoted(text), ": expected PATH:LAYOUT, as in /data:hub"));
+  }
+  RootConfig root;
+  ROOST_ASSIGN_OR_RETURN(root.layout, from(setting, parseLayout(text.substr(colon + 1))));
+  ROOST_ASSIGN_OR_RETURN(
+      root.path, sources.path(Setting{text.substr(0, colon), setting.origin, setting.folder}));
+  return root;
+}
+
+absl::StatusOr<RootVisibility> parseVisibility(absl::string_view text) {
+  if (text == "ask") return RootVisibility::kAsk;
+  if (text == "public") return RootVisibility::kPublic;
+  if (text == "private") return RootVisibility::kPrivate;
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown visibility ", quoted(text), ". Use ask, public or private"));
+}
+
+absl::StatusOr<bool> parseShare(absl::string_view text) {
+  if (text == "cluster") return true;
+  if (text == "none") return false;
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown share ", quoted(text), ". Use cluster or none"));
+}
+
+absl::StatusOr<RootConfig> rootTable(const Sources& sources, const ConfigFile::Root& table) {
+  const std::string origin = absl::StrCat(sources.fileName(), ":", table.line, ": [[root]]");
+  const auto value = [&](const std::string& key) -> std::optional<Setting> {
+    const auto found = table.values.find(key);
+    if (found == table.values.end()) return std::nullopt;
+    return Setting{found->second, absl::StrCat(origin, " ", key), folderOf(sources.fileName())};
+  };
+  const auto path = value("path");
+  const auto layout = value("layout");
+  if (!path || !layout) {
+    return absl::InvalidArgumentError(absl::StrCat(origin, ": path and layout are required"));
+  }
+  if (const auto scope = value("scope")) {
+    return refused(*scope, "not in this version of roost. Leave it out");
+  }
+  RootConfig root;
+  ROOST_ASSIGN_OR_RETURN(root.path, sources.path(*path));
+  ROOST_ASSIGN_OR_RETURN(root.layout, from(*layout, parseLayout(layout->text)));
+  if (const auto setting = value("visibility")) {
+    ROOST_ASSIGN_OR_RETURN(root.visibility, from(*setting, parseVisibility(setting->text)));
+  }
+  if (const auto setting = value("share")) {
+    ROOST_ASSIGN_OR_RETURN(root.shareDerived, from(*setting, parseShare(setting->text)));
+  }
+  if (const auto setting = value("store")) {
+    ROOST_ASSIGN_OR_RETURN(root.store, from(*setting, StoreId::parse(setting->text)));
+  }
+  root.write = table.write.value_or(true);
+  return root;
+}
+
+absl::StatusOr<std::vector<RootConfig>> roots(const Sources& sources,
+                                              const AgentArguments& arguments) {
+  std::vector<RootConfig> all;
+  for (const std::string& text : arguments.roots) {
+    ROOST_ASSIGN_OR_RETURN(RootConfig root, rootOption(sources, text));
+    all.push_back(std::move(root));
+  }
+  for (const ConfigFile::Root& table : sources.file().roots) {
+    ROOST_ASSIGN_OR_RETURN(RootConfig root, rootTable(sources, table));
+    // An option about the same folder wins.
+    const bool named = std::any_of(
+        all.begin(), all.end(), [&](const RootConfig& other) { return other.path == root.path; });
+    if (!named) all.push_back(std::move(root));
+  }
+  return all;
+}
+
+absl::Status checkDoors(const Sources& sources, const AgentConfig& config) {
+  if (!isLoopback(config.listen.host) && !config.hasClusterKey()) {
+    return refused(sources.findOr("listen", kListenDefault),
+                   sentence(absl::StrCat(config.listen.toString(),
+                                         " can be reached from other machines, and there is no "
+                                         "cluster key"),
+                            "anybody could read and fill the caches", kMakeKey));
+  }
+  if (!isLoopback(config.endpoint.host)) {
+    return refused(sources.findOr("endpoint", kEndpointDefault),
+                   absl::StrCat(config.endpoint.toString(),
+                                " is not a loopback address, and this version of roost serves "
+                                "clients of its own node only. Use 127.0.0.1:PORT"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string AgentConfig::controlSocket() const {
+  return absl::StrCat(stateDir, "/", kAgentSocketName);
+}
+
+const std::vector<AgentOption>& agentOptions() {
+  static const std::vector<AgentOption> options = {
+      {"config", "FILE", "ROOST_CONFIG",
+       "Configuration file (default: ~/.config/roost/roost.toml, then /etc/roost/roost.toml)",
+       false},
+      {"state-dir", "DIR", "ROOST_STATE_DIR",
+       "Identity, index and socket (default: $XDG_STATE_HOME/roost; /var/lib/roost for a service)"},
+      {"name", "NAME", "ROOST_NAME", "This node's label (default: the host name)"},
+      {"listen", "ADDR:PORT", "ROOST_LISTEN",
+       "Where peers connect (default: 127.0.0.1:8376; other machines only with a cluster key)"},
+      {"endpoint", "ADDR:PORT", "ROOST_ENDPOINT",
+       "HTTP for clients of this node (default: 127.0.0.1:8377)"},
+      {"advertise", "ADDR[:PORT]|IFACE|CIDR", "ROOST_ADVERTISE",
+       "Addresses that peers are told to dial (default: what they see)"},
+      {"join", "PEERS", "ROOST_JOIN",
+       "First peers: ADDR:PORT, dns:NAME:PORT, file:PATH or slurm, separated by commas"},
+      {"catalog", "mesh", "ROOST_CATALOG", "How nodes learn who has what (mesh)"},
+      {"cluster-key-file", "FILE", "ROOST_CLUSTER_KEY_FILE",
+       "The cluster's key, made by `roost key` (ROOST_CLUSTER_KEY holds the key itself)"},
+      {"hub", "URL|none", "ROOST_HUB",
+       "Hub for what the cluster lacks (default: https://huggingface.co); none: never ask one"},
+      {"hub-token-file", "FILE", "ROOST_HUB_TOKEN_FILE",
+       "The operator's hub token, for gated content that is warmed"},
+      {"hub-cache", "DIR", "", "Hub cache (default: where the clients' variables say)", false},
+      {"transformers-cache", "DIR", "",
+       "Transformers cache (default: where the clients' variables say)", false},
+      {"zone", "ZONE", "ROOST_ZONE", "Label for --nodes zone=ZONE"},
+      {"swarm", "ADDR:PORT", "ROOST_SWARM", "", true, false},
+      {"metrics", "ADDR:PORT", "ROOST_METRICS", "", true, false},
+      {"endpoint-allow", "CIDR", "ROOST_ENDPOINT_ALLOW", "", true, false},
+      {"pip-index", "URL", "ROOST_PIP_INDEX", "", true, false},
+      {"datasets-cache", "DIR", "", "", false, false},
+      {"pip-cache", "DIR", "", "", false, false},
+  };
+  return options;
+}
+
+absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
+                                       const Environment& environment, const HostFacts& host,
+                                       const FileReader& readFile) {
+  Sources sources(arguments, environment, host);
+  ROOST_RETURN_IF_ERROR(readConfigFile(sources, readFile));
+  ROOST_RETURN_IF_ERROR(refuseUnsupported(sources));
+
+  AgentConfig config;
+  config.configFile = sources.fileName();
+  ROOST_ASSIGN_OR_RETURN(config.stateDir, stateDir(sources));
+  const Setting name = sources.findOr("name", host.hostName);
+  ROOST_ASSIGN_OR_RETURN(config.name, from(name, parseNodeName(name.text)));
+  const Setting listen = sources.findOr("listen", kListenDefault);
+  ROOST_ASSIGN_OR_RETURN(config.listen, from(listen, Address::parse(listen.text)));
+  const Setting endpoint = sources.findOr("endpoint", kEndpointDefault);
+  ROOST_ASSIGN_OR_RETURN(config.endpoint, from(endpoint, Address::parse(endpoint.text)));
+  const Setting advertise = sources.findOr("advertise", "");
+  ROOST_ASSIGN_OR_RETURN(config.advertise, from(advertise, parseAdvertise(advertise.text)));
+  const Setting join = sources.findOr("join", "");
+  ROOST_ASSIGN_OR_RETURN(
+      config.join, from(join, parseJoin(join.text, config.listen.port, join.folder, environment)));
+  ROOST_RETURN_IF_ERROR(checkCatalog(sources));
+  ROOST_RETURN_IF_ERROR(clusterKey(sources, config));
+  ROOST_ASSIGN_OR_RETURN(config.hub, hub(sources));
+  ROOST_ASSIGN_OR_RETURN(config.hubTokenFile, sources.optionalPath("hub-token-file"));
+  ROOST_ASSIGN_OR_RETURN(config.hubCache, sources.optionalPath("hub-cache"));
+  ROOST_ASSIGN_OR_RETURN(config.transformersCache, sources.optionalPath("transformers-cache"));
+  ROOST_ASSIGN_OR_RETURN(config.roots, roots(sources, arguments));
+  if (const auto zone = sources.find("zone")) {
+    ROOST_ASSIGN_OR_RETURN(config.zone, from(*zone, parseNodeName(zone->text)));
+  }
+  ROOST_RETURN_IF_ERROR(checkDoors(sources, config));
+  return config;
+}
+
+}  // namespace roost

@@ -1,0 +1,93 @@
+// The agent's configuration: options, environment, roost.toml and defaults, in this order of
+// precedence, as one value in which everything is parsed and checked.
+//
+// Threads: any (pure; files are read through the caller's reader).
+// Errors:  kInvalidArgument with a sentence that names the option, variable or key it came from.
+#ifndef ROOST_NODE_CONFIG_H_
+#define ROOST_NODE_CONFIG_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "node/addresses.h"
+#include "node/environment.h"
+#include "protocol/names.h"
+#include "protocol/node_id.h"
+
+namespace roost {
+
+enum class RootLayout { kHub, kFlat };
+enum class RootVisibility { kAsk, kPublic, kPrivate };  // kAsk: one anonymous hub request a repo
+
+// A folder that the operator named with --root or [[root]].
+struct RootConfig {
+  std::string path;  // absolute
+  RootLayout layout = RootLayout::kHub;
+  RootVisibility visibility = RootVisibility::kAsk;
+  bool shareDerived = false;     // share = "cluster": what was derived from not-public sources, too
+  bool write = true;             // false: served, never written
+  std::optional<StoreId> store;  // store = NAME: agents that name the same one see the same files
+  friend bool operator==(const RootConfig&, const RootConfig&) = default;
+};
+
+struct AgentConfig {
+  std::string configFile;  // that was read; empty: none
+  std::string stateDir;    // absolute
+  std::string name;
+  Address listen;    // peers; loopback, or there is a key
+  Address endpoint;  // HTTP for clients; loopback
+  std::vector<AdvertiseEntry> advertise;
+  std::vector<JoinEntry> join;
+  std::optional<std::string> clusterKeyFile;  // absolute; at most one of the two:
+  std::optional<std::string> clusterKeyText;  // from the environment; a secret, never print it
+  std::optional<HubOrigin> hub;               // none: never opens an outside connection
+  std::optional<std::string> hubCache;        // override of what clients' variables say; absolute
+  std::optional<std::string> transformersCache;  // same
+  std::vector<RootConfig> roots;
+  std::string zone;                         // label; empty: none
+  std::optional<std::string> hubTokenFile;  // the operator's token; absolute
+
+  bool hasClusterKey() const { return clusterKeyFile || clusterKeyText; }
+  // Where the command line finds this agent.
+  std::string controlSocket() const;
+};
+
+// `roost agent`'s options as typed; keys are the names without dashes ("state-dir").
+struct AgentArguments {
+  std::map<std::string, std::string> options;
+  std::vector<std::string> roots;  // --root, PATH:LAYOUT
+};
+
+// What the machine says about this process.
+struct HostFacts {
+  std::string hostName;
+  std::string workingFolder;
+  bool isRoot = false;
+};
+
+// A file's content; kNotFound if there is none.
+using FileReader = std::function<absl::StatusOr<std::string>(const std::string& path)>;
+
+absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
+                                       const Environment& environment, const HostFacts& host,
+                                       const FileReader& readFile);
+
+// One option of `roost agent`: the one table behind command line, roost.toml and documentation.
+struct AgentOption {
+  std::string option;       // "state-dir"; also the key with '_' for '-', unless noKey
+  std::string placeholder;  // "DIR"
+  std::string variable;     // "ROOST_STATE_DIR"; empty: none
+  std::string text;         // for --help
+  bool hasKey = true;       // can stand in roost.toml
+  bool supported = true;    // false: known, refused with "not in this version"
+};
+const std::vector<AgentOption>& agentOptions();
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_CONFIG_H_

@@ -1,0 +1,129 @@
+#include "node/resolver.h"
+
+#include "absl/strings/str_cat.h"
+#include "node/await_callback.h"
+#include "protocol/errors.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// The hub has answered; asking somebody else would be asking for what it refused.
+bool isFinal(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsPermissionDenied(status) ||
+         absl::IsUnauthenticated(status) || absl::IsInvalidArgument(status);
+}
+
+}  // namespace
+
+asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolve(RepoId repo,
+                                                                std::optional<Revision> revision,
+                                                                SourceRule from) {
+  ResolvedRepo resolved{{repo, *Commit::parse(std::string(40, '0')), false, {}, {}}, {}};
+  Visibility visibility = Visibility::kUnknown;
+  if (revision && std::holds_alternative<Commit>(*revision)) {
+    resolved.listing.commit = std::get<Commit>(*revision);
+  } else {
+    const RefName ref = revision ? std::get<RefName>(*revision) : RefName::main();
+    ROOST_CO_ASSIGN_OR_RETURN(const Named named, co_await commitOf(repo, ref, from));
+    resolved.listing.commit = named.commit;
+    visibility = named.visibility;
+    if (named.ref) resolved.refs.push_back(*named.ref);
+  }
+  const Commit commit = resolved.listing.commit;
+  ROOST_CO_ASSIGN_OR_RETURN(resolved.listing, co_await filesOf(repo, commit, from));
+  if (visibility != Visibility::kUnknown) resolved.listing.visibility = visibility;
+  co_return resolved;
+}
+
+asio::awaitable<absl::StatusOr<Resolver::Named>> Resolver::commitOf(RepoId repo, RefName ref,
+                                                                    SourceRule from) {
+  const std::optional<RefState> known =
+      from == SourceRule::kHubOnly ? std::nullopt : refInCluster(repo, ref);
+  absl::Status hubSaid;
+  HubApi* hub = from == SourceRule::kClusterOnly ? nullptr : known ? hurried_ : hub_;
+  if (hub != nullptr) {
+    using Answer = absl::StatusOr<HubRevision>;
+    const Answer answer = co_await awaitCallback<Answer>(
+        [&](std::function<void(Answer)> done) { hub->revision(repo, ref.text(), done); });
+    if (answer.ok()) {
+      co_return Named{answer->commit, answer->visibility,
+                      RefState{ref, answer->commit, answer->at}};
+    }
+    if (isFinal(answer.status())) co_return answer.status();
+    hubSaid = answer.status();
+  }
+  if (known) co_return Named{known->commit, Visibility::kUnknown, known};
+  if (!hubSaid.ok()) co_return hubSaid;
+  co_return absl::NotFoundError(
+      sentence(absl::StrCat("cannot find ", repo.toString(), "@", ref.text()),
+               "no node of the cluster holds it, and the hub was not to be asked", ""));
+}
+
+std::optional<RefState> Resolver::refInCluster(const RepoId& repo, const RefName& ref) const {
+  std::optional<RefState> best;
+  for (const auto& [node, state] : core_.refs(repo)) {
+    if (state.ref != ref) continue;
+    const bool newer =
+        !best || (state.hubTime && (!best->hubTime || *state.hubTime > *best->hubTime));
+    if (newer) best = state;
+  }
+  return best;
+}
+
+asio::awaitable<absl::StatusOr<Listing>> Resolver::filesOf(RepoId repo, Commit commit,
+                                                           SourceRule from) {
+  if (from != SourceRule::kHubOnly) {
+    const std::vector<Listing> manifests = co_await listingsInCluster(repo, commit, true);
+    if (!manifests.empty()) co_return manifests.front();
+  }
+  absl::Status hubSaid;
+  if (hub_ != nullptr && from != SourceRule::kClusterOnly) {
+    using Answer = absl::StatusOr<Listing>;
+    const bool held = from == SourceRule::kAny && !core_.repoHolders(repo).empty();
+    HubApi* hub = held ? hurried_ : hub_;
+    Answer answer = co_await awaitCallback<Answer>(
+        [&](std::function<void(Answer)> done) { hub->tree(repo, commit, done); });
+    if (answer.ok() || from == SourceRule::kHubOnly || isFinal(answer.status())) co_return answer;
+    hubSaid = answer.status();
+  }
+  const std::vector<Listing> listings = co_await listingsInCluster(repo, commit, false);
+  if (!listings.empty()) {
+    Listing united = unite(listings, nullptr);
+    if (!united.files.empty()) co_return united;
+  }
+  if (!hubSaid.ok()) co_return hubSaid;
+  co_return absl::NotFoundError(
+      sentence(absl::StrCat("cannot find ", repo.toString(), " at commit ", commit.hex()),
+               "no node of the cluster holds any of it, and the hub was not to be asked", ""));
+}
+
+asio::awaitable<std::vector<Listing>> Resolver::listingsInCluster(RepoId repo, Commit commit,
+                                                                  bool manifestsOnly) {
+  std::vector<Listing> listings;
+  if (auto own = inventory_.listing(repo, commit); own && (own->complete || !manifestsOnly)) {
+    listings.push_back(*std::move(own));
+    if (manifestsOnly) co_return listings;
+  }
+  const NodeId self = core_.self().id;
+  for (const RepoHolderView& holder : core_.repoHolders(repo)) {
+    if (holder.node == self || holder.advert.commit != commit) continue;
+    if (manifestsOnly && !holder.advert.manifest) continue;
+    using Answer = absl::StatusOr<Reply>;
+    const Request request = ListingRequest{repo, commit};
+    const Answer answer = co_await awaitCallback<Answer>(
+        [&](std::function<void(Answer)> done) { links_.call(holder.node, request, done); });
+    if (!answer.ok()) continue;  // another holder may know
+    const auto& listing = std::get<ListingReply>(*answer).listing;
+    // A peer may only answer what it was asked.
+    if (!listing || listing->repo != repo || listing->commit != commit) continue;
+    if (manifestsOnly && !listing->complete) continue;
+    listings.push_back(*listing);
+    if (manifestsOnly) break;
+  }
+  co_return listings;
+}
+
+}  // namespace roost

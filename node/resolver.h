@@ -1,0 +1,68 @@
+// From what people name (a repo, perhaps a branch) to what nodes move: a commit and its files.
+//
+// A branch is the hub's to say; if the hub cannot be asked, the newest word that any node has of it
+// counts. The files of a commit never change, so any node's manifest is as good as the hub's and is
+// asked first; without a manifest and without a hub the listings of all holders are united, and
+// completeness stays unknown.
+//
+// Threads: `loop`. Errors: kNotFound with what was not found and where; kPermissionDenied;
+// kUnavailable if neither hub nor peers can answer.
+#ifndef ROOST_NODE_RESOLVER_H_
+#define ROOST_NODE_RESOLVER_H_
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cache/inventory.h"
+#include "cluster/core.h"
+#include "cluster/hub_api.h"
+#include "cluster/peer_links.h"
+#include "node/repo_query.h"
+
+namespace roost {
+
+struct ResolvedRepo {
+  Listing listing;
+  std::vector<RefState> refs;  // the branch that was named, with what it points at
+};
+
+class Resolver {
+ public:
+  // All must outlive this. hub: null if this node uses none; hurried gives up at once where hub
+  // repeats a question.
+  Resolver(const Core& core, PeerLinks& links, const Inventory& inventory, HubApi* hub,
+           HubApi* hurried)
+      : core_(core), links_(links), inventory_(inventory), hub_(hub), hurried_(hurried) {}
+
+  // No revision: main.
+  boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolve(RepoId repo,
+                                                               std::optional<Revision> revision,
+                                                               SourceRule from);
+
+ private:
+  struct Named {
+    Commit commit;
+    Visibility visibility = Visibility::kUnknown;
+    std::optional<RefState> ref;
+  };
+  boost::asio::awaitable<absl::StatusOr<Named>> commitOf(RepoId repo, RefName ref, SourceRule from);
+  std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
+  boost::asio::awaitable<absl::StatusOr<Listing>> filesOf(RepoId repo, Commit commit,
+                                                          SourceRule from);
+  boost::asio::awaitable<std::vector<Listing>> listingsInCluster(RepoId repo, Commit commit,
+                                                                 bool manifestsOnly);
+
+  const Core& core_;
+  PeerLinks& links_;
+  const Inventory& inventory_;
+  HubApi* hub_;
+  HubApi* hurried_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_RESOLVER_H_

@@ -1,0 +1,5 @@
+import sys
+
+from tests.hub.hub import main
+
+sys.exit(main())

@@ -1,0 +1,281 @@
+"""Sockets: reads requests, sends answers at a given rate, and misbehaves as `faults` say.
+
+One thread a connection. HTTP/1.1 with keep-alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Callable
+from urllib.parse import unquote
+
+from tests.hub.answers import Answer, FileBody, Request, error_answer
+from tests.hub.faults import Faults, Hits
+from tests.hub.ledger import Ledger
+
+_CHUNK_BYTES = 256 * 1024
+_SEND_BUFFER_BYTES = 256 * 1024
+_PACE_S = 0.02  # a slow connection sends about so often
+_REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024
+
+
+class _Reset(Exception):
+    """The connection is to end by a TCP reset."""
+
+
+class Origin:
+    """One listening address. `respond` makes the answers; `name` is "hub" or "cdn"."""
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        respond: Callable[[Request], Answer],
+        ledger: Ledger,
+        faults: Faults,
+        known_token: Callable[[str], bool],
+    ) -> None:
+        self.name = name
+        self.host = host
+        self.port = port
+        self.respond = respond
+        self.ledger = ledger
+        self.faults = faults
+        self.known_token = known_token
+        self.rate: int | None = (
+            None  # body bytes per second and connection; None: as fast as it goes
+        )
+        self.stopping = threading.Event()
+        self._server: _Server | None = None
+
+    def open(self) -> None:
+        """Listens; a port of 0 becomes the port that the system gave, and stays it."""
+        if self._server is None:
+            self._server = _Server(self)
+            self.port = self._server.server_address[1]
+            threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Connections are refused from now on; those that are open end."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server.end_connections()
+            self._server = None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+    block_on_close = False
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.address_family = socket.AF_INET6 if ":" in origin.host else socket.AF_INET
+        self._connections: set[socket.socket] = set()
+        self._connections_lock = threading.Lock()
+        super().__init__((origin.host, origin.port), _Connection)
+
+    def server_bind(self) -> None:
+        # HTTPServer.server_bind looks up its own name in DNS, which can take seconds without a
+        # network.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.origin.host, int(self.server_address[1])
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        # What waits in a large buffer would count as sent, though no client ever has it.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        return connection, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._connections_lock:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._connections_lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        with self._connections_lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # clients that go away are ordinary here
+
+
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "hub-imitation"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass  # the ledger has it
+
+    def _serve(self) -> None:
+        origin = self.server.origin
+        request = self._read_request()
+        if request is None:
+            return
+        if request.path.startswith(("/_control", "/_stats")):
+            self._send(origin.respond(request), Hits([]))
+            return
+        entry = self._enter(request)
+        self._sent = 0
+        try:
+            hits = origin.faults.hitting(origin.name, request.method, unquote(request.path))
+            if latency := hits.first("latency"):
+                latency.cleared.wait(latency.seconds)
+            if hits.first("close"):
+                self.close_connection = True
+            else:
+                answer = self._answer(request, hits)
+                entry["status"] = answer.status
+                self._send(answer, hits)
+        except _Reset:
+            linger = struct.pack("ii", 1, 0)  # close() then sends RST
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+            self.close_connection = True
+        except OSError:
+            self.close_connection = True
+        finally:
+            entry["bytes"] = self._sent
+            origin.ledger.end(entry)
+
+    def _read_request(self) -> Request | None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > _REQUEST_BODY_BYTES_MAX:
+            self.close_connection = True
+            self._send(error_answer(413, None, "Request body too large"), Hits([]))
+            return None
+        path, _, query = self.path.partition("?")
+        local = self.connection.getsockname()
+        host = f"[{local[0]}]" if ":" in local[0] else local[0]
+        authority = self.headers.get("Host") or f"{host}:{local[1]}"
+        name = (
+            authority.rpartition(":")[0]
+            if not authority.endswith("]") and ":" in authority
+            else authority
+        )
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        return Request(self.command, path, query, headers, self.rfile.read(length), name, authority)
+
+    def _answer(self, request: Request, hits: Hits) -> Answer:
+        if fault := hits.first("status"):
+            answer = error_answer(fault.status, None, f"{fault.status} by request of the test")
+            answer.headers.update(fault.headers)
+            return answer
+        if hits.first("no_range"):
+            headers = {name: value for name, value in request.headers.items() if name != "range"}
+            request = Request(**{**vars(request), "headers": headers})
+        answer = self.server.origin.respond(request)
+        if hits.first("no_range"):
+            answer.headers.pop("Accept-Ranges", None)
+        if hits.first("weak_etag"):
+            for name in ("ETag", "X-Linked-ETag"):
+                if name in answer.headers:
+                    answer.headers[name] = "W/" + answer.headers[name]
+        return answer
+
+    def _send(self, answer: Answer, hits: Hits) -> None:
+        """Sends head and body; `_sent` follows the body bytes that left."""
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 304:
+            self.send_header("Content-Length", str(answer.length))
+        self.end_headers()
+        if self.command == "HEAD" or answer.status == 304:
+            return
+        if isinstance(answer.body, bytes):
+            self.connection.sendall(answer.body)
+            self._sent = len(answer.body)
+        else:
+            self._send_file(answer.body, hits)
+
+    def _send_file(self, body: FileBody, hits: Hits) -> None:
+        origin = self.server.origin
+        stops = sorted(f.after_bytes for kind in ("reset", "stall") for f in hits.all(kind))
+        began = time.monotonic()
+        with body.content.open() as reader:
+            reader.seek(body.start)
+            while (sent := self._sent) < body.length and not origin.stopping.is_set():
+                self._stop_here(hits)
+                rate = origin.rate
+                size = min(_CHUNK_BYTES, body.length - sent)
+                if rate:
+                    size = min(size, max(1, int(rate * _PACE_S)))
+                size = min([size] + [stop - sent for stop in stops if stop > sent])
+                chunk = bytearray(reader.read(size))
+                if not chunk:
+                    raise _Reset  # the file under us became shorter
+                for fault in hits.all("corrupt"):
+                    offset = fault.at - body.start - sent
+                    if 0 <= offset < len(chunk):
+                        chunk[offset] ^= 1
+                left = memoryview(chunk)
+                while left:
+                    left = left[self._send_some(left, body.label) :]
+                if rate:
+                    origin.stopping.wait(max(0.0, began + self._sent / rate - time.monotonic()))
+        self._stop_here(hits)
+        if self._sent < body.length:
+            raise _Reset
+
+    def _send_some(self, data: memoryview, label: str) -> int:
+        """Counts before it sends: who has a byte finds it counted."""
+        ledger = self.server.origin.ledger
+        ledger.sent(label, len(data))
+        count = 0
+        try:
+            count = int(self.connection.send(data))
+        finally:
+            ledger.sent(label, count - len(data))
+            self._sent += count
+        return count
+
+    def _stop_here(self, hits: Hits) -> None:
+        for fault in hits.all("reset"):
+            if self._sent == fault.after_bytes:
+                raise _Reset
+        for fault in hits.all("stall"):
+            while self._sent == fault.after_bytes and not fault.cleared.wait(0.05):
+                if self.server.origin.stopping.is_set():
+                    raise _Reset
+
+    def _enter(self, request: Request) -> dict[str, Any]:
+        origin = self.server.origin
+        token = request.token
+        if origin.name == "cdn" and "authorization" in request.headers:
+            origin.ledger.leaked(f"{request.method} {request.path}")
+        return origin.ledger.begin(
+            origin=origin.name,
+            method=request.method,
+            path=unquote(request.path),
+            query=request.query,
+            range=request.headers.get("range"),
+            client=self.client_address[0],
+            user_agent=request.headers.get("user-agent"),
+            # Which token it was stays unwritten: a log may be kept, and somebody's real token may
+            # have come here.
+            token="none" if token is None else "known" if origin.known_token(token) else "unknown",
+        )

@@ -1,0 +1,121 @@
+#include "protocol/convert.h"
+
+#include <capnp/message.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace roost {
+namespace {
+
+RepoId repo() {
+  return *RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "org/model");
+}
+Commit commit() {
+  return *Commit::parse(std::string(40, 'a'));
+}
+BlobInfo blob(char digit, uint64_t size) {
+  return {*BlobId::parseHex(std::string(64, digit)), size};
+}
+FileEntry file(const std::string& path, char digit) {
+  return {*RelativePath::parse(path), blob(digit, 10), std::nullopt};
+}
+
+// What a value becomes after a trip over the wire.
+template <typename Wire, typename Value>
+auto trip(const Value& value) {
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<Wire>();
+  toWire(value, root);
+  return fromWire(root.asReader());
+}
+
+TEST(Convert, AMemberSurvivesTheTrip) {
+  MemberInfo member{.id = NodeId::random(), .epoch = 7, .name = "gpu-01"};
+  member.addresses = {*Address::parse("10.0.0.1:8376"), *Address::parse("[fd00::1]:8376")};
+  member.zone = "a";
+  member.instance = 99;
+  member.stores = {*StoreId::parse("nfs-1")};
+  EXPECT_EQ(trip<wire::MemberInfo>(member).value(), member);
+}
+
+TEST(Convert, AnOrderSurvivesTheTrip) {
+  ObtainRequest order{NodeId::random(), 12, {repo(), commit(), true, Visibility::kGated, {}}};
+  order.listing.files = {file("a", 'a'), file("b/c", 'b')};
+  order.manifestOnly = {file("d", 'd')};
+  order.manifestOnly[0].pointer = GitSha1{1, 2, 3};
+  order.refs = {{RefName::main(), commit(), absl::FromUnixMillis(1'700'000'000'123)}};
+  EXPECT_EQ(trip<wire::Obtain>(order).value(), order);
+}
+
+TEST(Convert, EveryKindOfAdvertSurvivesTheTrip) {
+  FollowReply page{.reset = true, .next = {42, 7}, .more = true};
+  page.changes = {
+      {1, Advert(BlobAdvert{blob('a', 5), true, Visibility::kPublic, Sha256{9}})},
+      {2, Advert(RepoAdvert{repo(), commit(), Visibility::kPrivate, 3, 30, true, 4, 40})},
+      {3, Advert(RefAdvert{repo(), {RefName::main(), commit(), std::nullopt}})},
+      {4, AdvertKey(blob('a', 5).id)},
+      {5, AdvertKey(RepoKey{repo(), commit()})},
+      {6, AdvertKey(RefKey{repo(), RefName::main()})},
+  };
+  EXPECT_EQ(trip<wire::AdvertPage>(page).value(), page);
+  EXPECT_EQ(decodeAdverts(encodeAdverts(page.changes)).value(), page.changes);
+}
+
+TEST(Convert, WantsAndGrantsSurviveTheTrip) {
+  const Want want{blob('c', 1 << 30), WantPhase::kDone, true, false, 77, 99};
+  EXPECT_EQ(trip<wire::Want>(want).value(), want);
+  const Grant grant{false, 5, NodeId::random(), 2, {NodeId::random(), NodeId::random()}};
+  EXPECT_EQ(trip<wire::Grant>(grant).value(), grant);
+}
+
+TEST(Convert, AHostilePathRefusesTheWholeListing) {
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::Listing>();
+  toWire(Listing{repo(), commit(), true, Visibility::kPublic, {file("a", 'a')}}, root);
+  root.getFiles()[0].setPath("../../etc/passwd");
+  const auto listing = fromWire(root.asReader());
+  EXPECT_EQ(listing.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(listing.status().message()), ::testing::HasSubstr("'..'"));
+}
+
+TEST(Convert, APathThatStandsTwiceRefusesTheWholeListing) {
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::Listing>();
+  Listing listing{repo(), commit(), true, Visibility::kPublic, {file("a", 'a'), file("a", 'b')}};
+  toWire(listing, root);
+  EXPECT_FALSE(fromWire(root.asReader()).ok());
+}
+
+TEST(Convert, NumbersThatNoEnumHasAreRefused) {
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::NodeSummary>();
+  root.setState(static_cast<wire::NodeState>(77));
+  EXPECT_FALSE(fromWire(root.asReader()).ok());
+  root.setState(wire::NodeState::GONE);  // others' opinion, never a node's own word
+  EXPECT_FALSE(fromWire(root.asReader()).ok());
+  root.setState(wire::NodeState::READY);
+  EXPECT_TRUE(fromWire(root.asReader()).ok());
+}
+
+TEST(Convert, ADigestOfTheWrongLengthIsRefused) {
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::BlobId>();
+  toWire(blob('a', 1).id, root);
+  root.initDigest(31);
+  EXPECT_FALSE(fromWire(root.asReader()).ok());
+}
+
+TEST(Convert, AnEmptyMessageIsRefusedNotDefaulted) {
+  capnp::MallocMessageBuilder message;
+  EXPECT_FALSE(fromWire(message.initRoot<wire::Obtain>().asReader()).ok());
+  EXPECT_FALSE(fromWire(message.initRoot<wire::MemberInfo>().asReader()).ok());
+  EXPECT_FALSE(fromWire(message.initRoot<wire::Want>().asReader()).ok());
+}
+
+TEST(Convert, SavedBytesThatAreNoMessageAreAnError) {
+  EXPECT_FALSE(decodeAdverts(std::string(64, '\xff')).ok());
+  EXPECT_TRUE(decodeAdverts(encodeAdverts({})).value().empty());
+}
+
+}  // namespace
+}  // namespace roost
