@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <sys/uio.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -85,55 +84,23 @@ BlobDigest::Result BlobDigest::finish() {
   return {BlobId::gitSha1(finished<GitSha1>(contexts_->gitSha1.get())), sha256};
 }
 
-struct BlobHasher::PieceState {
-  struct Free {
-    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-  };
-  std::unique_ptr<XXH3_state_t, Free> state{XXH3_createState()};
-  uint64_t bytes = 0;
-
-  void reset() {
-    XXH3_128bits_reset(state.get());
-    bytes = 0;
-  }
-  void update(absl::Span<const uint8_t> more) {
-    XXH3_128bits_update(state.get(), more.data(), more.size());
-    bytes += more.size();
-  }
-  PieceHash finish() const {
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state.get()));
-    PieceHash hash;
-    std::copy(std::begin(canonical.digest), std::end(canonical.digest), hash.begin());
-    return hash;
-  }
-};
-
-BlobHasher::BlobHasher(HashAlgorithm algorithm, uint64_t size)
-    : digest_(algorithm, size), piece_(std::make_unique<PieceState>()) {
+BlobHasher::BlobHasher(HashAlgorithm algorithm, uint64_t size) : digest_(algorithm, size) {
   pieces_.reserve(pieceCount(size));
-  piece_->reset();
 }
-
-BlobHasher::BlobHasher(BlobHasher&&) noexcept = default;
-BlobHasher::~BlobHasher() = default;
 
 void BlobHasher::update(absl::Span<const uint8_t> bytes) {
   while (!bytes.empty()) {
-    const auto toPieceEnd = static_cast<size_t>(kPieceBytes - piece_->bytes);
+    const auto toPieceEnd = static_cast<size_t>(kPieceBytes - piece_.hashed());
     const auto step = bytes.first(std::min({bytes.size(), toPieceEnd, size_t{kHashStepBytes}}));
     digest_.update(step);
-    piece_->update(step);
-    if (piece_->bytes == kPieceBytes) {
-      pieces_.push_back(piece_->finish());
-      piece_->reset();
-    }
+    piece_.update(step);
+    if (piece_.hashed() == kPieceBytes) pieces_.push_back(piece_.finish());
     bytes.remove_prefix(step.size());
   }
 }
 
 BlobHashes BlobHasher::finish() {
-  if (piece_->bytes > 0) pieces_.push_back(piece_->finish());
+  if (piece_.hashed() > 0) pieces_.push_back(piece_.finish());
   const BlobDigest::Result result = digest_.finish();
   return {result.id, result.sha256, std::move(pieces_)};
 }

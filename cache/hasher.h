@@ -57,17 +57,14 @@ struct BlobHashes {
 class BlobHasher {
  public:
   BlobHasher(HashAlgorithm algorithm, uint64_t size);
-  BlobHasher(BlobHasher&&) noexcept;
-  ~BlobHasher();
 
   void update(absl::Span<const uint8_t> bytes);  // in order, any lengths
   uint64_t hashed() const { return digest_.hashed(); }
   BlobHashes finish();
 
  private:
-  struct PieceState;
   BlobDigest digest_;
-  std::unique_ptr<PieceState> piece_;
+  PieceHasher piece_;
   std::vector<PieceHash> pieces_;
 };
 
