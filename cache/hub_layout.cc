@@ -362,7 +362,8 @@ class RepoScanner {
   }
 
   void addTreesWithoutSnapshot() {
-    for (const auto& [commit, tree] : scan_.trees) {
+    for (const auto& known : scan_.trees) {
+      const Commit& commit = known.first;
       const bool shown =
           std::any_of(scan_.snapshots.begin(), scan_.snapshots.end(),
                       [&](const ScannedSnapshot& snapshot) { return snapshot.commit == commit; });
