@@ -44,8 +44,8 @@ Digest finished(EVP_MD_CTX* context) {
   return digest;
 }
 
-// What SHA and XXH3 share while it is in the L2 cache.
-constexpr size_t kHashStepBytes = 128 << 10;
+// What is read, then hashed by SHA and XXH3, while it is in the L2 cache.
+constexpr uint64_t kHashStepBytes = 256 << 10;
 
 }  // namespace
 
@@ -121,7 +121,7 @@ BlobHasher::~BlobHasher() = default;
 void BlobHasher::update(absl::Span<const uint8_t> bytes) {
   while (!bytes.empty()) {
     const auto toPieceEnd = static_cast<size_t>(kPieceBytes - piece_->bytes);
-    const auto step = bytes.first(std::min({bytes.size(), toPieceEnd, kHashStepBytes}));
+    const auto step = bytes.first(std::min({bytes.size(), toPieceEnd, size_t{kHashStepBytes}}));
     digest_.update(step);
     piece_->update(step);
     if (piece_->bytes == kPieceBytes) {
@@ -171,7 +171,7 @@ absl::StatusOr<FileHashes> hashFile(int fd, const std::string& name, const BlobI
   ::posix_fadvise(fd, 0, 0,
                   options.leavePageCacheAlone ? POSIX_FADV_RANDOM : POSIX_FADV_SEQUENTIAL);
   BlobHasher hasher(expected.id.algorithm(), expected.size);
-  std::vector<uint8_t> buffer(static_cast<size_t>(std::min(expected.size, kPieceBytes)));
+  std::vector<uint8_t> buffer(static_cast<size_t>(std::min(expected.size, kHashStepBytes)));
   while (hasher.hashed() < expected.size) {
     if (options.cancelled != nullptr && options.cancelled->load(std::memory_order_relaxed)) {
       return absl::CancelledError("hashing of " + name + " was cancelled");

@@ -16,7 +16,6 @@
 #include "cache/beneath.h"
 #include "cache/directory_reader.h"
 #include "cache/file_io.h"
-#include "cache/file_system.h"
 #include "cache/tree_json.h"
 #include "cache/unique_fd.h"
 #include "protocol/errors.h"
@@ -405,6 +404,8 @@ absl::StatusOr<RootScan> scanRoot(const std::string& root, const HubOrigin& orig
   ROOST_ASSIGN_OR_RETURN(const RealFolder real, realFolder(root));
   ROOST_ASSIGN_OR_RETURN(DirectoryReader directory, DirectoryReader::open(AT_FDCWD, real.path));
   RootScan scan;
+  scan.realPath = real.path;
+  scan.kind = real.kind;
   ROOST_ASSIGN_OR_RETURN(scan.directory.mark, markOf(directory.fd(), MarkScope::kNames, root));
   while (const auto entry = directory.next()) {
     const bool forUs = absl::StartsWith(*entry, "models--") ||

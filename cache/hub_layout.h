@@ -22,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "cache/directory_mark.h"
 #include "cache/file_stamp.h"
+#include "cache/file_system.h"
 #include "protocol/blob_id.h"
 #include "protocol/manifest.h"
 #include "protocol/names.h"
@@ -73,6 +74,8 @@ struct RepoScan {
 };
 
 struct RootScan {
+  std::string realPath;  // of the root, without links
+  FileSystemKind kind = FileSystemKind::kLocal;
   std::vector<RepoId> repos;          // sorted
   ScannedDirectory directory;         // the root's own
   std::vector<std::string> problems;  // folders whose name could mean two repos

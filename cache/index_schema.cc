@@ -87,8 +87,9 @@ absl::StatusOr<int64_t> versionOf(Database& database, const std::string& schema,
 }
 
 absl::StatusOr<Examined> examine(Database& database) {
-  ROOST_ASSIGN_OR_RETURN(const std::string check, database.pragma("PRAGMA quick_check(1)"));
-  if (check != "ok") return Examined{Verdict::kCorrupt, check};
+  const absl::StatusOr<std::string> check = database.pragma("PRAGMA quick_check(1)");
+  ROOST_RETURN_IF_ERROR(check.status());
+  if (*check != "ok") return Examined{Verdict::kCorrupt, *check};
   ROOST_ASSIGN_OR_RETURN(const std::string tables,
                          database.pragma("SELECT count(*) FROM sqlite_schema"));
   if (tables == "0") return Examined{Verdict::kEmpty, ""};

@@ -31,7 +31,7 @@ struct WorkSpec {
   WorkPriority priority = WorkPriority::kNormal;
   // What the job may get stuck on, such as a root. Jobs of one share occupy at most all threads but
   // one, so a dead mount cannot hold the others. Empty: not bounded.
-  std::string share;
+  std::string share = "";
 };
 
 class WorkPool {

@@ -7,10 +7,12 @@
 #define ROOST_CLUSTER_CORE_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -50,7 +52,8 @@ struct BlobSite {
 // ---- Events: what happened
 // ---------------------------------------------------------------------------------------
 
-// A control link is up after both hellos (one per pair: a second one is refused by LinkRefused).
+// A control link is up after both hellos. One per pair: ask Core::judge() first, and send LinkUp
+// only if it says kAccept, or kReplace after closing the old link (LinkDown comes first).
 // `dialled`: the address that we called, if we called.
 struct LinkUp {
   MemberInfo peer;
@@ -59,9 +62,12 @@ struct LinkUp {
 struct LinkDown {
   NodeId peer;
 };
+// No link came of a Dial, be it because judge() refused it. `peer`: who answered, if its hello
+// came.
 struct DialFailed {
   Address address;
   absl::Status why;
+  std::optional<NodeId> peer;
 };
 // A peer asks something over its control link; answered by Respond with the same id.
 struct Asked {
@@ -78,7 +84,8 @@ struct Answered {
 // Time went on. Sent at least every 100 ms while anything is under way, each second otherwise.
 struct Tick {};
 
-// This node's own adverts changed (folders were scanned, a blob landed, a file was deleted).
+// This node's own adverts changed (folders were scanned, a blob landed, a file was deleted). A
+// sequence of 0 is given the next number here; others must ascend (a log restored from the index).
 struct LocalChanged {
   std::vector<AdvertChange> changes;
 };
@@ -170,14 +177,34 @@ struct JobOrdered {
   AskId ask;
   JobOrder order;
 };  // answered by JobAccepted
+// The state of a job for `status`, `jobs` and the index.
+struct TargetView {
+  NodeId node;
+  std::string name;
+  ObtainProgress progress;
+};
+struct JobView {
+  JobOrder order;
+  std::vector<TargetView> targets;
+  bool finished = false;
+  bool cancelled = false;
+  absl::Status result;  // when finished: ok, or the worst target's error
+  absl::Time finishedAt;
+};
+// A job that was saved, at start: an unfinished one goes on (answered by JobAccepted), a finished
+// one is only remembered.
+struct JobRestored {
+  AskId ask;
+  JobView view;
+};
 struct JobCancelled {
   uint64_t id;
 };
 
-using Event =
-    std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
-                 CatalogRestored, WriterOpened, PieceRead, SmallRead, HubPiece, HubEnded,
-                 BlobFinished, PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobCancelled>;
+using Event = std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged,
+                           SummaryChanged, CatalogRestored, WriterOpened, PieceRead, SmallRead,
+                           HubPiece, HubEnded, BlobFinished, PresenceKnown, RepoPublished,
+                           PieceAsked, JobOrdered, JobRestored, JobCancelled>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -259,20 +286,6 @@ struct PublishRepo {
   std::vector<RefState> refs;
 };
 
-// The state of a job for `status`, `jobs` and the index.
-struct TargetView {
-  NodeId node;
-  std::string name;
-  ObtainProgress progress;
-};
-struct JobView {
-  JobOrder order;
-  std::vector<TargetView> targets;
-  bool finished = false;
-  bool cancelled = false;
-  absl::Status result;  // when finished: ok, or the worst target's error
-  absl::Time finishedAt;
-};
 struct JobAccepted {
   AskId ask;
   uint64_t id;
@@ -325,6 +338,23 @@ struct ClusterTotals {
   uint32_t models = 0, datasets = 0, spaces = 0;
 };
 
+// What to do with a control link whose hellos are done.
+enum class LinkVerdict : uint8_t {
+  kAccept,
+  kReplace,    // keep this one, close the one that is there
+  kDuplicate,  // both sides dialled at once and the other link stays: refuse this one
+  kSelf,       // we called ourselves: refuse
+  kClone,  // the id and epoch of a live node at another address: refuse, and tell people on both
+           // sides
+  kStale,  // an epoch before the one that is known: refuse
+  kFull,   // too many members: refuse
+};
+
+// How much the core keeps for what is under way: what must come back to nothing when nothing is.
+struct CoreSizes {
+  size_t calls = 0, fetches = 0, obtains = 0, jobs = 0, records = 0, wants = 0, heldPolls = 0;
+};
+
 class Core {
  public:
   struct Options {
@@ -342,6 +372,9 @@ class Core {
   // The latest `now` by which a Tick is due.
   absl::Time nextTick() const;
 
+  // What to do with a link whose hellos are done; `dialled`: we called. To be asked before LinkUp.
+  LinkVerdict judge(const MemberInfo& peer, bool dialled) const;
+
   std::vector<NodeView> nodes() const;  // self first, then by name
   const MemberInfo& self() const;
   std::optional<NodeView> node(const NodeId& id) const;
@@ -352,6 +385,7 @@ class Core {
   ClusterTotals totals() const;
   std::vector<JobView> jobs() const;  // newest first
   std::optional<JobView> job(uint64_t id) const;
+  CoreSizes sizes() const;
 
  private:
   struct Parts;

@@ -26,7 +26,9 @@ _WARM_S = 1800  # a large model from a real hub takes its time
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="cluster/demo", description="Three agents share one download.")
+    parser = argparse.ArgumentParser(
+        prog="cluster/demo", description="Three agents share one download."
+    )
     parser.add_argument("--hub", metavar="URL", help="use this hub, such as https://huggingface.co")
     parser.add_argument("--repo", metavar="ORG/NAME", help="the model to load from it")
     options = parser.parse_args()
@@ -35,7 +37,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the agents end, too
     try:
         with _own_hub() if options.hub is None else contextlib.nullcontext() as hub:
-            _show(hub, options.hub or hub.url, options.repo or _REPO)
+            _show(hub, hub.url if hub else options.hub, options.repo or _REPO)
     except KeyboardInterrupt:
         return 130
     except (AssertionError, OSError, SetupError, subprocess.TimeoutExpired) as error:
@@ -56,7 +58,9 @@ def _show(hub: Hub | None, hub_url: str, repo: str) -> None:
     with Cluster(3, hub_url=hub_url, key=True) as (a, b, c):
         _say(5, f"Node a: huggingface_hub downloads {repo} from the hub")
         took = _timed(lambda: a.run_client(load.snapshot(repo), endpoint=hub_url))
-        wait_until(lambda: a.holds_all_of("a", repo), _NOTICED_S, f"agent a notices {repo} in its cache")
+        wait_until(
+            lambda: a.holds_all_of("a", repo), _NOTICED_S, f"agent a notices {repo} in its cache"
+        )
         _describe("a", a.run_client(_load_program(hub, repo)), took)
 
         _say(6, "Nodes b and c: roost warm, from node a")
@@ -87,7 +91,9 @@ def _load_program(hub: Hub | None, repo: str) -> str:
 def _describe(node: str, loaded: Any, took_s: float) -> None:
     what = loaded
     if isinstance(loaded, dict):
-        what = f"{loaded['tensors']} tensors, {_megabytes(loaded['bytes'])}, {loaded['words']} words"
+        what = (
+            f"{loaded['tensors']} tensors, {_megabytes(loaded['bytes'])}, {loaded['words']} words"
+        )
     print(f"      {node}: {what} in {took_s:.1f} s")
 
 
@@ -96,8 +102,8 @@ def _saved(hub: Hub | None, first: Agent) -> str:
     size = sum(path.stat().st_size for path in first.hub_cache.glob("*/blobs/*"))
     sent = hub.egress_bytes if hub is not None else size
     return (
-        f"The hub sent {_megabytes(sent)}; three nodes alone would have taken {_megabytes(3 * size)} from it: "
-        f"{_megabytes(3 * size - sent)} saved."
+        f"The hub sent {_megabytes(sent)}; three nodes alone would have taken "
+        f"{_megabytes(3 * size)} from it: {_megabytes(3 * size - sent)} saved."
     )
 
 

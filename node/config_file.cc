@@ -21,11 +21,15 @@ absl::Status refused(const std::string& file, const toml::source_region& where,
 absl::Status unknownKey(const std::string& file, const toml::key& key,
                         const std::vector<std::string>& known) {
   const std::string name(key.str());
-  const auto nearest = nearestWord(name, known);
+  if (const auto likely = likelyWord(name, known)) {
+    return refused(
+        file, key.source(),
+        absl::StrCat("unknown key ", roost::quoted(name), ". Did you mean ", *likely, "?"));
+  }
   return refused(file, key.source(),
-                 absl::StrCat("unknown key ", quoted(name),
-                              nearest ? absl::StrCat(". Did you mean ", *nearest, "?")
-                                      : absl::StrCat(". Known: ", absl::StrJoin(known, ", "))));
+                 absl::StrCat("unknown key ", roost::quoted(name), ". The nearest is ",
+                              nearestWord(name, known).value_or(""), "; known are ",
+                              absl::StrJoin(known, ", ")));
 }
 
 bool isKnown(const toml::key& key, const std::vector<std::string>& known) {

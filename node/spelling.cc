@@ -34,8 +34,17 @@ std::optional<std::string> nearestWord(absl::string_view word,
       least = distance;
     }
   }
-  if (nearest == nullptr || least > std::max<size_t>(2, nearest->size() / 3)) return std::nullopt;
+  if (nearest == nullptr) return std::nullopt;
   return *nearest;
+}
+
+std::optional<std::string> likelyWord(absl::string_view word,
+                                      const std::vector<std::string>& words) {
+  auto nearest = nearestWord(word, words);
+  if (nearest && editDistance(word, *nearest) > std::max<size_t>(2, nearest->size() / 3)) {
+    return std::nullopt;
+  }
+  return nearest;
 }
 
 }  // namespace roost

@@ -16,10 +16,14 @@ namespace roost {
 // into the other (optimal string alignment).
 size_t editDistance(absl::string_view a, absl::string_view b);
 
-// The nearest of `words`, first one on a tie; none if even that one differs in more than a third of
-// its characters (at least two are allowed): then it is no typing mistake.
+// The nearest of `words`, first one on a tie; none only if there are no words.
 std::optional<std::string> nearestWord(absl::string_view word,
                                        const std::vector<std::string>& words);
+
+// The same, or none if even the nearest differs in more than a third of its characters (two are
+// always allowed): then it is no typing mistake.
+std::optional<std::string> likelyWord(absl::string_view word,
+                                      const std::vector<std::string>& words);
 
 }  // namespace roost
 

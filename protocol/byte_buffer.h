@@ -1,6 +1,7 @@
-// A fixed-size first-in-first-out of bytes whose memory exists only while it is in use.
+// A first-in-first-out of bytes with a fixed capacity. Its memory is allocated on first use and
+// given back by releaseIfEmpty().
 //
-// Threads: one. Bytes are appended at space() and taken from bytes(); never grows over `capacity`.
+// Threads: one. Bytes are appended at space() and taken from bytes().
 #ifndef ROOST_PROTOCOL_BYTE_BUFFER_H_
 #define ROOST_PROTOCOL_BYTE_BUFFER_H_
 

@@ -63,7 +63,6 @@ class PlainChannel final : public ByteChannel {
     ROOST_ASSIGN_OR_RETURN(const size_t got, receiveNow(fd_, absl::MakeSpan(vectors), &blocked));
     const size_t direct = std::min(got, to.size());
     ahead_.filled(got - direct);
-    ahead_.releaseIfEmpty();
     done.bytes += direct;
     done.ended = got == 0 && !blocked;
     return done;
@@ -87,6 +86,7 @@ class PlainChannel final : public ByteChannel {
 
   bool hasOutput() const override { return false; }
   void prepareEnd() override {}
+  void releaseMemory() override { ahead_.releaseIfEmpty(); }
 
  private:
   int fd_;
@@ -114,7 +114,6 @@ class TlsChannel final : public ByteChannel {
       session_->input().filled(got);
       drained = got < space.size();
     }
-    session_->input().releaseIfEmpty();
     return done;
   }
 
@@ -131,13 +130,16 @@ class TlsChannel final : public ByteChannel {
       written.progressed |= sent > 0;
       if (!output.empty()) return written;
     }
-    session_->output().releaseIfEmpty();
     written.done = true;
     return written;
   }
 
   bool hasOutput() const override { return !session_->output().empty(); }
   void prepareEnd() override { session_->writeEnd(); }
+  void releaseMemory() override {
+    session_->input().releaseIfEmpty();
+    session_->output().releaseIfEmpty();
+  }
 
  private:
   // Fills output() as far as it goes.

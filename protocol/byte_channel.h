@@ -59,6 +59,7 @@ class ByteChannel {
   virtual absl::StatusOr<Written> write(GatherList& from) = 0;
   virtual bool hasOutput() const = 0;  // bytes of its own that write() must bring away
   virtual void prepareEnd() = 0;       // before the sending half is shut down
+  virtual void releaseMemory() = 0;    // of buffers that are empty
 };
 
 }  // namespace roost

@@ -58,11 +58,13 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
       : socket_(std::move(socket)),
         channel_(std::move(channel)),
         watchdog_(socket_.get_executor()),
+        idle_(socket_.get_executor()),
         stalledWriteTimeout_(stalledWriteTimeout) {}
 
   kj::Promise<size_t> read(absl::Span<uint8_t> to, size_t least) {
     if (!closed_.ok()) return kjExceptionOf(closed_);
     KJ_REQUIRE(reader_ == nullptr, "a read is already pending");
+    noteUse();
     const absl::StatusOr<ByteChannel::Read> now = channel_->read(to);
     if (!now.ok()) {
       close(now.status());
@@ -76,6 +78,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   kj::Promise<void> write(GatherList from) {
     if (!closed_.ok()) return kjExceptionOf(closed_);
     KJ_REQUIRE(writer_ == nullptr, "a write is already pending");
+    noteUse();
     const absl::StatusOr<ByteChannel::Written> now = channel_->write(from);
     if (!now.ok()) {
       close(now.status());
@@ -124,6 +127,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     boost::system::error_code ignored;
     socket_.close(ignored);
     watchdog_.cancel();
+    idle_.cancel();
     if (PendingRead* reader = std::exchange(reader_, nullptr)) {
       reader->fulfiller.reject(kjExceptionOf(why));
     }
@@ -147,6 +151,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 
   void onReadable() {
     if (reader_ == nullptr) return;
+    noteUse();
     const absl::StatusOr<ByteChannel::Read> now =
         channel_->read(reader_->to.subspan(reader_->done));
     if (!now.ok()) return close(now.status());
@@ -209,6 +214,23 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     });
   }
 
+  // Buffers are in use; their memory is given back when that has not been for a while.
+  void noteUse() {
+    used_ = true;
+    if (!awaitingIdle_) releaseWhenIdle();
+  }
+
+  void releaseWhenIdle() {
+    awaitingIdle_ = true;
+    idle_.expires_after(absl::ToChronoNanoseconds(kBuffersKept));
+    idle_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+      self->awaitingIdle_ = false;
+      if (!self->closed_.ok()) return;
+      if (std::exchange(self->used_, false)) return self->releaseWhenIdle();
+      self->channel_->releaseMemory();
+    });
+  }
+
   static absl::Status lost(const boost::system::error_code& error) {
     return absl::UnavailableError(absl::StrCat("connection lost: ", error.message()));
   }
@@ -216,6 +238,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   Socket socket_;
   std::unique_ptr<ByteChannel> channel_;
   asio::steady_timer watchdog_;
+  asio::steady_timer idle_;
   absl::Duration stalledWriteTimeout_;
   Clock::time_point lastProgress_;
   absl::Status closed_;  // why; ok while open
@@ -224,6 +247,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   bool readWaiting_ = false;
   bool writeWaiting_ = false;
   bool watching_ = false;
+  bool awaitingIdle_ = false;
+  bool used_ = false;  // since releaseWhenIdle last looked
   bool ending_ = false;
 };
 

@@ -7,8 +7,8 @@
 //          stream, abortRead(), a read or write promise that is dropped before it is done (the byte
 //          stream would have lost its place), any error, and a write without any progress for
 //          `stalledWriteTimeout`.
-// Memory:  a read-ahead of kReadAheadBytes, or TLS's two ciphertext buffers, while bytes are in
-//          them; nothing when idle. Writes are not copied, except small pieces into one TLS record.
+// Memory:  a read-ahead of kReadAheadBytes, or TLS's two ciphertext buffers; nothing once idle for
+//          kBuffersKept. Writes are not copied, except small pieces into one TLS record.
 // Threads: the socket's, which has a KjLoop.
 // Errors:  kj::Exception of type DISCONNECTED.
 #ifndef ROOST_PROTOCOL_KJ_STREAM_H_

@@ -3,6 +3,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -59,6 +60,16 @@ bool isUtf8(absl::string_view text) {
   return true;
 }
 
+// Digits only: SimpleAtoi alone would also take spaces and a sign.
+std::optional<uint16_t> parsePort(absl::string_view text) {
+  uint32_t port = 0;
+  if (text.empty() || !std::all_of(text.begin(), text.end(), absl::ascii_isdigit) ||
+      !absl::SimpleAtoi(text, &port) || port == 0 || port > 65535) {
+    return std::nullopt;
+  }
+  return static_cast<uint16_t>(port);
+}
+
 bool isRepoSegment(absl::string_view segment) {
   const auto edge = [](char c) { return isAlnum(c) || c == '_'; };
   return !segment.empty() && allOf(segment, "._-") && edge(segment.front()) &&
@@ -101,7 +112,7 @@ absl::StatusOr<HubOrigin> HubOrigin::parse(absl::string_view url) {
   while (absl::EndsWith(prefix, "/")) prefix.remove_suffix(1);
 
   std::string host;
-  absl::string_view port;
+  std::optional<uint16_t> port;
   if (absl::StartsWith(authority, "[")) {
     const size_t close = authority.find(']');
     if (close == absl::string_view::npos) return no("'[' without ']'");
@@ -111,16 +122,16 @@ absl::StatusOr<HubOrigin> HubOrigin::parse(absl::string_view url) {
     }
     authority.remove_prefix(close + 1);
     if (!authority.empty() && authority.front() != ':') return no("text after ']'");
-    if (!authority.empty()) port = authority.substr(1);
+    if (!authority.empty()) port = parsePort(authority.substr(1));
+    if (!authority.empty() && !port) return no("the port is not in 1..65535");
   } else {
     const size_t at = authority.find(':');
     host = absl::AsciiStrToLower(authority.substr(0, at));
-    if (at != absl::string_view::npos) port = authority.substr(at + 1);
+    if (at != absl::string_view::npos) {
+      port = parsePort(authority.substr(at + 1));
+      if (!port) return no("the port is not in 1..65535");
+    }
     if (host.empty() || !allOf(host, ".-_")) return no("not a host name");
-  }
-  uint32_t number = 0;
-  if (!port.empty() && (!absl::SimpleAtoi(port, &number) || number == 0 || number > 65535)) {
-    return no("the port is not in 1..65535");
   }
   if (!prefix.empty()) {
     for (absl::string_view segment : absl::StrSplit(prefix.substr(1), '/')) {
@@ -130,9 +141,9 @@ absl::StatusOr<HubOrigin> HubOrigin::parse(absl::string_view url) {
     }
   }
   const bool standard =
-      port.empty() || (scheme == "http" && number == 80) || (scheme == "https" && number == 443);
+      !port || (scheme == "http" && *port == 80) || (scheme == "https" && *port == 443);
   return HubOrigin(
-      absl::StrCat(scheme, "://", host, standard ? "" : absl::StrCat(":", number), prefix));
+      absl::StrCat(scheme, "://", host, standard ? "" : absl::StrCat(":", *port), prefix));
 }
 
 HubOrigin HubOrigin::huggingFace() {
@@ -188,6 +199,7 @@ absl::StatusOr<RepoId> RepoId::ofFolder(HubOrigin origin, absl::string_view fold
   if (parts.size() < 2 || parts.size() > 3) {
     return refused("cache folder", folder, "expected TYPE--NAME or TYPE--ORG--NAME");
   }
+  if (absl::StrContains(folder, '/')) return refused("cache folder", folder, "has a '/'");
   const auto type = parseRepoType(parts[0]);
   if (!type.ok() || parts[0] != repoTypePlural(*type)) {
     return refused("cache folder", folder, "unknown type");
@@ -253,8 +265,9 @@ size_t RelativePath::depth() const {
 }
 
 absl::StatusOr<std::string> parseNodeName(absl::string_view name) {
-  if (name.empty() || name.size() > kNodeNameBytesMax || !allOf(name, "._-")) {
-    return refused("node name", name, "1 to 64 characters of [A-Za-z0-9._-]");
+  if (name.empty() || name.size() > kNodeNameBytesMax || name.front() == '.' ||
+      !allOf(name, "._-")) {
+    return refused("node name", name, "1 to 64 characters of [A-Za-z0-9._-], not '.' first");
   }
   return std::string(name);
 }
@@ -264,17 +277,15 @@ absl::StatusOr<Address> Address::parse(absl::string_view text) {
   if (text.size() > 260) return no("too long");
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos) return no("expected HOST:PORT");
-  uint32_t port = 0;
-  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port == 0 || port > 65535) {
-    return no("the port is not in 1..65535");
-  }
+  const std::optional<uint16_t> port = parsePort(text.substr(colon + 1));
+  if (!port) return no("the port is not in 1..65535");
   absl::string_view host = text.substr(0, colon);
   const bool brackets = absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
   if (brackets) host = host.substr(1, host.size() - 2);
   if (host.empty() || !allOf(host, brackets ? ".:%_-" : "._-")) {
     return no("expected a host name, an IPv4 address or [an IPv6 address]");
   }
-  return Address{std::string(host), static_cast<uint16_t>(port)};
+  return Address{std::string(host), *port};
 }
 
 std::string Address::toString() const {

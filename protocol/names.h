@@ -130,7 +130,7 @@ class RelativePath {
   std::string text_;
 };
 
-// A node's label: 1 to 64 characters of [A-Za-z0-9._-].
+// A node's label: 1 to 64 characters of [A-Za-z0-9._-], the first not '.'.
 absl::StatusOr<std::string> parseNodeName(absl::string_view name);
 
 // "host:port", "1.2.3.4:port", "[v6]:port"; kept as text until it is resolved.

@@ -58,6 +58,10 @@ int cliMain(const std::vector<std::string>& words, const Environment& environmen
             const CliSeams& seams) {
   const CliContext context{environment, seams};
   const auto parsed = parseCommandLine(words);
+  if (words.empty()) {
+    *seams.err.stream << parsed.status().message() << std::flush;  // the list of commands
+    return static_cast<int>(ExitCode::kUsage);
+  }
   if (!parsed.ok()) return exitWith(context, parsed.status());
   if (const auto* help = std::get_if<HelpText>(&*parsed)) {
     context.print(help->text);

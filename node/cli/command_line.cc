@@ -211,8 +211,8 @@ void addJobs(Parser& parser) {
         if (!typed.id.empty()) {
           uint64_t id = 0;
           if (!absl::SimpleAtoi(absl::StripPrefix(typed.id, "#"), &id) || id == 0) {
-            return absl::InvalidArgumentError(
-                absl::StrCat("not a job: ", roost::quoted(typed.id), ": expected a number, as in 12"));
+            return absl::InvalidArgumentError(absl::StrCat("not a job: ", roost::quoted(typed.id),
+                                                           ": expected a number, as in 12"));
           }
           typed.command.id = id;
         }
@@ -338,7 +338,7 @@ absl::Status unknownCommand(const Parser& parser, const std::string& word) {
   }
   std::vector<std::string> known;
   for (const auto& [command, finish] : parser.commands) known.push_back(command->get_name());
-  const auto nearest = nearestWord(word, known);
+  const auto nearest = likelyWord(word, known);
   return absl::InvalidArgumentError(absl::StrCat(
       "unknown command ", roost::quoted(word), ". ",
       nearest ? absl::StrCat("Did you mean ", *nearest, "?") : "roost --help lists them"));

@@ -33,7 +33,10 @@ absl::StatusOr<nlohmann::json> followJob(const CliContext& context, ControlClien
   context.seams.catchInterrupts();
   while (running(job)) {
     if (draw) area.show(renderProgress(job, console.style()) + "\n");
-    if (!context.seams.pause(kPollPeriod)) return detached(job);
+    if (!context.seams.pause(kPollPeriod)) {
+      if (draw) *console.stream << "\n";  // after the terminal's own ^C
+      return detached(job);
+    }
     auto next = agent.call("job", which);
     if (!next.ok()) {
       // The job is the cluster's, not this command's.

@@ -86,7 +86,10 @@ Console consoleOf(std::ostream& stream, int descriptor, const Environment& envir
   console.style = [=] {
     TextStyle now = style;
     winsize size = {};
-    if (terminal && ioctl(descriptor, TIOCGWINSZ, &size) == 0) now.columns = size.ws_col;
+    if (terminal && ioctl(descriptor, TIOCGWINSZ, &size) == 0) {
+      now.columns = size.ws_col;
+      now.rows = size.ws_row;
+    }
     return now;
   };
   return console;

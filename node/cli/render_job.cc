@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <vector>
@@ -66,6 +67,12 @@ double partDone(const Progress& progress) {
   }
   if (progress.filesTotal == 0) return 0;
   return static_cast<double>(progress.filesDone) / static_cast<double>(progress.filesTotal);
+}
+
+// "61 %"; 100 only when everything is there.
+std::string percentText(double part) {
+  const long percent = std::lround(part * 100);
+  return absl::StrCat(part < 1 ? std::min(percent, 99L) : 100, " %");
 }
 
 // The first few, then how many more.
@@ -141,7 +148,7 @@ std::string renderProgress(const nlohmann::json& job, const TextStyle& style) {
   const std::string from = progress.sources.empty() ? "" : "  " + sourceNames(progress);
   const std::string left =
       progress.secondsLeft ? absl::StrCat("  ", formatClock(*progress.secondsLeft), " left") : "";
-  const std::string percent = absl::StrCat(" ", static_cast<int>(part * 100), " %");
+  const std::string percent = " " + percentText(part);
   const auto wide = [&](int columns) { return "  " + bar(part, columns, style) + percent; };
   // What can be left out on a narrow screen, least wanted first.
   const std::vector<std::string> lines = {
@@ -188,9 +195,11 @@ std::string renderJob(const nlohmann::json& job, const TextStyle& style) {
                                rows, style));
   for (const auto& node : listAt(job, "nodes")) {
     const std::string why = textAt(node, "message");
-    if (!why.empty()) absl::StrAppend(&text, textAt(node, "name"), ": ", why, "\n");
+    if (!why.empty()) {
+      absl::StrAppend(&text, wrapped(absl::StrCat(textAt(node, "name"), ": ", why), 2, style));
+    }
   }
-  if (!message.empty()) absl::StrAppend(&text, message, "\n");
+  if (!message.empty()) absl::StrAppend(&text, wrapped(message, 2, style));
   return text;
 }
 
@@ -201,7 +210,7 @@ std::string renderJobs(const nlohmann::json& jobs, const TextStyle& style) {
     const std::string state = textAt(job, "state");
     rows.push_back({{absl::StrCat(numberAt(job, "id"))},
                     {state, toneOf(state)},
-                    {absl::StrCat(static_cast<int>(partDone(progress) * 100), " %")},
+                    {percentText(partDone(progress))},
                     {formatBytes(progress.bytesTotal)},
                     {textAt(job, "created")},
                     {textAt(job, "title")},

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "node/cli/document.h"
 #include "node/cli/render.h"
+#include "protocol/errors.h"
 
 namespace roost {
 namespace {
@@ -144,7 +145,7 @@ std::string checkLines(const nlohmann::json& nodes, const TextStyle& style) {
       const double seconds = static_cast<double>(left) / static_cast<double>(rate);
       absl::StrAppend(&line, ", ", formatSpan(seconds), " left");
     }
-    absl::StrAppend(&text, fitted(line, style), "\n");
+    absl::StrAppend(&text, wrapped(line, 8, style));
   }
   return text;
 }
@@ -154,9 +155,9 @@ std::string problemLines(const nlohmann::json& status, const TextStyle& style) {
   for (const auto& problem : listAt(status, "problems")) {
     const std::string why = textAt(problem, "why");
     const std::string fix = textAt(problem, "fix");
-    absl::StrAppend(&text, toned("PROBLEM", Tone::kBad, style), " ", textAt(problem, "what"),
-                    why.empty() ? "" : ": ", why, "\n");
-    if (!fix.empty()) absl::StrAppend(&text, "        ", fix, "\n");
+    const std::string line = absl::StrCat(toned("PROBLEM", Tone::kBad, style), " ",
+                                          sentence(textAt(problem, "what"), why, fix));
+    absl::StrAppend(&text, wrapped(line, 8, style));
   }
   return text;
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 
 namespace roost {
 namespace {
@@ -151,6 +152,24 @@ std::string fitted(absl::string_view text, const TextStyle& style) {
   }
   while (!cut.empty() && cut.back() == ' ') cut.pop_back();
   return absl::StrCat(cut, colored ? kReset : "", ellipsis(style));
+}
+
+std::string wrapped(absl::string_view text, int indent, const TextStyle& style) {
+  if (style.columns <= 0) return absl::StrCat(text, "\n");
+  // On a very narrow screen the indent would leave no room for words.
+  const std::string blanks(static_cast<size_t>(indent * 2 < style.columns ? indent : 0), ' ');
+  std::string result, line;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    const bool first = line.find_first_not_of(' ') == std::string::npos;
+    const size_t width = displayWidth(line) + 1 + displayWidth(word);
+    if (!first && width > static_cast<size_t>(style.columns)) {
+      absl::StrAppend(&result, line, "\n");
+      line = absl::StrCat(blanks, word);
+    } else {
+      absl::StrAppend(&line, line.empty() ? "" : " ", word);
+    }
+  }
+  return absl::StrCat(result, line, "\n");
 }
 
 std::string toned(absl::string_view text, Tone tone, const TextStyle& style) {

@@ -15,6 +15,7 @@ namespace roost {
 // What the reader's screen can show.
 struct TextStyle {
   int columns = 0;  // 0: no limit (not a terminal)
+  int rows = 0;     // same
   bool unicode = true;
   bool color = false;
 };
@@ -37,6 +38,10 @@ std::string counted(uint64_t count, absl::string_view singular, absl::string_vie
 size_t displayWidth(absl::string_view text);
 // At most `columns` wide (0: no limit), cut with an ellipsis; color codes are kept whole and ended.
 std::string fitted(absl::string_view text, const TextStyle& style);
+
+// Broken between words into lines that end with '\n' and are at most style.columns wide where words
+// allow it; lines after the first begin with `indent` blanks.
+std::string wrapped(absl::string_view text, int indent, const TextStyle& style);
 
 enum class Tone { kPlain, kDim, kBold, kGood, kBusy, kBad };
 std::string toned(absl::string_view text, Tone tone, const TextStyle& style);

@@ -1,1 +1,2 @@
-"""The real clients that tests run against: pinned, and each in an environment of its own (see `setup`)."""
+"""The real clients that tests run against: pinned, and each in an environment of its own (see
+`setup`)."""

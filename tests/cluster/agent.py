@@ -41,7 +41,12 @@ class Identity:
     umask: int = 0o022
 
     def popen_arguments(self) -> dict[str, Any]:
-        return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups), "umask": self.umask}
+        return {
+            "user": self.uid,
+            "group": self.gid,
+            "extra_groups": list(self.groups),
+            "umask": self.umask,
+        }
 
 
 @dataclass
@@ -56,7 +61,9 @@ class Agent:
     join: Sequence[str] = ()
     key_file: Path | None = None
     options: Sequence[str] = ()  # further options of `roost agent`
-    prefix: Sequence[str] = ()  # a command that runs the agent somewhere else, such as in a network namespace
+    prefix: Sequence[
+        str
+    ] = ()  # a command that runs the agent somewhere else, such as in a network namespace
     identity: Identity | None = None
     home: Path = field(init=False)
     state: Path = field(init=False)
@@ -71,7 +78,7 @@ class Agent:
             if self.identity:
                 os.chown(path, self.identity.uid, self.identity.gid)
 
-    # -- the process -----------------------------------------------------------------------------------
+    # -- the process -------------------------------------------------------------------------------
 
     @property
     def socket(self) -> Path:
@@ -90,7 +97,15 @@ class Agent:
         return self.process is not None and self.process.poll() is None
 
     def command(self) -> list[str]:
-        command = [*self.prefix, str(roost_binary()), "agent", "--name", self.name, "--state-dir", str(self.state)]
+        command = [
+            *self.prefix,
+            str(roost_binary()),
+            "agent",
+            "--name",
+            self.name,
+            "--state-dir",
+            str(self.state),
+        ]
         command += ["--listen", self.listen, "--endpoint", self.endpoint, "--hub", self.hub_url]
         if self.join:
             command += ["--join", ",".join(self.join)]
@@ -130,7 +145,9 @@ class Agent:
             code = self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill9()
-            raise AssertionError(f"agent {self.name} did not end within {STOP_S} s of SIGTERM") from None
+            raise AssertionError(
+                f"agent {self.name} did not end within {STOP_S} s of SIGTERM"
+            ) from None
         self.process = None
         assert code == 0, f"agent {self.name} ended with {code}\n{self.log[-2000:]}"
         self.assert_sane()
@@ -157,11 +174,15 @@ class Agent:
         for table in ("tcp", "tcp6"):
             for line in Path(f"/proc/{self.process.pid}/net/{table}").read_text().splitlines()[1:]:
                 _, _, remote, state, *_, inode = line.split()[:10]
-                if state == "01" and int(remote.rpartition(":")[2], 16) == port and f"socket:[{inode}]" in own:
+                if (
+                    state == "01"
+                    and int(remote.rpartition(":")[2], 16) == port
+                    and f"socket:[{inode}]" in own
+                ):
                     return True
         return False
 
-    # -- the command line ------------------------------------------------------------------------------
+    # -- the command line --------------------------------------------------------------------------
 
     def roost(self, *arguments: str, timeout_s: float = COMMAND_S, **environment: str) -> Result:
         """Runs `roost ARGUMENTS` against this agent, as its user."""
@@ -179,7 +200,9 @@ class Agent:
     def roost_json(self, *arguments: str, **rest: Any) -> Any:
         """The same with --json; the command must succeed."""
         done = self.roost(*arguments, "--json", **rest)
-        assert done.returncode == 0, f"roost {' '.join(arguments)}: exit {done.returncode}: {done.stderr}"
+        assert done.returncode == 0, (
+            f"roost {' '.join(arguments)}: exit {done.returncode}: {done.stderr}"
+        )
         return json.loads(done.stdout)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
@@ -202,13 +225,13 @@ class Agent:
         """Whether this agent believes that node `name` has `query` complete."""
         return bool(self.where(query, *arguments).get(name, {}).get("complete"))
 
-    def warm(self, repo: str, *arguments: str) -> dict[str, Any]:
-        """Warms and waits until it is done, which it must be."""
+    def warm(self, repo: str, *arguments: str) -> Any:
+        """Warms and waits until it is done, which it must be; the job's document."""
         job = self.roost_json("warm", repo, *arguments)
         assert job["state"] == "done", job
         return job
 
-    # -- clients on this node --------------------------------------------------------------------------
+    # -- clients on this node ----------------------------------------------------------------------
 
     @property
     def hub_cache(self) -> Path:
@@ -218,17 +241,21 @@ class Agent:
         """What a client on this node sees; without an endpoint it is offline."""
         return client_environment(self.home, endpoint, **extra)
 
-    def hf(self, *arguments: str, version: str = "hub2", endpoint: str | None = None, **extra: str) -> Result:
+    def hf(
+        self, *arguments: str, version: str = "hub2", endpoint: str | None = None, **extra: str
+    ) -> Result:
         """Runs the real `hf` command on this node; offline without an endpoint."""
         return run_cli(version, *arguments, env=self.client_environment(endpoint, **extra))
 
-    def run_client(self, code: str, version: str = "hub2", endpoint: str | None = None, **extra: str) -> Any:
+    def run_client(
+        self, code: str, version: str = "hub2", endpoint: str | None = None, **extra: str
+    ) -> Any:
         """Runs client code on this node, which must succeed; returns the JSON that it prints."""
         done = run_code(version, code, self.client_environment(endpoint, **extra))
         assert done.returncode == 0, f"client of node {self.name} failed:\n{done.stderr}"
         return json.loads(done.stdout)
 
-    # -- inside ----------------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}

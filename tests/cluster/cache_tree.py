@@ -24,10 +24,11 @@ def sha256_of(path: Path) -> str:
 
 
 def tree_digest(hub_cache: Path) -> dict[str, str]:
-    """Every path that clients load from, with the digest of what they would read: blobs, snapshots, refs.
+    """Every path that clients load from, with the digest of what they would read: blobs, snapshots,
+    refs.
 
-    Left out is what may differ between a cache that a client filled and one that an agent filled: locks,
-    listings, markers of absent files, temporaries."""
+    Left out is what may differ between a cache that a client filled and one that an agent filled:
+    locks, listings, markers of absent files, temporaries."""
     tree = {}
     for repo in sorted(hub_cache.glob("*--*")):
         for part in ("blobs", "snapshots", "refs"):
@@ -41,24 +42,35 @@ def tree_digest(hub_cache: Path) -> dict[str, str]:
     return tree
 
 
-def snapshot_files(hub_cache: Path, repo: str, commit: str, type: str = "model") -> dict[str, bytes]:
+def snapshot_files(
+    hub_cache: Path, repo: str, commit: str, type: str = "model"
+) -> dict[str, bytes]:
     """The readable files of one snapshot. A link without its blob is an error."""
     top = repo_folder(hub_cache, repo, type) / "snapshots" / commit
-    return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if not path.is_dir()}
+    return {
+        str(path.relative_to(top)): path.read_bytes()
+        for path in sorted(top.rglob("*"))
+        if not path.is_dir()
+    }
 
 
 def assert_nothing_torn(hub_cache: Path) -> None:
-    """Every blob under a final name has that hash, every link leads to a blob, every ref to a snapshot."""
+    """Every blob under a final name has that hash, every link leads to a blob, every ref to a
+    snapshot."""
     for repo in hub_cache.glob("*--*"):
         for blob in (repo / "blobs").glob("*"):
             if _DIGEST.fullmatch(blob.name):
-                assert _hash_named(blob) == blob.name, f"{blob} does not have the hash that it is named by"
+                assert _hash_named(blob) == blob.name, (
+                    f"{blob} does not have the hash that it is named by"
+                )
         for path in (repo / "snapshots").rglob("*"):
             assert path.exists(), f"{path} is a link to nothing"
         for ref in (repo / "refs").rglob("*"):
             if ref.is_file():
                 commit = ref.read_text()
-                assert (repo / "snapshots" / commit).is_dir(), f"{ref} names {commit!r}, which has no snapshot"
+                assert (repo / "snapshots" / commit).is_dir(), (
+                    f"{ref} names {commit!r}, which has no snapshot"
+                )
 
 
 def assert_no_scan_warnings(version: str, environment: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Generator, Iterator
 
 import pytest
 
@@ -23,7 +23,7 @@ TINY = {
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
@@ -36,7 +36,11 @@ _FAILED = pytest.StashKey[bool]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
-            item.add_marker(pytest.mark.skip(reason="needs root: it makes namespaces, mounts or other users' processes"))
+            item.add_marker(
+                pytest.mark.skip(
+                    reason="needs root: it makes namespaces, mounts or other users' processes"
+                )
+            )
 
 
 @pytest.fixture
@@ -61,7 +65,8 @@ def mini(hub: Hub) -> Path:
 
 @pytest.fixture
 def clusters(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
-    """Makes clusters (see Cluster) that run until the test's end, and are ended in good order if it went well."""
+    """Makes clusters (see Cluster) that run until the test's end, and are ended in good order if it
+    went well."""
     made: list[Cluster] = []
 
     def make(n: int, **arguments: Any) -> Cluster:

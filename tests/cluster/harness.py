@@ -1,8 +1,8 @@
 """Clusters for tests: several agents that know each other.
 
-    with Cluster(3, hub_url=hub.url) as (a, b, c):
-        a.hf("download", "org/tiny", endpoint=hub.url)
-        a.warm("org/tiny", "--nodes", "b,c")
+with Cluster(3, hub_url=hub.url) as (a, b, c):
+    a.hf("download", "org/tiny", endpoint=hub.url)
+    a.warm("org/tiny", "--nodes", "b,c")
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Cluster:
 
     Everything lies in a folder of its own in /tmp, which goes away unless `keep` is set."""
 
-    def __init__(self, n: int, hub_url: str = "none", key: bool = False, **agent_arguments: Any) -> None:
+    def __init__(
+        self, n: int, hub_url: str = "none", key: bool = False, **agent_arguments: Any
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="roost-", dir="/tmp"))
         self.keep = False
         key_file = make_key(self.folder / "key") if key else None

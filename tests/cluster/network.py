@@ -1,8 +1,9 @@
-"""Nodes with addresses of their own: network namespaces on bridges. Needs root; cleans up after itself.
+"""Nodes with addresses of their own: network namespaces on bridges. Needs root; cleans up after
+itself.
 
-    with Network() as network:
-        a = network.node("a", {"lan": ["10.99.0.1/24", "fd99::1/64"]})
-        subprocess.run([*a.prefix, "ping", "-c1", "hub.test"])
+with Network() as network:
+    a = network.node("a", {"lan": ["10.99.0.1/24", "fd99::1/64"]})
+    subprocess.run([*a.prefix, "ping", "-c1", "hub.test"])
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from typing import Mapping, Sequence
 
 @dataclass(frozen=True)
 class Namespace:
-    """One node's network. A command behind `prefix` runs in it, and is the process itself: signals reach it."""
+    """One node's network. A command behind `prefix` runs in it, and is the process itself: signals
+    reach it."""
 
     name: str
     prefix: tuple[str, ...]
 
 
 class Network:
-    """Bridges (by name) and nodes with one interface a bridge. `hosts` are names that every node knows."""
+    """Bridges (by name) and nodes with one interface a bridge. `hosts` are names that every node
+    knows."""
 
     def __init__(self, hosts: Mapping[str, Sequence[str]] | None = None) -> None:
         self._tag = f"rt{os.getpid() % 100000}"
@@ -33,7 +36,11 @@ class Network:
         self._links = 0
         self._folder = tempfile.TemporaryDirectory(prefix="roost-net-", dir="/tmp")
         self._hosts = Path(self._folder.name, "hosts")
-        lines = [f"{address} {name}" for name, addresses in (hosts or {}).items() for address in addresses]
+        lines = [
+            f"{address} {name}"
+            for name, addresses in (hosts or {}).items()
+            for address in addresses
+        ]
         self._hosts.write_text("\n".join(["127.0.0.1 localhost", "::1 localhost", *lines, ""]))
         self._switch = ""
 
@@ -47,18 +54,29 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         for namespace in reversed(self._namespaces):
-            subprocess.run(["ip", "netns", "delete", namespace], check=False)  # takes its interfaces along
+            # Its interfaces go along.
+            subprocess.run(["ip", "netns", "delete", namespace], check=False)
         self._namespaces.clear()
         self._folder.cleanup()
 
     def node(self, name: str, interfaces: Mapping[str, Sequence[str]]) -> Namespace:
-        """A node with an interface eth0, eth1 ... for each bridge, in order, with these addresses."""
+        """A node with an interface eth0, eth1 ... for each bridge, in order, with these
+        addresses."""
         namespace = self._add_namespace(name)
         for number, (bridge, addresses) in enumerate(interfaces.items()):
             self._plug(namespace, f"eth{number}", bridge, addresses)
         # A mount namespace of its own shows the node our hosts file; exec keeps one process.
         hosts = f'mount --bind "{self._hosts}" /etc/hosts && exec "$@"'
-        enter = ("nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount", "sh", "-c", hosts, "sh")
+        enter = (
+            "nsenter",
+            f"--net=/run/netns/{namespace}",
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            hosts,
+            "sh",
+        )
         return Namespace(name, enter)
 
     def _add_namespace(self, name: str) -> str:

@@ -28,7 +28,9 @@ def test_a_download_is_known_to_the_cluster_within_a_second(
 
     a.run_client(load.snapshot("org/tiny"), version, endpoint=hub.url)
 
-    wait_until(lambda: b.files_at("a", "org/tiny") == len(TINY), ADVERT_S, "b knows that a holds org/tiny")
+    wait_until(
+        lambda: b.files_at("a", "org/tiny") == len(TINY), ADVERT_S, "b knows that a holds org/tiny"
+    )
     assert b.where("org/tiny")["a"]["commit"] == tiny
     assert b.where("org/tiny")["a"]["bytes"] == sum(map(len, TINY.values()))
 
@@ -80,7 +82,11 @@ def test_a_second_revision_is_fetched_as_a_difference(
 
     second = hub.commit("org/tiny", {"config.json": b'{"model_type": "gpt"}\n'})
     a.run_client(load.snapshot("org/tiny"), endpoint=hub.url)
-    wait_until(lambda: a.where("org/tiny").get("a", {}).get("commit") == second, 5, "a noticed the new revision")
+    wait_until(
+        lambda: a.where("org/tiny").get("a", {}).get("commit") == second,
+        5,
+        "a noticed the new revision",
+    )
     a.warm("org/tiny", "--nodes", "b")
 
     after = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in blobs.iterdir()}
@@ -109,7 +115,9 @@ class TestPartialSnapshot:
         assert held["files"] == 1
 
     @pytest.mark.quick
-    def test_is_not_passed_off_as_complete_without_a_hub(self, pair: Cluster, hub: Hub, tiny: str) -> None:
+    def test_is_not_passed_off_as_complete_without_a_hub(
+        self, pair: Cluster, hub: Hub, tiny: str
+    ) -> None:
         hub.fault("refuse")
         b = pair["b"]
 
@@ -119,10 +127,14 @@ class TestPartialSnapshot:
         assert done.returncode == 10, f"exit {done.returncode}: {said}"
         assert "completeness unknown" in said
         assert not b.holds_all_of("b", "org/tiny")
-        assert not list(repo_folder(b.hub_cache, "org/tiny").glob("trees/*")), "a list that nobody vouches for"
+        assert not list(repo_folder(b.hub_cache, "org/tiny").glob("trees/*")), (
+            "a list that nobody vouches for"
+        )
 
     @pytest.mark.quick
-    def test_is_completed_from_the_hub_without_a_second_download(self, pair: Cluster, hub: Hub, tiny: str) -> None:
+    def test_is_completed_from_the_hub_without_a_second_download(
+        self, pair: Cluster, hub: Hub, tiny: str
+    ) -> None:
         b = pair["b"]
 
         b.warm("org/tiny", "--nodes", "b")
@@ -132,11 +144,14 @@ class TestPartialSnapshot:
 
 
 @pytest.mark.quick
-def test_a_download_in_progress_is_not_advertised(hub: Hub, clusters: Callable[..., Cluster]) -> None:
+def test_a_download_in_progress_is_not_advertised(
+    hub: Hub, clusters: Callable[..., Cluster]
+) -> None:
     hub.add_repo("org/slow", files={"model.safetensors": b"\1" * 65536})
     stalled = hub.fault("stall", origin="cdn", after_bytes=1000)
     a, b = clusters(2, hub_url=hub.url)
-    # The old client writes into blobs/ETAG.incomplete and leaves that behind when its time runs out.
+    # The old client writes into blobs/ETAG.incomplete and leaves that behind when its time runs
+    # out.
     a.hf("download", "org/slow", version="hub036", endpoint=hub.url, HF_HUB_DOWNLOAD_TIMEOUT="1")
     hub.clear_fault(stalled)
 

@@ -1,4 +1,5 @@
-"""Exit codes and sentences for what can't be done, and an agent that stays well whatever comes in."""
+"""Exit codes and sentences for what can't be done, and an agent that stays well whatever comes
+in."""
 
 from __future__ import annotations
 
@@ -31,6 +32,20 @@ def agent(hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> Agent:
     return clusters(1, hub_url=hub.url)["a"]
 
 
+@pytest.fixture(scope="module")
+def standing_hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        hub.add_repo("org/tiny", files=TINY)
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def standing(standing_hub: Hub) -> Iterator[Agent]:
+    """One agent for all tests that leave it as it was."""
+    with Cluster(1, hub_url=standing_hub.url) as cluster:
+        yield cluster["a"]
+
+
 @pytest.fixture
 def lone(hub: Hub) -> Iterator[Agent]:
     """An agent that was never started."""
@@ -40,59 +55,79 @@ def lone(hub: Hub) -> Iterator[Agent]:
 
 def assert_refused(agent: Agent, code: int, *arguments: str, naming: str) -> None:
     done = agent.roost(*arguments)
-    said = done.stdout + done.stderr  # a job that ran and failed is data, and says why; a refusal is a message
+    said = (
+        done.stdout + done.stderr
+    )  # a job that ran and failed is data, and says why; a refusal is a message
     assert done.returncode == code, f"exit {done.returncode}: {said}"
     assert naming in said, f"the sentence does not name {naming!r}: {said}"
 
 
 class TestUnknownThings:
-    def test_repo(self, agent: Agent) -> None:
-        assert_refused(agent, NOT_FOUND, "warm", "org/none", naming="org/none")
+    def test_repo(self, standing: Agent) -> None:
+        assert_refused(standing, NOT_FOUND, "warm", "org/none", naming="org/none")
 
-    def test_revision(self, agent: Agent) -> None:
-        assert_refused(agent, NOT_FOUND, "warm", "org/tiny", "--revision", "v77", naming="v77")
+    def test_revision(self, standing: Agent) -> None:
+        assert_refused(standing, NOT_FOUND, "warm", "org/tiny", "--revision", "v77", naming="v77")
 
-    def test_file(self, agent: Agent) -> None:
-        assert_refused(agent, NOT_FOUND, "get", "org/tiny", "none.txt", naming="none.txt")
+    def test_file(self, standing: Agent) -> None:
+        assert_refused(standing, NOT_FOUND, "get", "org/tiny", "none.txt", naming="none.txt")
 
-    def test_where(self, agent: Agent) -> None:
-        assert_refused(agent, NOT_FOUND, "where", "org/none", naming="org/none")
+    def test_where(self, standing: Agent) -> None:
+        assert_refused(standing, NOT_FOUND, "where", "org/none", naming="org/none")
 
-    def test_node(self, agent: Agent) -> None:
-        assert_refused(agent, NOT_FOUND, "warm", "org/tiny", "--nodes", "gpu-77", naming="gpu-77")
+    def test_node(self, standing: Agent) -> None:
+        assert_refused(
+            standing, NOT_FOUND, "warm", "org/tiny", "--nodes", "gpu-77", naming="gpu-77"
+        )
 
-    def test_job(self, agent: Agent) -> None:
-        assert_refused(agent, NOT_FOUND, "jobs", "77", naming="77")
+    def test_job(self, standing: Agent) -> None:
+        assert_refused(standing, NOT_FOUND, "jobs", "77", naming="77")
 
-    def test_option(self, agent: Agent) -> None:
-        assert_refused(agent, USAGE, "warm", "org/tiny", "--nonsense", naming="nonsense")
+    def test_option(self, standing: Agent) -> None:
+        assert_refused(standing, USAGE, "warm", "org/tiny", "--nonsense", naming="nonsense")
 
-    def test_command(self, agent: Agent) -> None:
-        assert_refused(agent, USAGE, "hatch", naming="hatch")
+    def test_command(self, standing: Agent) -> None:
+        assert_refused(standing, USAGE, "hatch", naming="hatch")
 
 
 class TestHostileNames:
     @pytest.mark.parametrize(
-        "repo", ("../etc", "org/..", "/etc/passwd", "org/name/more", "org/a--b", "org/" + "a" * 300, "org/a\nb", "")
+        "repo",
+        (
+            "../etc",
+            "org/..",
+            "/etc/passwd",
+            "org/name/more",
+            "org/a--b",
+            "org/" + "a" * 300,
+            "org/a\nb",
+            "",
+        ),
     )
-    def test_repo(self, agent: Agent, repo: str) -> None:
-        done = agent.roost("warm", repo)
+    def test_repo(self, standing: Agent, repo: str) -> None:
+        done = standing.roost("warm", repo)
         assert done.returncode == USAGE, f"exit {done.returncode}: {done.stderr}"
         assert done.stderr.strip() and "\nb" not in done.stderr
 
-    @pytest.mark.parametrize("revision", ("../../x", "/abs", "a//b", "a" * 400, "a\x01b", "refs/../x"))
-    def test_revision(self, agent: Agent, revision: str) -> None:
-        done = agent.roost("warm", "org/tiny", "--revision", revision)
+    @pytest.mark.parametrize(
+        "revision", ("../../x", "/abs", "a//b", "a" * 400, "a\x01b", "refs/../x")
+    )
+    def test_revision(self, standing: Agent, revision: str) -> None:
+        done = standing.roost("warm", "org/tiny", "--revision", revision)
         assert done.returncode == USAGE, f"exit {done.returncode}: {done.stderr}"
         assert "\x01" not in done.stderr
 
-    @pytest.mark.parametrize("path", ("../../../evil", "/tmp/evil", "a/../../evil", "a\0b", "x/" + "a" * 300))
+    @pytest.mark.parametrize(
+        "path", ("../../../evil", "/tmp/evil", "a/../../evil", "a\0b", "x/" + "a" * 300)
+    )
     def test_path_that_the_hub_sends(self, path: str, agent: Agent, hub: Hub) -> None:
         hub.add_repo("org/evil", files={"config.json": b"{}", path: b"evil"})
         done = agent.roost("warm", "org/evil")
 
         assert done.returncode not in (OK, NO_AGENT), "a name that leaves its folder was taken"
-        assert [p for p in agent.folder.rglob("*") if p.is_file() and p.read_bytes() == b"evil"] == []
+        assert [
+            p for p in agent.folder.rglob("*") if p.is_file() and p.read_bytes() == b"evil"
+        ] == []
         assert not Path("/tmp/evil").exists()
         assert agent.roost("status").returncode == OK
 
@@ -132,7 +167,9 @@ class TestHubTrouble:
 
 
 class TestNoAgent:
-    @pytest.mark.parametrize("command", ("status", "ls", "jobs", "warm org/tiny", "where org/tiny", "get org/tiny"))
+    @pytest.mark.parametrize(
+        "command", ("status", "ls", "jobs", "warm org/tiny", "where org/tiny", "get org/tiny")
+    )
     def test_is_exit_9_and_says_how_to_start_one(self, lone: Agent, command: str) -> None:
         done = lone.roost(*command.split())
         assert done.returncode == NO_AGENT, f"exit {done.returncode}: {done.stderr}"
@@ -142,20 +179,31 @@ class TestNoAgent:
 class TestDoors:
     def test_open_door_without_a_key_is_refused(self, lone: Agent) -> None:
         lone.listen = f"0.0.0.0:{free_port()}"
-        done = subprocess.run(lone.command(), capture_output=True, text=True, timeout=10, env=os.environ)
+        done = subprocess.run(
+            lone.command(), capture_output=True, text=True, timeout=10, env=os.environ
+        )
         assert done.returncode == USAGE, f"exit {done.returncode}: {done.stderr}"
         assert "roost key" in done.stderr
 
     def test_second_agent_on_the_same_state_says_so(self, agent: Agent) -> None:
         second = Agent("b", agent.folder, hub_url="none")
-        done = subprocess.run(second.command(), capture_output=True, text=True, timeout=10, env=os.environ)
+        done = subprocess.run(
+            second.command(), capture_output=True, text=True, timeout=10, env=os.environ
+        )
         assert done.returncode != OK
         assert str(agent.state) in done.stderr
 
     def test_unknown_key_in_the_file_names_the_nearest(self, lone: Agent) -> None:
         config = lone.folder / "roost.toml"
         config.write_text('lissten = "127.0.0.1:1"\n')
-        command = [str(roost_binary()), "agent", "--config", str(config), "--state-dir", str(lone.state)]
+        command = [
+            str(roost_binary()),
+            "agent",
+            "--config",
+            str(config),
+            "--state-dir",
+            str(lone.state),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=os.environ)
         assert done.returncode == USAGE, f"exit {done.returncode}: {done.stderr}"
         assert "lissten" in done.stderr and "listen" in done.stderr.replace("lissten", "")
@@ -169,13 +217,17 @@ class TestPeerPort:
         "text": b"GET / HTTP/1.1\r\n\r\n" * 100,
         "zeros": b"\0" * 65536,
         "ones": b"\xff" * 65536,
-        "a huge message": (0).to_bytes(4, "little") + (0x7FFFFFFF).to_bytes(4, "little") + b"\1" * 65536,
+        "a huge message": (0).to_bytes(4, "little")
+        + (0x7FFFFFFF).to_bytes(4, "little")
+        + b"\1" * 65536,
         "many segments": (0xFFFFFFF0).to_bytes(4, "little") + b"\1" * 65536,
         "a TLS hello, cut": bytes.fromhex("16030100f0010000ec0303") + b"\1" * 40,
     }
 
     @pytest.mark.parametrize("key", (False, True), ids=("plain", "key"))
-    def test_garbage(self, key: bool, hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> None:
+    def test_garbage(
+        self, key: bool, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
+    ) -> None:
         a, b = clusters(2, hub_url=hub.url, key=key)
         fill(a, hub, "org/tiny")
         before = a.rss_bytes()

@@ -30,7 +30,9 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.mark.quick
 def test_demo_ends_with_the_picture_and_what_was_saved(tmp_path: Path) -> None:
     command = [str(TOP / "cluster/demo")]
-    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=DEMO_S)
+    done = subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, text=True, timeout=DEMO_S
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.strip().splitlines()
     assert "$ roost status" in lines
@@ -72,5 +74,7 @@ def processes_of_session(session: int) -> list[str]:
 @pytest.mark.quick
 def test_demo_explains_wrong_options(tmp_path: Path) -> None:
     command = [str(TOP / "cluster/demo"), "--hub", "http://127.0.0.1:9"]
-    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=DEMO_S)
+    done = subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, text=True, timeout=DEMO_S
+    )
     assert done.returncode == 2 and "--repo" in done.stderr

@@ -1,4 +1,5 @@
-"""Processes die, disks fill, bytes rot: nothing torn is visible, and nothing is downloaded twice."""
+"""Processes die, disks fill, bytes rot: nothing torn is visible, and nothing is downloaded
+twice."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ def begin_warm(agent: Agent, repo: str, *arguments: str) -> None:
 
 
 def wait_complete(agent: Agent, repo: str) -> None:
-    wait_until(lambda: agent.holds_all_of(agent.name, repo), RESUME_S, f"{agent.name} has all of {repo}")
+    wait_until(
+        lambda: agent.holds_all_of(agent.name, repo), RESUME_S, f"{agent.name} has all of {repo}"
+    )
 
 
 def assert_same_as(agent: Agent, source: Path, commit: str, repo: str = "org/big") -> None:
@@ -77,7 +80,9 @@ class TestKilled:
         for seed in rounds(usual=5, long=50):
             print(f"replay with ROOST_TEST_SEED={seed}")
             begin_warm(b, "org/big", "--nodes", "b")
-            time.sleep(random.Random(seed).uniform(0, whole_s))  # the random point, not an order of events
+            time.sleep(
+                random.Random(seed).uniform(0, whole_s)
+            )  # the random point, not an order of events
             b.kill9()
             assert_nothing_torn(b.hub_cache)
             b.start().wait_ready()
@@ -101,7 +106,9 @@ class TestKilled:
         wait_complete(a, "org/big")
 
         assert_same_as(a, big_folder, big)
-        assert hub.egress_bytes < 1.25 * BIG_BYTES, "the half that was there was not asked for again"
+        assert hub.egress_bytes < 1.25 * BIG_BYTES, (
+            "the half that was there was not asked for again"
+        )
 
     def test_holder_is_replaced_by_another(
         self, hub: Hub, big: str, big_folder: Path, clusters: Callable[..., Cluster]
@@ -112,7 +119,9 @@ class TestKilled:
         for seed in rounds(usual=3, long=30):
             print(f"replay with ROOST_TEST_SEED={seed}")
             begin_warm(b, "org/big", "--nodes", "b")
-            time.sleep(random.Random(seed).uniform(0, 0.2))  # the random point, not an order of events
+            time.sleep(
+                random.Random(seed).uniform(0, 0.2)
+            )  # the random point, not an order of events
             a.kill9()
             wait_complete(b, "org/big")
             assert_same_as(b, big_folder, big)
@@ -189,7 +198,9 @@ class TestWrongBytes:
         assert_nothing_torn(b.hub_cache)
 
     @pytest.mark.quick
-    def test_verify_names_the_rotten_file(self, hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> None:
+    def test_verify_names_the_rotten_file(
+        self, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
+    ) -> None:
         a = clusters(1, hub_url=hub.url)["a"]
         fill(a, hub, "org/tiny")
         assert a.roost("verify", "org/tiny").returncode == 0
@@ -213,7 +224,9 @@ class TestFullDisk:
         def mount(agent: Agent) -> None:
             agent.hub_cache.mkdir(parents=True, exist_ok=True)
             size = f"size={self.SIZE_MIB}m,mode=0755"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", size, "roost-test", str(agent.hub_cache)], check=True)
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", size, "roost-test", str(agent.hub_cache)], check=True
+            )
             mounted.append(agent.hub_cache)
 
         yield mount
@@ -222,7 +235,11 @@ class TestFullDisk:
 
     @pytest.mark.quick
     def test_is_exit_7_before_anything_is_downloaded(
-        self, hub: Hub, big: str, clusters: Callable[..., Cluster], small_disk: Callable[[Agent], None]
+        self,
+        hub: Hub,
+        big: str,
+        clusters: Callable[..., Cluster],
+        small_disk: Callable[[Agent], None],
     ) -> None:
         a = clusters(1, hub_url=hub.url)["a"]
         a.stop()

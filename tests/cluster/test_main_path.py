@@ -1,4 +1,5 @@
-"""The main job: what real clients put into one node's cache, other nodes get from it and load offline."""
+"""The main job: what real clients put into one node's cache, other nodes get from it and load
+offline."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ import pytest
 
 from tests.clients import load
 from tests.cluster.agent import Agent
-from tests.cluster.cache_tree import assert_no_scan_warnings, assert_nothing_torn, snapshot_files, tree_digest
+from tests.cluster.cache_tree import (
+    assert_no_scan_warnings,
+    assert_nothing_torn,
+    snapshot_files,
+    tree_digest,
+)
 from tests.cluster.conftest import TINY
 from tests.cluster.harness import Cluster
 from tests.cluster.waiting import wait_until
@@ -20,13 +26,17 @@ NOTICED_S = 5
 
 
 def fill(agent: Agent, hub: Hub, repo: str, version: str = "hub2", type: str = "model") -> str:
-    """Downloads a repo with a real client and waits until the agent has noticed; returns the snapshot's folder."""
-    folder = agent.run_client(load.snapshot(repo, type), version, endpoint=hub.url)
+    """Downloads a repo with a real client and waits until the agent has noticed; returns the
+    snapshot's folder."""
+    folder: str = agent.run_client(load.snapshot(repo, type), version, endpoint=hub.url)
     arguments = () if type == "model" else ("--type", type)
-    # By number: the old client leaves no list of the commit's files from which completeness could be known.
+    # By number: the old client leaves no list of the commit's files from which completeness could
+    # be known.
     files = sum(path.is_file() for path in Path(folder).rglob("*"))
     wait_until(
-        lambda: agent.files_at(agent.name, repo, *arguments) == files, NOTICED_S, f"{agent.name} notices {repo}"
+        lambda: agent.files_at(agent.name, repo, *arguments) == files,
+        NOTICED_S,
+        f"{agent.name} notices {repo}",
     )
     return folder
 
@@ -57,7 +67,9 @@ def test_real_model_reaches_other_nodes_and_loads_offline(
 
 
 @pytest.mark.quick
-def test_files_are_byte_equal_to_the_hubs(hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> None:
+def test_files_are_byte_equal_to_the_hubs(
+    hub: Hub, tiny: str, clusters: Callable[..., Cluster]
+) -> None:
     a, b = clusters(2, hub_url=hub.url)
     fill(a, hub, "org/tiny")
 
@@ -68,7 +80,9 @@ def test_files_are_byte_equal_to_the_hubs(hub: Hub, tiny: str, clusters: Callabl
 
 @pytest.mark.quick
 @pytest.mark.parametrize("type", ("dataset", "space"))
-def test_other_repo_types_take_the_same_way(type: str, hub: Hub, clusters: Callable[..., Cluster]) -> None:
+def test_other_repo_types_take_the_same_way(
+    type: str, hub: Hub, clusters: Callable[..., Cluster]
+) -> None:
     files = {"README.md": b"# about\n", "data/train.parquet": b"PAR1" * 4096}
     commit = hub.add_repo("org/thing", type=type, files=files)
     a, b = clusters(2, hub_url=hub.url)
@@ -83,7 +97,9 @@ def test_other_repo_types_take_the_same_way(type: str, hub: Hub, clusters: Calla
 
 
 @pytest.mark.quick
-def test_the_cluster_works_while_the_hub_is_down(hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> None:
+def test_the_cluster_works_while_the_hub_is_down(
+    hub: Hub, tiny: str, clusters: Callable[..., Cluster]
+) -> None:
     a, b = clusters(2, hub_url=hub.url)
     fill(a, hub, "org/tiny")  # by hub2: its list of the commit's files is complete
     hub.fault("refuse")

@@ -1,8 +1,10 @@
-"""Three nodes with networks of their own: two interfaces on one, IPv6 alone on another, the key on."""
+"""Three nodes with networks of their own: two interfaces on one, IPv6 alone on another, the key
+on."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,6 @@ from tests.cluster.harness import make_key
 from tests.cluster.network import Namespace, Network
 from tests.cluster.waiting import wait_until
 from tests.hub.process import HubProcess
-
-import subprocess
 
 pytestmark = pytest.mark.root
 
@@ -41,15 +41,18 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """a has IPv4 and IPv6. b has its default network, which nobody else reaches, and a second interface on the
-    others' one. c has IPv6 alone. The hub has both; everybody knows it by the same name."""
+    """a has IPv4 and IPv6. b has its default network, which nobody else reaches, and a second
+    interface on the others' one. c has IPv6 alone. The hub has both; everybody knows it by the same
+    name."""
     folder = Path(tempfile.mkdtemp(prefix="roost-", dir="/tmp"))
     agents: dict[str, Agent] = {}
     with Network(hosts={HUB_NAME: ["10.99.0.254", "fd99::fe"]}) as network:
         hub_node = network.node("hub", {"lan": ["10.99.0.254/24", "fd99::fe/64"]})
         nodes = {
             "a": network.node("a", {"lan": ["10.99.0.1/24", "fd99::1/64"]}),
-            "b": network.node("b", {"storage": ["10.50.0.2/24"], "lan": ["10.99.0.2/24", "fd99::2/64"]}),
+            "b": network.node(
+                "b", {"storage": ["10.50.0.2/24"], "lan": ["10.99.0.2/24", "fd99::2/64"]}
+            ),
             "c": network.node("c", {"lan": ["fd99::3/64"]}),
         }
         repo = f"org/mini={model_folder()}"
@@ -63,7 +66,9 @@ def site() -> Iterator[Site]:
                 for agent in agents.values():
                     agent.wait_ready()
                 for agent in agents.values():
-                    wait_until(lambda: set(agent.nodes()) == set(nodes), 30, f"{agent.name} sees all nodes")
+                    wait_until(
+                        lambda: set(agent.nodes()) == set(nodes), 30, f"{agent.name} sees all nodes"
+                    )
                 yield site
                 for agent in agents.values():
                     agent.stop()
@@ -76,7 +81,8 @@ def site() -> Iterator[Site]:
 
 
 def make_agent(name: str, node: Namespace, folder: Path, hub_url: str, key: Path) -> Agent:
-    """a is the seed. c reaches it by IPv6, b by IPv4; b names the interface that others are to use."""
+    """a is the seed. c reaches it by IPv6, b by IPv4; b names the interface that others are to
+    use."""
     seed = f"[fd99::1]:{PEERS}" if name == "c" else f"10.99.0.1:{PEERS}"
     return Agent(
         name,
@@ -113,7 +119,9 @@ def test_the_model_reaches_every_node(site: Site) -> None:
         assert tree_digest(node.hub_cache) == tree_digest(a.hub_cache)
         assert_nothing_torn(node.hub_cache)
     stats = site.hub.stats()
-    assert stats["egress_bytes"] == sum(p.stat().st_size for p in model_folder().rglob("*") if p.is_file())
+    assert stats["egress_bytes"] == sum(
+        p.stat().st_size for p in model_folder().rglob("*") if p.is_file()
+    )
     assert stats["token_leaks"] == 0
 
 

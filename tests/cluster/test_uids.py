@@ -37,9 +37,13 @@ STRANGER = Identity(61003, 61003)
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that every user reaches, with the program in it; agents made here end with the test."""
+    """A folder that every user reaches, with the program in it; agents made here end with the
+    test."""
     if not reachable(python("hub2")):
-        pytest.skip(f"other users can't reach {cache_folder()}; set ROOST_TEST_CACHE to a place outside of homes")
+        pytest.skip(
+            f"other users can't reach {cache_folder()}; "
+            "set ROOST_TEST_CACHE to a place outside of homes"
+        )
     folder = Path(tempfile.mkdtemp(prefix="roost-", dir="/tmp"))
     folder.chmod(0o755)
     shutil.copy(roost_binary(), folder / "roost")
@@ -49,7 +53,9 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def pair(place: Path, hub: Hub, request: pytest.FixtureRequest) -> Iterator[Callable[..., tuple[Agent, Agent]]]:
+def pair(
+    place: Path, hub: Hub, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., tuple[Agent, Agent]]]:
     """Starts an ordinary agent a, of USER, and an agent b as told."""
     agents: list[Agent] = []
 
@@ -57,12 +63,18 @@ def pair(place: Path, hub: Hub, request: pytest.FixtureRequest) -> Iterator[Call
         listens = {name: f"127.0.0.1:{free_port()}" for name in "ab"}
         for name, who, other, extra in (("a", USER, "b", ()), ("b", identity, "a", options)):
             join = [listens[other]]
-            agent = Agent(name, place / name, hub.url, listens[name], join=join, identity=who, options=extra)
+            agent = Agent(
+                name, place / name, hub.url, listens[name], join=join, identity=who, options=extra
+            )
             agents.append(agent.start())
         for agent in agents:
             agent.wait_ready()
         a, b = agents
-        wait_until(lambda: {"a", "b"} <= set(a.nodes()) and {"a", "b"} <= set(b.nodes()), 30, "a and b meet")
+        wait_until(
+            lambda: {"a", "b"} <= set(a.nodes()) and {"a", "b"} <= set(b.nodes()),
+            30,
+            "a and b meet",
+        )
         return a, b
 
     yield make
@@ -82,10 +94,17 @@ def reachable(path: Path) -> bool:
     return probe.returncode == 0
 
 
-def run_as(who: Identity, code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_as(
+    who: Identity, code: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     command = [str(python("hub2")), "-c", code]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, **who.popen_arguments()
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **who.popen_arguments(),
     )
 
 
@@ -122,7 +141,9 @@ def test_personal_agent_owns_what_it_writes_as_its_user_does(
 
 class TestShared:
     @pytest.fixture
-    def shared(self, place: Path, pair: Callable[..., tuple[Agent, Agent]], hub: Hub, tiny: str) -> Path:
+    def shared(
+        self, place: Path, pair: Callable[..., tuple[Agent, Agent]], hub: Hub, tiny: str
+    ) -> Path:
         """The shared folder of b, filled by b's agent, which is nobody's user."""
         folder = shared_folder(place)
         a, b = pair(SERVICE, "--hub-cache", str(folder))
@@ -142,7 +163,9 @@ class TestShared:
             status = path.lstat()
             assert status.st_gid == GROUP, path
             if path.is_dir():
-                assert stat.S_IMODE(status.st_mode) & 0o2770 == 0o2770, f"{path}: {status.st_mode:o}"
+                assert stat.S_IMODE(status.st_mode) & 0o2770 == 0o2770, (
+                    f"{path}: {status.st_mode:o}"
+                )
             elif not path.is_symlink():
                 assert stat.S_IMODE(status.st_mode) & 0o660 == 0o660, f"{path}: {status.st_mode:o}"
 
@@ -151,8 +174,12 @@ class TestShared:
         assert done.returncode == 0, done.stderr
         assert snapshot_files(shared, "org/tiny", tiny) == TINY
 
-    def test_a_client_of_another_user_may_overwrite_it(self, shared: Path, hub: Hub, tiny: str) -> None:
-        code = "from huggingface_hub import snapshot_download as s; s('org/tiny', force_download=True)"
+    def test_a_client_of_another_user_may_overwrite_it(
+        self, shared: Path, hub: Hub, tiny: str
+    ) -> None:
+        code = (
+            "from huggingface_hub import snapshot_download as s; s('org/tiny', force_download=True)"
+        )
         done = run_as(USER, code, self.environment(shared, hub.url))
         assert done.returncode == 0, done.stderr
         assert snapshot_files(shared, "org/tiny", tiny) == TINY
@@ -160,7 +187,9 @@ class TestShared:
     def test_a_client_of_another_user_may_remove_it(self, shared: Path) -> None:
         command = [str(python("hub2").parent / "hf"), "cache", "rm", "model/org/tiny", "--yes"]
         arguments = USER.popen_arguments()
-        done = subprocess.run(command, env=self.environment(shared), capture_output=True, text=True, **arguments)
+        done = subprocess.run(
+            command, env=self.environment(shared), capture_output=True, text=True, **arguments
+        )
         assert done.returncode == 0, done.stderr
         assert tree_digest(shared) == {}
 
@@ -177,7 +206,11 @@ def test_read_only_folder_is_served_and_never_written(
 
     a, b = pair(STRANGER, "--root", f"{folder / 'hub'}:hub")
     before = tree_digest(folder / "hub")
-    wait_until(lambda: a.files_at("b", "org/tiny") == len(TINY), 10, "a knows what b's read-only folder has")
+    wait_until(
+        lambda: a.files_at("b", "org/tiny") == len(TINY),
+        10,
+        "a knows what b's read-only folder has",
+    )
     a.warm("org/tiny", "--nodes", "a", "--from", "cluster")
     b.warm("org/other", "--nodes", "b")
 

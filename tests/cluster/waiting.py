@@ -10,7 +10,8 @@ _LOOK_EVERY_S = 0.02
 
 
 def wait_until(look: Callable[[], T], timeout_s: float, what: str) -> T:
-    """Returns the first true value of `look`. After `timeout_s`: an AssertionError that names `what`."""
+    """Returns the first true value of `look`. After `timeout_s`: an AssertionError that names
+    `what`."""
     deadline = time.monotonic() + timeout_s
     while True:
         if value := look():

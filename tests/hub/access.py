@@ -14,7 +14,9 @@ class Access:
     """`tokens` maps each known token to the ids of private and gated repos it opens ("*": all)."""
 
     def __init__(self, tokens: Mapping[str, Collection[str]] | None = None) -> None:
-        self.tokens: dict[str, set[str]] = {token: set(repos) for token, repos in (tokens or {}).items()}
+        self.tokens: dict[str, set[str]] = {
+            token: set(repos) for token, repos in (tokens or {}).items()
+        }
 
     def opens(self, token: str | None, repo: Repo) -> bool:
         repos = self.tokens.get(token or "", set())
@@ -32,8 +34,9 @@ class Access:
         """A refusal for who may see a gated repo's page but not download from it."""
         if not repo.gated or self.opens(token, repo):
             return None
+        restricted = f"Access to {repo.type} {repo.id} is restricted"
         if token is None:
-            message = f"Access to {repo.type} {repo.id} is restricted. You must be authenticated to access it."
+            message = f"{restricted}. You must be authenticated to access it."
             return error_answer(401, "GatedRepo", message)
-        message = f"Access to {repo.type} {repo.id} is restricted and you are not in the authorized list."
+        message = f"{restricted} and you are not in the authorized list."
         return error_answer(403, "GatedRepo", message)

@@ -24,7 +24,12 @@ class Request:
         return parse_qs(self.query, keep_blank_values=True).get(name, [default])[-1]
 
     def flag(self, name: str) -> bool:
-        return self.parameter(name).lower() in ("true", "1", "yes", "on")  # old clients send Python's "True"
+        return self.parameter(name).lower() in (
+            "true",
+            "1",
+            "yes",
+            "on",
+        )  # old clients send Python's "True"
 
     @property
     def token(self) -> str | None:
@@ -55,11 +60,16 @@ class Answer:
 
 def json_answer(value: Any, status: int = 200, **headers: str) -> Answer:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Answer(status, {"Content-Type": "application/json; charset=utf-8", **named}, json.dumps(value).encode())
+    return Answer(
+        status,
+        {"Content-Type": "application/json; charset=utf-8", **named},
+        json.dumps(value).encode(),
+    )
 
 
 def error_answer(status: int, code: str | None, message: str, commit: str | None = None) -> Answer:
-    """An error as the hub words it: clients decide by X-Error-Code, and keep .no_exist only with X-Repo-Commit."""
+    """An error as the hub words it: clients decide by X-Error-Code, and keep .no_exist only with
+    X-Repo-Commit."""
     answer = json_answer({"error": message}, status)
     answer.headers["X-Error-Message"] = message
     if code:

@@ -1,4 +1,5 @@
-"""The second origin: LFS bytes behind signed URLs that expire. It knows no tokens and tells no metadata."""
+"""The second origin: LFS bytes behind signed URLs that expire. It knows no tokens and tells no
+metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Signer:
     def sign(self, path: str) -> str:
         """The query that opens `path` for `ttl_s` seconds."""
         expires = f"{time.time() + self.ttl_s:.3f}"
-        return urlencode({"Expires": expires, "Signature": self._mac(path, expires), "Key-Pair-Id": "roost"})
+        return urlencode(
+            {"Expires": expires, "Signature": self._mac(path, expires), "Key-Pair-Id": "roost"}
+        )
 
     def opens(self, request: Request) -> bool:
         expires = request.parameter("Expires", "0")
@@ -61,7 +64,10 @@ class CdnRoutes:
         if not self._signer.opens(request):
             return error_answer(403, None, "AccessDenied: the signature is wrong or has expired")
         type, *rest = request.path.removeprefix(PREFIX).split("/")
-        for name_parts in (2, 1):  # org/name, or a repo of the hub's first days without an organisation
+        for name_parts in (
+            2,
+            1,
+        ):  # org/name, or a repo of the hub's first days without an organisation
             repo = self._repos.find(type, unquote("/".join(rest[:name_parts])))
             if repo and len(rest) > name_parts + 1:
                 commit = repo.commits.get(rest[name_parts])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 LFS_SUFFIXES = frozenset(
-    ".safetensors .bin .onnx .gguf .ggml .h5 .msgpack .pt .pth .ckpt .npz .npy .parquet .arrow .model "
-    ".tflite .pb .zip .gz .xz .zst .tar .7z .pkl .pickle .joblib .wasm".split()
+    ".safetensors .bin .onnx .gguf .ggml .h5 .msgpack .pt .pth .ckpt .npz .npy .parquet .arrow "
+    ".model .tflite .pb .zip .gz .xz .zst .tar .7z .pkl .pickle .joblib .wasm".split()
 )
 LFS_THRESHOLD_BYTES = 10 * 1024 * 1024  # the hub refuses larger files in plain git
 _READ_BYTES = 1 << 20
@@ -18,7 +18,8 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Content:
-    """Immutable bytes. `data` holds them, or `path` names the file that does; it must not change afterwards."""
+    """Immutable bytes. `data` holds them, or `path` names the file that does; it must not change
+    afterwards."""
 
     size: int
     sha256: str
@@ -38,7 +39,8 @@ class Content:
     def pointer(self) -> bytes:
         """The git-lfs pointer file that stands for this content in git."""
         return (
-            f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n"
+            "version https://git-lfs.github.com/spec/v1\n"
+            f"oid sha256:{self.sha256}\nsize {self.size}\n"
         ).encode()
 
     @property
@@ -59,13 +61,15 @@ def git_blob_sha1(data: bytes) -> str:
 def make_content(
     name: str, source: bytes | Path, lfs: bool | None = None, threshold: int = LFS_THRESHOLD_BYTES
 ) -> Content:
-    """Hashes `source` in one pass. `lfs=None` decides by suffix and size, as a new repo's .gitattributes would."""
-    data = source if isinstance(source, bytes) else None
-    path = None if data is not None else Path(source).resolve()
-    size = len(data) if data is not None else path.stat().st_size
+    """Hashes `source` in one pass. `lfs=None` decides by suffix and size, as a new repo's
+    .gitattributes would."""
+    if isinstance(source, bytes):
+        data, path, size = source, None, len(source)
+    else:
+        data, path, size = None, source.resolve(), source.stat().st_size
     sha256 = hashlib.sha256()
     git_sha1 = hashlib.sha1(b"blob %d\0" % size)
-    with io.BytesIO(data) if data is not None else path.open("rb") as reader:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as reader:
         while chunk := reader.read(_READ_BYTES):
             sha256.update(chunk)
             git_sha1.update(chunk)

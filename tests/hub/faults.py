@@ -1,18 +1,17 @@
 """Ways in which the hub misbehaves, switched on and off while it runs.
 
-Each fault says what goes wrong (`kind`), for which requests, and how often:
+Each fault says what goes wrong (`kind`), for which requests, and how often.
+The kinds, the fields they use, and what happens:
 
-| kind      | uses               | what happens                                                        |
-|-----------|--------------------|---------------------------------------------------------------------|
-| status    | status, headers    | this status instead of an answer (503, 429 with Retry-After, ...)    |
-| latency   | seconds            | waits before it answers                                             |
-| reset     | after_bytes        | TCP reset after so many body bytes                                  |
-| stall     | after_bytes        | sends so many body bytes, then nothing until the fault is cleared    |
-| close     |                    | reads the request and closes without an answer                      |
-| refuse    | origin             | the port is closed: connections are refused                         |
-| no_range  |                    | Range is ignored: 200 with the whole body                           |
-| weak_etag |                    | ETag and X-Linked-ETag come as W/"..."                              |
-| corrupt   | at                 | one bit of the file's byte `at` is flipped in bodies                |
+status     status, headers  this status instead of an answer (503, 429 with Retry-After, ...)
+latency    seconds          waits before it answers
+reset      after_bytes      TCP reset after so many body bytes
+stall      after_bytes      sends so many body bytes, then nothing until the fault is cleared
+close                       reads the request and closes without an answer
+refuse     origin           the port is closed: connections are refused
+no_range                    Range is ignored: 200 with the whole body
+weak_etag                   ETag and X-Linked-ETag come as W/"..."
+corrupt    at               one bit of the file's byte `at` is flipped in bodies
 """
 
 from __future__ import annotations
@@ -21,7 +20,17 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
-KINDS = ("status", "latency", "reset", "stall", "close", "refuse", "no_range", "weak_etag", "corrupt")
+KINDS = (
+    "status",
+    "latency",
+    "reset",
+    "stall",
+    "close",
+    "refuse",
+    "no_range",
+    "weak_etag",
+    "corrupt",
+)
 ORIGINS = ("any", "hub", "cdn")
 
 
@@ -71,12 +80,18 @@ class Faults:
 
     def refused(self, origin: str) -> bool:
         with self._lock:
-            return any(f.kind == "refuse" and f.origin in ("any", origin) for f in self._faults.values())
+            return any(
+                f.kind == "refuse" and f.origin in ("any", origin) for f in self._faults.values()
+            )
 
     def hitting(self, origin: str, method: str, path: str) -> "Hits":
         """The faults for one request; each is counted once."""
         with self._lock:
-            hits = [f for f in self._faults.values() if f.kind != "refuse" and _matches(f, origin, method, path)]
+            hits = [
+                f
+                for f in self._faults.values()
+                if f.kind != "refuse" and _matches(f, origin, method, path)
+            ]
             for fault in hits:
                 if fault.times is not None:
                     fault.times -= 1

@@ -3,8 +3,8 @@
 
     python3 -m tests.hub --root DIR --port 0 --cdn-port 0 --port-file FILE
 
-DIR holds models/ORG/NAME/..., datasets/ORG/NAME/..., spaces/ORG/NAME/...; single folders come by --repo. FILE
-is written when the hub answers: JSON with url, cdn_url, port, cdn_port and pid.
+DIR holds models/ORG/NAME/..., datasets/ORG/NAME/..., spaces/ORG/NAME/...; single folders come by
+--repo. FILE is written when the hub answers: JSON with url, cdn_url, port, cdn_port and pid.
 """
 
 from __future__ import annotations
@@ -56,9 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write_port_file(path: Path, hub: Hub) -> None:
-    ports = {name: int(url.rpartition(":")[2]) for name, url in (("port", hub.url), ("cdn_port", hub.cdn_url))}
+    ports = {
+        name: int(url.rpartition(":")[2])
+        for name, url in (("port", hub.url), ("cdn_port", hub.cdn_url))
+    }
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps({"url": hub.url, "cdn_url": hub.cdn_url, **ports, "pid": os.getpid()}))
+    temporary.write_text(
+        json.dumps({"url": hub.url, "cdn_url": hub.cdn_url, **ports, "pid": os.getpid()})
+    )
     temporary.rename(path)
 
 
@@ -76,20 +81,34 @@ def _token(text: str) -> tuple[str, list[str]]:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="hub", description=(__doc__ or "").strip().partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="hub", description=(__doc__ or "").strip().partition("\n")[0]
+    )
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder of repositories")
     parser.add_argument(
-        "--repo", type=_repo, action="append", default=[], metavar="[TYPE:]ORG/NAME=FOLDER", help="one repository"
+        "--repo",
+        type=_repo,
+        action="append",
+        default=[],
+        metavar="[TYPE:]ORG/NAME=FOLDER",
+        help="one repository",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cdn-port", type=int, default=0)
     parser.add_argument("--cdn-host", help="host name in signed URLs")
-    parser.add_argument("--port-file", type=Path, metavar="FILE", help="written when the hub answers")
+    parser.add_argument(
+        "--port-file", type=Path, metavar="FILE", help="written when the hub answers"
+    )
     parser.add_argument("--rate", type=int, metavar="BYTES_PER_S", help="per connection")
     parser.add_argument("--log", type=Path, metavar="FILE", help="requests as JSON lines")
     parser.add_argument(
-        "--token", type=_token, action="append", default=[], metavar="TOKEN[=REPO,...]", help="a token that is known"
+        "--token",
+        type=_token,
+        action="append",
+        default=[],
+        metavar="TOKEN[=REPO,...]",
+        help="a token that is known",
     )
     parser.add_argument("--no-network-faults", action="store_true", help="refuse POST /_control")
     return parser.parse_args(arguments)

@@ -1,4 +1,5 @@
-"""What was asked and what was sent: the request log, egress counters, leaked tokens. Thread safe."""
+"""What was asked and what was sent: the request log, egress counters, leaked tokens. Thread
+safe."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any
 
 
 class Ledger:
-    """Counts body bytes of repo files as they leave, so that an interrupted answer counts what it sent."""
+    """Counts body bytes of repo files as they leave, so that an interrupted answer counts what it
+    sent."""
 
     def __init__(self, log: Path | None = None) -> None:
         self._lock = threading.Lock()
@@ -36,7 +38,8 @@ class Ledger:
             self.leaks.append(what)
 
     def begin(self, **fields: Any) -> dict[str, Any]:
-        """Enters a request before it is answered, so that who has the answer finds the request here."""
+        """Enters a request before it is answered, so that who has the answer finds the request
+        here."""
         entry = {"time": round(time.time(), 6), "status": 0, "bytes": 0, **fields}
         with self._lock:
             self.requests.append(entry)

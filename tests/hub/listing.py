@@ -36,7 +36,9 @@ def repo_info(repo: Repo, commit: Commit) -> dict[str, Any]:
 
 def refs(repo: Repo) -> dict[str, Any]:
     def entries(names: dict[str, str], prefix: str) -> list[dict[str, str]]:
-        return [{"name": n, "ref": prefix + n, "targetCommit": commit} for n, commit in names.items()]
+        return [
+            {"name": n, "ref": prefix + n, "targetCommit": commit} for n, commit in names.items()
+        ]
 
     heads = {name: commit for name, commit in repo.branches.items() if not name.startswith("refs/")}
     pulls = {name: commit for name, commit in repo.branches.items() if name.startswith("refs/pr/")}
@@ -51,7 +53,11 @@ def refs(repo: Repo) -> dict[str, Any]:
 def file_entry(path: str, content: Content, commit: Commit, expand: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {"type": "file", "oid": content.oid, "size": content.size, "path": path}
     if content.lfs:
-        entry["lfs"] = {"oid": content.sha256, "size": content.size, "pointerSize": len(content.pointer)}
+        entry["lfs"] = {
+            "oid": content.sha256,
+            "size": content.size,
+            "pointerSize": len(content.pointer),
+        }
     return _expanded(entry, commit) if expand else entry
 
 
@@ -76,7 +82,9 @@ def tree(commit: Commit, folder: str, recursive: bool, expand: bool) -> list[dic
         return path.startswith(prefix) and (recursive or "/" not in path.removeprefix(prefix))
 
     entries = [folder_entry(path, commit, expand) for path in known_folders if listed(path)]
-    entries += [file_entry(path, c, commit, expand) for path, c in commit.files.items() if listed(path)]
+    entries += [
+        file_entry(path, c, commit, expand) for path, c in commit.files.items() if listed(path)
+    ]
     return sorted(entries, key=lambda entry: entry["path"])
 
 
@@ -88,9 +96,15 @@ def page(entries: list[Any], request: Request, page_size: int) -> tuple[list[Any
     end = start + limit
     if end >= len(entries):
         return entries[start:end], None
-    query = {name: request.parameter(name) for name in ("recursive", "expand", "limit") if request.parameter(name)}
+    query = {
+        name: request.parameter(name)
+        for name in ("recursive", "expand", "limit")
+        if request.parameter(name)
+    }
     query["cursor"] = base64.urlsafe_b64encode(str(end).encode()).decode()
-    return entries[start:end], f'<http://{request.authority}{request.path}?{urlencode(query)}>; rel="next"'
+    return entries[
+        start:end
+    ], f'<http://{request.authority}{request.path}?{urlencode(query)}>; rel="next"'
 
 
 def _expanded(entry: dict[str, Any], commit: Commit) -> dict[str, Any]:

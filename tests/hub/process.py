@@ -1,4 +1,5 @@
-"""The hub as a process of its own: for the demo, and for tests that run it in another network namespace."""
+"""The hub as a process of its own: for the demo, and for tests that run it in another network
+namespace."""
 
 from __future__ import annotations
 
@@ -35,17 +36,32 @@ class HubProcess:
 
     def stats(self) -> dict[str, Any]:
         """What /_stats says, asked from where the hub runs."""
-        code = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())"
+        code = (
+            "import sys, urllib.request as u\n"
+            "print(u.urlopen(sys.argv[1], timeout=10).read().decode())"
+        )
         address = f"http://localhost:{self.port}/_stats"
         command = [*self._prefix, sys.executable, "-c", code, address]
-        return dict(json.loads(subprocess.run(command, check=True, capture_output=True, timeout=20).stdout))
+        return dict(
+            json.loads(subprocess.run(command, check=True, capture_output=True, timeout=20).stdout)
+        )
 
     def __enter__(self) -> "HubProcess":
         port_file = Path(self._folder.name, "ports")
-        command = [*self._prefix, sys.executable, "-m", "tests.hub", "--port-file", str(port_file), *self._arguments]
+        command = [
+            *self._prefix,
+            sys.executable,
+            "-m",
+            "tests.hub",
+            "--port-file",
+            str(port_file),
+            *self._arguments,
+        ]
         log = Path(self._folder.name, "log")
         with log.open("wb") as writer:
-            self._process = subprocess.Popen(command, cwd=TOP, stdin=subprocess.DEVNULL, stderr=writer)
+            self._process = subprocess.Popen(
+                command, cwd=TOP, stdin=subprocess.DEVNULL, stderr=writer
+            )
         deadline = time.monotonic() + _START_S
         while not port_file.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:

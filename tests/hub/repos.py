@@ -34,7 +34,8 @@ class Repo:
     tags: dict[str, str] = field(default_factory=dict)
 
     def label(self, path: str) -> str:
-        """How a file is named in the counters: org/name:path for models, datasets/org/name:path and so on."""
+        """How a file is named in the counters: org/name:path for models, datasets/org/name:path and
+        so on."""
         return f"{'' if self.type == 'model' else self.type + 's/'}{self.id}:{path}"
 
     def find_commit(self, revision: str) -> Commit | None:
@@ -69,7 +70,9 @@ class Repos:
 
     def all(self, type: str) -> list[Repo]:
         with self._lock:
-            return [repo for (repo_type, _), repo in sorted(self._repos.items()) if repo_type == type]
+            return [
+                repo for (repo_type, _), repo in sorted(self._repos.items()) if repo_type == type
+            ]
 
     def add(self, repo: Repo) -> None:
         if repo.type not in REPO_TYPES:
@@ -99,7 +102,8 @@ class Repos:
         branch: str = "main",
         message: str = "commit",
     ) -> Commit:
-        """Adds a commit on `branch`. A branch that is new starts from main; the id follows from the content."""
+        """Adds a commit on `branch`. A branch that is new starts from main; the id follows from the
+        content."""
         with self._lock:
             repo = self._repos[(type, id)]
             parent = repo.branches.get(branch) or repo.branches.get("main")
@@ -110,7 +114,10 @@ class Repos:
             listing = sorted((path, content.etag) for path, content in files.items())
             seed = json.dumps([type, id, parent, len(repo.commits), message, listing])
             commit = Commit(
-                hashlib.sha1(seed.encode()).hexdigest(), dict(sorted(files.items())), message, len(repo.commits)
+                hashlib.sha1(seed.encode()).hexdigest(),
+                dict(sorted(files.items())),
+                message,
+                len(repo.commits),
             )
             repo.commits[commit.id] = commit
             repo.branches[branch] = commit.id

@@ -1,4 +1,5 @@
-"""The hub's own origin: the API and `resolve`. Answers are values; nothing here touches a socket."""
+"""The hub's own origin: the API and `resolve`. Answers are values; nothing here touches a
+socket."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class HubRoutes:
         type = _PLURALS.get(parts[0], "model")
         return self._for_repo(request, type, parts[1:] if parts[0] in _PLURALS else parts)
 
-    # -- the API's fixed places ----------------------------------------------------------------------
+    # -- the API's fixed places --------------------------------------------------------------------
 
     def _api(self, request: Request, parts: list[str]) -> Answer:
         if parts[0] == "whoami-v2":
@@ -50,7 +51,11 @@ class HubRoutes:
         if parts[0] in _PLURALS:
             type = _PLURALS[parts[0]]
             if len(parts) == 1:
-                visible = [r for r in self._repos.all(type) if not self._access.refuse_sight(request.token, r)]
+                visible = [
+                    r
+                    for r in self._repos.all(type)
+                    if not self._access.refuse_sight(request.token, r)
+                ]
                 return json_answer([{"id": r.id, "private": r.private} for r in visible])
             return self._for_repo(request, type, parts[1:])
         return error_answer(404, None, "Sorry, we can't find the page you are looking for.")
@@ -58,19 +63,25 @@ class HubRoutes:
     def _whoami(self, request: Request) -> Answer:
         if request.token not in self._access.tokens:
             return error_answer(401, None, "Invalid username or password.")
-        return json_answer({"type": "user", "name": "tester", "orgs": [], "auth": {"type": "access_token"}})
+        return json_answer(
+            {"type": "user", "name": "tester", "orgs": [], "auth": {"type": "access_token"}}
+        )
 
-    # -- one repo --------------------------------------------------------------------------------------
+    # -- one repo ----------------------------------------------------------------------------------
 
     def _for_repo(self, request: Request, type: str, parts: list[str]) -> Answer:
         """`parts` is id, verb, arguments. Ids have two parts, or one for the oldest repos."""
-        id_parts = next((n for n in (2, 1) if len(parts) > n and parts[n] in _VERBS), min(len(parts), 2))
+        id_parts = next(
+            (n for n in (2, 1) if len(parts) > n and parts[n] in _VERBS), min(len(parts), 2)
+        )
         repo_id = unquote("/".join(parts[:id_parts]))
         verb, arguments = (parts[id_parts : id_parts + 1] or [""])[0], parts[id_parts + 1 :]
         renamed = self._repos.new_name(type, repo_id)
         if renamed:
             location = request.path.replace("/".join(parts[:id_parts]), quote(renamed), 1)
-            return Answer(307, {"Location": location + (f"?{request.query}" if request.query else "")})
+            return Answer(
+                307, {"Location": location + (f"?{request.query}" if request.query else "")}
+            )
         repo = self._repos.find(type, repo_id)
         refusal = self._access.refuse_sight(request.token, repo)
         if refusal or repo is None:
@@ -97,9 +108,13 @@ class HubRoutes:
         return self._resolve(request, repo, commit, path)
 
     def _tree(self, request: Request, commit: Commit, folder: str) -> Answer:
-        entries = listing.tree(commit, folder.strip("/"), request.flag("recursive"), request.flag("expand"))
+        entries = listing.tree(
+            commit, folder.strip("/"), request.flag("recursive"), request.flag("expand")
+        )
         if entries is None:
-            return error_answer(404, "EntryNotFound", f"{folder} does not exist on {commit.id}", commit.id)
+            return error_answer(
+                404, "EntryNotFound", f"{folder} does not exist on {commit.id}", commit.id
+            )
         try:
             entries, link = listing.page(entries, request, self.page_size)
         except (ValueError, binascii.Error):
@@ -128,10 +143,11 @@ class HubRoutes:
                 entries.append(listing.folder_entry(path, commit, expand))
         return json_answer(entries, X_Repo_Commit=commit.id)
 
-    # -- files -----------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------
 
     def _resolve(self, request: Request, repo: Repo, commit: Commit, path: str) -> Answer:
-        """The first answer, which carries all metadata: a redirect for git files and for LFS files alike."""
+        """The first answer, which carries all metadata: a redirect for git files and for LFS files
+        alike."""
         refusal = self._access.refuse_files(request.token, repo)
         if refusal:
             return refusal
@@ -145,15 +161,19 @@ class HubRoutes:
             "Accept-Ranges": "bytes",
         }
         if not content.lfs:
-            where = f"/api/resolve-cache/{repo.type}s/{quote(repo.id)}/{commit.id}/{quote(path, safe='')}"
+            place = f"{repo.type}s/{quote(repo.id)}/{commit.id}/{quote(path, safe='')}"
+            where = f"/api/resolve-cache/{place}"
             query = f"{quote(request.path, safe='')}=&etag=%22{content.etag}%22"
             return Answer(307, {**headers, "Location": f"{where}?{query}"})
         where = cdn_path(repo.type, repo.id, commit.id, path)
-        headers["Location"] = f"http://{self._cdn_authority(request)}{where}?{self._signer.sign(where)}"
+        headers["Location"] = (
+            f"http://{self._cdn_authority(request)}{where}?{self._signer.sign(where)}"
+        )
         return Answer(302, headers)
 
     def _resolve_cache(self, request: Request, type: str, parts: list[str]) -> Answer:
-        """Where git files' redirects lead. The old client drops the query, so nothing depends on it."""
+        """Where git files' redirects lead. The old client drops the query, so nothing depends on
+        it."""
         for id_parts in (2, 1):
             repo = self._repos.find(type, unquote("/".join(parts[:id_parts])))
             if repo and len(parts) > id_parts + 1:
@@ -168,8 +188,14 @@ class HubRoutes:
         path = unquote("/".join(parts[id_parts + 1 :]))
         content: Content | None = commit.files.get(path) if commit else None
         if commit is None or content is None or content.lfs:
-            return error_answer(404, "EntryNotFound", "Entry not found", commit.id if commit else None)
-        headers = {"ETag": f'"{content.etag}"', "X-Repo-Commit": commit.id, "Content-Type": "text/plain"}
+            return error_answer(
+                404, "EntryNotFound", "Entry not found", commit.id if commit else None
+            )
+        headers = {
+            "ETag": f'"{content.etag}"',
+            "X-Repo-Commit": commit.id,
+            "Content-Type": "text/plain",
+        }
         if content.etag in request.headers.get("if-none-match", ""):
             return Answer(304, headers)
         return range_answer(request, content, repo.label(path), headers)

@@ -21,7 +21,8 @@ Files = Mapping[str, "bytes | str | Path"] | Path
 
 
 class Hub:
-    """Two origins on threads of this process. A context manager; every method may be called from any thread."""
+    """Two origins on threads of this process. A context manager; every method may be called from
+    any thread."""
 
     def __init__(
         self,
@@ -36,8 +37,9 @@ class Hub:
         lfs_threshold: int = LFS_THRESHOLD_BYTES,
         control: bool = True,
     ) -> None:
-        """`cdn_host` is the name in signed URLs (default: the one by which the client reached the hub);
-        `rate` is in body bytes per second and connection; `control` lets HTTP clients change faults."""
+        """`cdn_host` is the name in signed URLs (default: the one by which the client reached the
+        hub); `rate` is in body bytes per second and connection; `control` lets HTTP clients change
+        faults."""
         self.repos = Repos()
         self.access = Access(tokens)
         self.faults = Faults()
@@ -53,7 +55,7 @@ class Hub:
         self._cdn = Origin("cdn", host, cdn_port, self._respond_cdn, *common)
         self.rate = rate
 
-    # -- life ------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def start(self) -> "Hub":
         self._hub.open()
@@ -82,7 +84,7 @@ class Hub:
     def cdn_url(self) -> str:
         return _url(self._cdn)
 
-    # -- content ---------------------------------------------------------------------------------------
+    # -- content -----------------------------------------------------------------------------------
 
     def add_repo(
         self,
@@ -96,10 +98,12 @@ class Hub:
     ) -> str:
         """Makes a repo with one commit on `branch`; returns the commit's hash.
 
-        `files` is {path: bytes, text, or the Path of a file}, or the Path of a folder. `lfs` names the files to
-        be stored in LFS; by default suffix and size decide."""
+        `files` is {path: bytes, text, or the Path of a file}, or the Path of a folder. `lfs` names
+        the files to be stored in LFS; by default suffix and size decide."""
         self.repos.add(Repo(id, type, private, gated))
-        return self.commit(id, files or {}, type=type, branch=branch, message="initial commit", lfs=lfs)
+        return self.commit(
+            id, files or {}, type=type, branch=branch, message="initial commit", lfs=lfs
+        )
 
     def commit(
         self,
@@ -111,7 +115,8 @@ class Hub:
         message: str = "commit",
         lfs: Iterable[str] | None = None,
     ) -> str:
-        """Adds or replaces `files` and removes `delete` on `branch` (a new one starts from main)."""
+        """Adds or replaces `files` and removes `delete` on `branch` (a new one starts from
+        main)."""
         named = _folder_files(files) if isinstance(files, Path) else files
         in_lfs = None if lfs is None else set(lfs)
         contents = {
@@ -138,7 +143,7 @@ class Hub:
                 if folder.is_dir():
                     self.add_repo(f"{folder.parent.name}/{folder.name}", type, folder)
 
-    # -- what was served -------------------------------------------------------------------------------
+    # -- what was served ---------------------------------------------------------------------------
 
     @property
     def egress_bytes(self) -> int:
@@ -158,7 +163,7 @@ class Hub:
     def reset_stats(self) -> None:
         self.ledger.reset()
 
-    # -- misbehaviour ----------------------------------------------------------------------------------
+    # -- misbehaviour ------------------------------------------------------------------------------
 
     @property
     def rate(self) -> int | None:
@@ -198,7 +203,7 @@ class Hub:
             else:
                 origin.open()
 
-    # -- answers ---------------------------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------------
 
     def _cdn_authority(self, request: Request) -> str:
         return f"{self._cdn_host or request.host}:{self._cdn.port}"
@@ -210,9 +215,12 @@ class Hub:
         return self._respond_own(request) or self._cdn_routes.answer(request)
 
     def _respond_own(self, request: Request) -> Answer | None:
-        """/_stats and /_control, on both origins: one stays reachable while the other is refused."""
+        """/_stats and /_control, on both origins: one stays reachable while the other is
+        refused."""
         if request.path == "/_stats":
-            return json_answer({**self.ledger.stats(), "faults": self.faults.describe(), "rate": self.rate})
+            return json_answer(
+                {**self.ledger.stats(), "faults": self.faults.describe(), "rate": self.rate}
+            )
         if request.path == "/_control":
             if not self._control or request.method != "POST":
                 return error_answer(403, None, "Control is off, or the method is not POST")
@@ -223,9 +231,17 @@ class Hub:
         return None
 
     def _command(self, command: dict[str, Any]) -> dict[str, Any]:
-        """{"fault": {"kind": ..., ...}} | {"clear": ID or "all"} | {"rate": N} | {"expire_urls": true} |
-        {"reset_stats": true} | {"add_repo": {"id": ..., "type": ..., "folder": ...}}; several at once are fine."""
-        unknown = set(command) - {"fault", "clear", "rate", "expire_urls", "reset_stats", "add_repo"}
+        """Several at once are fine: {"fault": {"kind": ..., ...}}, {"clear": ID or "all"},
+        {"rate": N}, {"expire_urls": true}, {"reset_stats": true},
+        {"add_repo": {"id": ..., "type": ..., "folder": ...}}."""
+        unknown = set(command) - {
+            "fault",
+            "clear",
+            "rate",
+            "expire_urls",
+            "reset_stats",
+            "add_repo",
+        }
         if unknown:
             raise ValueError(f"unknown command {', '.join(sorted(unknown))}")
         done: dict[str, Any] = {"ok": True}
@@ -256,4 +272,6 @@ def _url(origin: Origin) -> str:
 def _folder_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
-    return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }

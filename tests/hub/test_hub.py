@@ -1,6 +1,6 @@
 """The hub of the tests is itself tested: its HTTP by hand, then with the real clients.
 
-    python3 -m unittest tests.hub.test_hub
+python3 -m unittest tests.hub.test_hub
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ from tests.hub.content import git_blob_sha1
 
 CONFIG = b'{"model_type": "bert"}\n'
 WEIGHTS = hashlib.sha256(b"weights").digest() * 4096  # 128 KiB
-FILES = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "sub/extra file.txt": b"extra\n", "empty.txt": b""}
+FILES = {
+    "config.json": CONFIG,
+    "model.safetensors": WEIGHTS,
+    "sub/extra file.txt": b"extra\n",
+    "empty.txt": b"",
+}
 
 
-def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    url: str, method: str = "GET", body: Any = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """One request on a connection of its own, without following redirects."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
@@ -32,7 +39,9 @@ def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> tupl
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             body, named["Content-Type"] = json.dumps(body), "application/json"
-        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, named)
+        connection.request(
+            method, parts.path + (f"?{parts.query}" if parts.query else ""), body, named
+        )
         answer = connection.getresponse()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:
@@ -45,7 +54,9 @@ def ask_json(url: str, **rest: Any) -> Any:
 
 class HubTest(unittest.TestCase):
     def setUp(self) -> None:
-        self.hub = Hub(tokens={"hf_member": ["org/private", "org/gated"], "hf_stranger": []}).start()
+        self.hub = Hub(
+            tokens={"hf_member": ["org/private", "org/gated"], "hf_stranger": []}
+        ).start()
         self.addCleanup(self.hub.stop)
         self.commit = self.hub.add_repo("org/tiny", files=FILES)
         self.resolve = f"{self.hub.url}/org/tiny/resolve"
@@ -64,19 +75,28 @@ class Listings(HubTest):
     def test_every_name_of_a_commit_leads_to_it(self) -> None:
         self.hub.tag("org/tiny", "v1", self.commit)
         for name in ("main", "v1", self.commit, self.commit[:8]):
-            self.assertEqual(ask_json(f"{self.hub.url}/api/models/org/tiny/revision/{name}")["sha"], self.commit)
+            self.assertEqual(
+                ask_json(f"{self.hub.url}/api/models/org/tiny/revision/{name}")["sha"], self.commit
+            )
 
     def test_pull_request_refs_are_found_quoted_and_plain(self) -> None:
         pull = self.hub.commit("org/tiny", {"config.json": b"{}"}, branch="refs/pr/1")
         for name in ("refs%2Fpr%2F1", "refs/pr/1"):
-            self.assertEqual(ask_json(f"{self.hub.url}/api/models/org/tiny/revision/{name}")["sha"], pull)
+            self.assertEqual(
+                ask_json(f"{self.hub.url}/api/models/org/tiny/revision/{name}")["sha"], pull
+            )
 
     def test_tree_has_git_and_lfs_hashes(self) -> None:
-        entries = {e["path"]: e for e in ask_json(f"{self.hub.url}/api/models/org/tiny/tree/main?recursive=True")}
+        entries = {
+            e["path"]: e
+            for e in ask_json(f"{self.hub.url}/api/models/org/tiny/tree/main?recursive=True")
+        }
         self.assertEqual(entries["config.json"]["oid"], git_blob_sha1(CONFIG))
         self.assertNotIn("lfs", entries["config.json"])
         lfs = entries["model.safetensors"]["lfs"]
-        self.assertEqual((lfs["oid"], lfs["size"]), (hashlib.sha256(WEIGHTS).hexdigest(), len(WEIGHTS)))
+        self.assertEqual(
+            (lfs["oid"], lfs["size"]), (hashlib.sha256(WEIGHTS).hexdigest(), len(WEIGHTS))
+        )
         self.assertEqual(entries["sub"]["type"], "directory")
 
     def test_tree_of_a_folder_lists_only_that_level(self) -> None:
@@ -100,14 +120,18 @@ class Listings(HubTest):
 
     def test_paths_info_describes_files_and_folders(self) -> None:
         url = f"{self.hub.url}/api/models/org/tiny/paths-info/main"
-        entries = ask_json(url, method="POST", body={"paths": ["config.json", "sub", "none"], "expand": True})
+        entries = ask_json(
+            url, method="POST", body={"paths": ["config.json", "sub", "none"], "expand": True}
+        )
         self.assertEqual([e["path"] for e in entries], ["config.json", "sub"])
         self.assertEqual(entries[0]["lastCommit"]["id"], self.commit)
 
     def test_refs_list_branches_and_tags(self) -> None:
         self.hub.tag("org/tiny", "v1", self.commit)
         refs = ask_json(f"{self.hub.url}/api/models/org/tiny/refs")
-        self.assertEqual([(b["name"], b["targetCommit"]) for b in refs["branches"]], [("main", self.commit)])
+        self.assertEqual(
+            [(b["name"], b["targetCommit"]) for b in refs["branches"]], [("main", self.commit)]
+        )
         self.assertEqual([t["name"] for t in refs["tags"]], ["v1"])
 
     def test_datasets_have_a_place_of_their_own(self) -> None:
@@ -118,7 +142,9 @@ class Listings(HubTest):
     def test_places_that_clients_probe(self) -> None:
         self.assertEqual(ask(f"{self.hub.url}/api/agent-harnesses")[0], 404)
         self.assertEqual(ask(f"{self.hub.url}/api/telemetry/hub", method="HEAD")[0], 200)
-        self.assertEqual(ask(f"{self.hub.url}/api/whoami-v2", Authorization="Bearer hf_member")[0], 200)
+        self.assertEqual(
+            ask(f"{self.hub.url}/api/whoami-v2", Authorization="Bearer hf_member")[0], 200
+        )
         self.assertEqual(ask(f"{self.hub.url}/api/whoami-v2")[0], 401)
 
 
@@ -150,7 +176,12 @@ class Files(HubTest):
 
     def test_ranges(self) -> None:
         url, size = self.signed_url(), len(WEIGHTS)
-        for wanted, start, end in (("0-0", 0, 0), ("10-19", 10, 19), ("100-", 100, size - 1), ("-5", size - 5, size - 1)):
+        for wanted, start, end in (
+            ("0-0", 0, 0),
+            ("10-19", 10, 19),
+            ("100-", 100, size - 1),
+            ("-5", size - 5, size - 1),
+        ):
             status, headers, body = ask(url, Range=f"bytes={wanted}")
             self.assertEqual((status, body), (206, WEIGHTS[start : end + 1]))
             self.assertEqual(headers["content-range"], f"bytes {start}-{end}/{size}")
@@ -161,7 +192,9 @@ class Files(HubTest):
         status, headers, _ = ask(f"{self.resolve}/main/none.txt")
         found = (status, headers["x-error-code"], headers["x-repo-commit"])
         self.assertEqual(found, (404, "EntryNotFound", self.commit))
-        self.assertEqual(ask(f"{self.resolve}/none/config.json")[1]["x-error-code"], "RevisionNotFound")
+        self.assertEqual(
+            ask(f"{self.resolve}/none/config.json")[1]["x-error-code"], "RevisionNotFound"
+        )
         status, headers, _ = ask(f"{self.hub.url}/org/none/resolve/main/config.json")
         self.assertEqual((status, headers["x-error-code"]), (401, "RepoNotFound"))
 
@@ -227,7 +260,9 @@ class Counting(HubTest):
                 hub.add_repo("org/tiny", files=FILES)
                 ask(f"{hub.url}/api/models/org/tiny")
             line = json.loads(log.read_text())
-        self.assertEqual((line["path"], line["status"], line["origin"]), ("/api/models/org/tiny", 200, "hub"))
+        self.assertEqual(
+            (line["path"], line["status"], line["origin"]), ("/api/models/org/tiny", 200, "hub")
+        )
 
     def test_rate_holds_a_connection_back(self) -> None:
         self.hub.rate = 10 * len(WEIGHTS)
@@ -238,7 +273,9 @@ class Counting(HubTest):
 
 class Misbehaviour(HubTest):
     def test_status_fault_hits_as_often_as_told(self) -> None:
-        self.hub.fault("status", status=429, headers={"Retry-After": "1"}, path="/resolve/", times=2)
+        self.hub.fault(
+            "status", status=429, headers={"Retry-After": "1"}, path="/resolve/", times=2
+        )
         codes = [ask(f"{self.resolve}/main/config.json")[0] for _ in range(3)]
         self.assertEqual(codes, [429, 429, 307])
 
@@ -284,7 +321,11 @@ class Misbehaviour(HubTest):
 
     def test_control_by_http(self) -> None:
         control = f"{self.hub.cdn_url}/_control"
-        fault = ask_json(control, method="POST", body={"fault": {"kind": "status", "status": 503, "origin": "hub"}})
+        fault = ask_json(
+            control,
+            method="POST",
+            body={"fault": {"kind": "status", "status": 503, "origin": "hub"}},
+        )
         self.assertEqual(ask(f"{self.hub.url}/api/models/org/tiny")[0], 503)
         ask(control, method="POST", body={"clear": fault["id"], "rate": 1000})
         self.assertEqual(ask(f"{self.hub.url}/api/models/org/tiny")[0], 200)
@@ -319,7 +360,10 @@ class RealClients(HubTest):
 
     def test_errors_are_the_clients_own(self) -> None:
         self.hub.add_repo("org/gated", files=FILES, gated=True)
-        for version, missing in (("hub2", "RemoteEntryNotFoundError"), ("hub036", "EntryNotFoundError")):
+        for version, missing in (
+            ("hub2", "RemoteEntryNotFoundError"),
+            ("hub036", "EntryNotFoundError"),
+        ):
             for arguments, error in (
                 ("'org/tiny', 'none.txt'", missing),
                 ("'org/tiny', 'config.json', revision='none'", "RevisionNotFoundError"),

@@ -48,7 +48,9 @@ class Origin:
         self.ledger = ledger
         self.faults = faults
         self.known_token = known_token
-        self.rate: int | None = None  # body bytes per second and connection; None: as fast as it goes
+        self.rate: int | None = (
+            None  # body bytes per second and connection; None: as fast as it goes
+        )
         self.stopping = threading.Event()
         self._server: _Server | None = None
 
@@ -81,11 +83,12 @@ class _Server(ThreadingHTTPServer):
         super().__init__((origin.host, origin.port), _Connection)
 
     def server_bind(self) -> None:
-        # HTTPServer.server_bind looks up its own name in DNS, which can take seconds without a network.
+        # HTTPServer.server_bind looks up its own name in DNS, which can take seconds without a
+        # network.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = self.origin.host, int(self.server_address[1])
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -168,7 +171,11 @@ class _Connection(BaseHTTPRequestHandler):
         local = self.connection.getsockname()
         host = f"[{local[0]}]" if ":" in local[0] else local[0]
         authority = self.headers.get("Host") or f"{host}:{local[1]}"
-        name = authority.rpartition(":")[0] if not authority.endswith("]") and ":" in authority else authority
+        name = (
+            authority.rpartition(":")[0]
+            if not authority.endswith("]") and ":" in authority
+            else authority
+        )
         headers = {key.lower(): value for key, value in self.headers.items()}
         return Request(self.command, path, query, headers, self.rfile.read(length), name, authority)
 
@@ -240,7 +247,7 @@ class _Connection(BaseHTTPRequestHandler):
         ledger.sent(label, len(data))
         count = 0
         try:
-            count = self.connection.send(data)
+            count = int(self.connection.send(data))
         finally:
             ledger.sent(label, count - len(data))
             self._sent += count
@@ -268,6 +275,7 @@ class _Connection(BaseHTTPRequestHandler):
             range=request.headers.get("range"),
             client=self.client_address[0],
             user_agent=request.headers.get("user-agent"),
-            # Which token it was stays unwritten: a log may be kept, and somebody's real token may have come here.
+            # Which token it was stays unwritten: a log may be kept, and somebody's real token may
+            # have come here.
             token="none" if token is None else "known" if origin.known_token(token) else "unknown",
         )

@@ -2,13 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <unistd.h>
+#include <kj/vector.h>
 
-#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -169,6 +166,112 @@ TEST_P(RpcLinkOver, resultsThatNobodyReadsAreCountedAndEndTheLink) {
 INSTANTIATE_TEST_SUITE_P(Transports, RpcLinkOver,
                          ::testing::Values(Transport::kTcp, Transport::kUnix, Transport::kTls),
                          [](const auto& of) { return transportName(of.param); });
+
+// --- What a peer may send that is not Cap'n Proto. ---
+
+class RpcLinkAgainst : public ::testing::Test {
+ protected:
+  // The link's own side accepts; the peer is a bare socket.
+  RpcLinkAgainst()
+      : sockets_(tcpPair(loop_.io)),
+        link_(makeKjStream(std::move(sockets_.accepted)), LinkSide::kAccepted,
+              Echo::Client(kj::heap<EchoServer>()),
+              {.messageBytesMax = kMiB, .unansweredCallBytesMax = 2 * kMiB}) {}
+
+  void send(const std::vector<uint32_t>& words) {
+    boost::asio::write(sockets_.dialled, boost::asio::buffer(words));
+  }
+  bool ended(absl::Duration within = absl::Seconds(30)) {
+    return loop_.run(withTimeout(link_.onDisconnect(), within)).ok();
+  }
+
+  Loop loop_;
+  SocketPair sockets_;
+  RpcLink link_;
+};
+
+constexpr uint32_t kLimitWords = kMiB / 8;
+
+TEST_F(RpcLinkAgainst, aMessageOverTheLimitEndsTheLinkBeforeItsBodyComes) {
+  send({0, kLimitWords + 1});
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, segmentsThatAddUpToMoreThanTheLimitEndTheLink) {
+  send({1, kLimitWords, 1, 0});
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, theLargestSizesEndTheLink) {
+  send({0, 0xffffffff});
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, moreSegmentsThanAnyMessageHasEndTheLink) {
+  send({0xfffffffe, 1});
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, zeroSegmentsEndTheLink) {
+  send({0xffffffff, 0});
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, anHonestSizeIsWaitedForAndItsHalfIsNotAMessage) {
+  send({0, kLimitWords, 0, 0});
+  EXPECT_FALSE(ended(absl::Milliseconds(20)));
+  sockets_.dialled.close();
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, anotherProtocolEndsTheLink) {
+  boost::asio::write(sockets_.dialled,
+                     boost::asio::buffer(std::string("GET / HTTP/1.1\r\nHost: node\r\n\r\n")));
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, pointersThatLeaveTheMessageEndTheLink) {
+  // One segment of one word: a struct pointer to words that are not there.
+  send({0, 1, 0x7ffffffc, 0x00010001});
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, theEndOfTheStreamEndsTheLink) {
+  sockets_.dialled.close();
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(RpcLinkAgainst, randomBytesEndTheLinkOrAreWaitedFor) {
+  uint32_t state = 7;
+  for (int round = 0; round < 200; ++round) {
+    SocketPair sockets = tcpPair(loop_.io);
+    RpcLink link(makeKjStream(std::move(sockets.accepted)), LinkSide::kAccepted,
+                 Echo::Client(kj::heap<EchoServer>()), {.messageBytesMax = kMiB});
+    std::vector<uint32_t> words = {0, 12};  // the frame of a plausible message, then noise
+    for (int i = 0; i < 24; ++i) {
+      state = state * 1664525 + 1013904223;
+      words.push_back(round % 2 == 0 ? state : state >> 26);
+    }
+    boost::asio::write(sockets.dialled, boost::asio::buffer(words));
+    sockets.dialled.close();
+    EXPECT_TRUE(loop_.run(withTimeout(link.onDisconnect(), absl::Seconds(30))).ok());
+  }
+}
+
+TEST(RpcLink, offeringNothingIsAnErrorOnlyForWhoAsks) {
+  Loop loop;
+  StreamPair streams = streamPair(loop, Transport::kTcp);
+  RpcLink dialled(kj::mv(streams.dialled), LinkSide::kDialled, nullptr);
+  RpcLink accepted(kj::mv(streams.accepted), LinkSide::kAccepted,
+                   Echo::Client(kj::heap<EchoServer>()));
+  EXPECT_FALSE(
+      loop.run(
+              awaitPromise(accepted.bootstrap().castAs<Echo>().pingRequest().send().ignoreResult()))
+          .ok());
+  EXPECT_TRUE(
+      loop.run(awaitPromise(dialled.bootstrap().castAs<Echo>().pingRequest().send().ignoreResult()))
+          .ok());
+}
 
 }  // namespace
 }  // namespace roost

@@ -1,0 +1,95 @@
+// Who has what: the adverts of all nodes, in memory. Compact, because every node keeps the whole
+// cluster's: per blob its size and one 32-bit entry a holder.
+//
+// Threads: one (the core's). Errors: contradictions are reported, never believed.
+#ifndef ROOST_CLUSTER_CATALOG_H_
+#define ROOST_CLUSTER_CATALOG_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
+#include "absl/types/span.h"
+#include "cluster/turn.h"
+
+namespace roost {
+
+class Catalog {
+ public:
+  // Applies what a node said. After `reset` only `changes` count.
+  void apply(Turn& turn, const NodeId& node, bool reset, absl::Span<const AdvertChange> changes);
+  // Whether the node's adverts count; they are kept either way.
+  void setPresent(const NodeId& node, bool present);
+  // Forgets all that a node said.
+  void forget(const NodeId& node);
+
+  // Present nodes that have all of a blob of this very size; sorted.
+  std::vector<HolderView> holders(const BlobInfo& blob) const;
+  std::vector<HolderView> holders(const BlobId& blob) const;  // of any size
+  // Two nodes say different sha256 of one git-sha1: only the hub knows.
+  bool disputed(const BlobId& blob) const { return disputed_.contains(blob); }
+
+  std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;
+  std::vector<std::pair<NodeId, RefState>> refs(const RepoId& repo) const;
+
+  // `stores` gives each node's stores: nodes that share one count as one copy.
+  ClusterTotals totals(absl::FunctionRef<const std::vector<StoreId>*(const NodeId&)> stores) const;
+
+  size_t advertsOf(const NodeId& node) const;
+  size_t blobs() const { return blobs_.size(); }
+
+ private:
+  using NodeIndex = uint32_t;
+  // node index × 2 + unverified; sorted by node.
+  using Holding = uint32_t;
+  struct BlobEntry {
+    uint64_t size = 0;
+    absl::InlinedVector<Holding, 4> holdings;
+  };
+  struct Node {
+    std::optional<NodeId> id;  // none: a free slot
+    bool present = false;
+    size_t adverts = 0;
+  };
+  struct RepoEntry {
+    absl::btree_map<std::pair<NodeIndex, Commit>, RepoAdvert> commits;
+    absl::btree_map<std::pair<NodeIndex, RefName>, RefState> refs;
+  };
+  // A holder that claims another size than the first one did.
+  struct OddHolding {
+    Holding holding;
+    uint64_t size;
+  };
+
+  NodeIndex indexOf(const NodeId& node);
+  void put(Turn& turn, NodeIndex node, const BlobAdvert& advert);
+  void put(NodeIndex node, const RepoAdvert& advert);
+  void put(NodeIndex node, const RefAdvert& advert);
+  void remove(NodeIndex node, const BlobId& blob);
+  void remove(NodeIndex node, const RepoKey& key);
+  void remove(NodeIndex node, const RefKey& key);
+  void clear(NodeIndex node);
+  bool dropHolding(NodeIndex node, const BlobId& blob);
+  void noteSha256(Turn& turn, NodeIndex node, const BlobAdvert& advert);
+  void addHolders(absl::Span<const Holding> holdings, std::vector<HolderView>& result) const;
+  void dropIfEmpty(const RepoId& repo);
+
+  std::vector<Node> nodes_;
+  absl::flat_hash_map<NodeId, NodeIndex> indices_;
+  absl::flat_hash_map<BlobId, BlobEntry> blobs_;
+  absl::flat_hash_map<BlobId, std::vector<OddHolding>> odd_;
+  absl::flat_hash_map<BlobId, Sha256> sha256_;  // of git-sha1 blobs, the first one heard
+  absl::flat_hash_set<BlobId> disputed_;
+  absl::flat_hash_map<RepoId, RepoEntry> repos_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_CATALOG_H_

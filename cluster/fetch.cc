@@ -1,0 +1,346 @@
+// The life of a fetch: how it begins, the hub, and how it ends. The pieces are in fetch_pieces.cc,
+// what follows wrong bytes in fetch_repeat.cc.
+#include "cluster/fetch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/random/distributions.h"
+#include "absl/strings/str_cat.h"
+#include "protocol/errors.h"
+#include "protocol/limits.h"
+
+namespace roost {
+namespace {
+
+constexpr absl::Duration kHopelessMax = absl::Seconds(15);   // an agent restarts within that
+constexpr absl::Duration kStandstillMax = absl::Minutes(2);  // whatever sources there seem to be
+constexpr int kHubFailuresMax = 3;
+
+}  // namespace
+
+Fetch::Fetch(FetchId id, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
+             const FetchWorld& world)
+    : id_(id), blob_(blob), site_(site), rule_(rule), world_(world), count_(pieceCount(blob.size)) {
+  resetPieces();
+}
+
+size_t Fetch::pick(size_t count) {
+  absl::BitGenRef random = world_.random;
+  return absl::Uniform<size_t>(random, 0, count);
+}
+
+void Fetch::start(Turn& turn) {
+  now_ = hopeAt_ = progressAt_ = turn.now();
+  if (!small() || rule_ == SourceRule::kHubOnly) {
+    openWriter(turn);
+    return;
+  }
+  if (!trySmall(turn)) registerWant(turn);
+}
+
+void Fetch::widen(SourceRule rule) {
+  if (rule != rule_) rule_ = SourceRule::kAny;
+  sourcesStale_ = true;
+}
+
+void Fetch::registerWant(Turn& turn) {
+  if (registered_ || rule_ == SourceRule::kHubOnly) return;
+  registered_ = true;
+  world_.wants.begin(blob_.id, this, turn.now());
+}
+
+// ---- Small blobs.
+
+bool Fetch::trySmall(Turn& turn) {
+  refreshHolders();
+  std::vector<Sender> holders;
+  for (Sender i = 0; i < sources_.size(); ++i) {
+    const Source& source = sources_[i];
+    if (source.complete && usable(source) && source.coolUntil <= now_) holders.push_back(i);
+  }
+  if (holders.empty()) {
+    state_ = State::kSeeking;
+    return false;
+  }
+  const Sender chosen = holders[pick(holders.size())];
+  state_ = State::kReadingSmall;
+  turn.emit(ReadSmall{id_, sources_[chosen].node, blob_, site_});
+  return true;
+}
+
+void Fetch::smallRead(Turn& turn, const SmallRead& event) {
+  now_ = turn.now();
+  if (state_ != State::kReadingSmall) return;
+  const std::optional<Sources::Index> index = sources_.find(event.source);
+  if (!index) return;
+  Source& source = sources_[*index];
+  if (event.outcome.ok()) {
+    switch (*event.outcome) {
+      case ReadOutcome::kData:
+        source.bytes += blob_.size;
+        bytesHad_ = blob_.size;
+        end(turn, absl::OkStatus());
+        return;
+      case ReadOutcome::kBusy:
+        source.coolUntil = now_ + absl::Milliseconds(100);
+        break;
+      case ReadOutcome::kNotMine:
+      case ReadOutcome::kGone:
+      case ReadOutcome::kCorrupt:
+        source.dead = true;
+        break;
+    }
+  } else if (absl::IsDataLoss(event.outcome.status())) {
+    wrongOnce_ = true;
+    proveWrong(turn, *index, !source.unverified);
+  } else if (absl::IsUnavailable(event.outcome.status()) ||
+             absl::IsDeadlineExceeded(event.outcome.status())) {
+    source.failed(now_);
+  } else {
+    end(turn, event.outcome.status());
+    return;
+  }
+  if (!trySmall(turn)) registerWant(turn);
+}
+
+// ---- The writer.
+
+void Fetch::openWriter(Turn& turn) {
+  state_ = State::kOpening;
+  turn.emit(OpenWriter{id_, blob_, site_});
+}
+
+void Fetch::writerOpened(Turn& turn, const WriterOpened& event) {
+  now_ = turn.now();
+  if (state_ != State::kOpening) return;
+  if (!event.piecesPresent.ok()) {
+    end(turn, event.piecesPresent.status());
+    return;
+  }
+  writerOpen_ = true;
+  state_ = State::kRunning;
+  for (const uint64_t piece : *event.piecesPresent) {
+    if (piece >= count_ || have(piece)) continue;
+    bytesResumed_ += pieceBytes(piece);
+    landed(turn, piece, kDiskSender);
+  }
+  hopeAt_ = progressAt_ = now_;
+  maybeFinish(turn);
+  if (state_ != State::kRunning) return;
+  if (rule_ == SourceRule::kHubOnly) {
+    // Asked for by hand to distrust the cluster: nobody shares it, so nobody grants it.
+    lease_ = 1;
+    leaseUntil_ = absl::InfiniteFuture();
+    startHub(turn);
+    return;
+  }
+  registerWant(turn);
+  if (leased()) startHub(turn);
+  pump(turn);
+}
+
+// ---- As a wanter.
+
+bool Fetch::hubOpen() const {
+  if (!world_.hubAllowed || rule_ == SourceRule::kClusterOnly) return false;
+  if (hubFailures_ >= kHubFailuresMax || now_ < hubAgainAt_) return false;
+  return world_.follower.caughtUp(now_);  // or it would download what a peer has
+}
+
+Want Fetch::want() const {
+  Want want{blob_};
+  want.canUseHub = hubOpen();
+  want.peersHaveIt = anyHolder() && only_ != kHubSender;
+  while (prefix_ < count_ && have_[prefix_]) ++prefix_;
+  want.prefixBytes = std::min(prefix_ * kPieceBytes, blob_.size);
+  want.heldFence = leased() ? lease_ : 0;
+  return want;
+}
+
+bool Fetch::contented() const {
+  return anyOrigin() || hubRunning_;
+}
+
+void Fetch::granted(Turn& turn, const Grant& grant, absl::Time sentAt) {
+  now_ = turn.now();
+  grant_ = grant;
+  ++grants_;
+  sourcesStale_ = true;
+  if (grant.fence != 0) {
+    if (lease_ != 0 && lease_ != grant.fence) stopHub(turn);
+    lease_ = grant.fence;
+    leaseUntil_ = sentAt + kLeaseDuration;
+    if (state_ == State::kSeeking) openWriter(turn);
+    if (state_ == State::kRunning && !hubRunning_) startHub(turn);
+  } else if (lease_ != 0) {
+    dropLease(turn);
+  }
+  pump(turn);
+}
+
+// ---- The hub.
+
+void Fetch::startHub(Turn& turn) {
+  if (hubRunning_ || !leased() || state_ != State::kRunning) return;
+  if (rule_ != SourceRule::kHubOnly && (!hubOpen() || (anyHolder() && only_ != kHubSender))) {
+    dropLease(turn);
+    return;
+  }
+  std::vector<uint64_t> pieces;
+  for (uint64_t piece = 0; piece < count_; ++piece) {
+    if (needed(piece)) pieces.push_back(piece);
+  }
+  if (pieces.empty()) return;
+  hubRunning_ = true;
+  hubDelivered_ = false;
+  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_});
+}
+
+void Fetch::stopHub(Turn& turn) {
+  if (!hubRunning_) return;
+  hubRunning_ = false;
+  turn.emit(StopHub{id_});
+}
+
+void Fetch::dropLease(Turn& turn) {
+  if (lease_ == 0) return;
+  lease_ = 0;
+  stopHub(turn);
+  breakPromises(turn);
+  world_.wants.hurry(blob_.id, now_);
+}
+
+void Fetch::hubPiece(Turn& turn, uint64_t piece) {
+  now_ = turn.now();
+  if (piece >= count_ || have(piece)) return;
+  if (state_ != State::kRunning) return;
+  hubDelivered_ = true;
+  hubFailures_ = 0;
+  landed(turn, piece, kHubSender);
+  maybeFinish(turn);
+}
+
+void Fetch::hubEnded(Turn& turn, const absl::Status& status) {
+  now_ = turn.now();
+  if (!hubRunning_) return;  // stopped by us
+  hubRunning_ = false;
+  if (absl::IsResourceExhausted(status) || absl::IsInternal(status)) {
+    end(turn, status);
+    return;
+  }
+  const absl::Status outcome =
+      status.ok() && !hubDelivered_
+          ? absl::UnavailableError("the hub download ended without a single piece")
+          : status;
+  if (outcome.ok()) {
+    maybeFinish(turn);
+    startHub(turn);  // what was under way elsewhere and failed meanwhile
+    return;
+  }
+  if (absl::IsAborted(outcome)) {  // the fence was overtaken
+    dropLease(turn);
+    return;
+  }
+  hubError_ = outcome;
+  const bool transient = absl::IsUnavailable(outcome) || absl::IsDeadlineExceeded(outcome);
+  hubFailures_ = transient ? hubFailures_ + 1 : kHubFailuresMax;
+  hubAgainAt_ = now_ + absl::Seconds(1) * hubFailures_;
+  if (rule_ == SourceRule::kHubOnly) {
+    if (hubFailures_ >= kHubFailuresMax) end(turn, hubError_);
+    return;  // the tick starts it again
+  }
+  dropLease(turn);
+}
+
+// ---- Time, and the end.
+
+void Fetch::tick(Turn& turn) {
+  now_ = turn.now();
+  if (state_ == State::kSeeking && !trySmall(turn)) registerWant(turn);
+  if (state_ == State::kRunning) {
+    if (lease_ != 0 && !leased()) dropLease(turn);
+    if (rule_ == SourceRule::kHubOnly && now_ >= hubAgainAt_) startHub(turn);
+    pump(turn);
+    hedge(turn);
+  }
+  if (state_ == State::kSeeking || state_ == State::kRunning) checkHope(turn);
+}
+
+void Fetch::checkHope(Turn& turn) {
+  const bool leaseholderThere = grant_.leaseholder &&
+                                *grant_.leaseholder != world_.members.self().id &&
+                                world_.members.usable(*grant_.leaseholder);
+  const bool holderMayReturn =
+      rule_ != SourceRule::kHubOnly && !world_.catalog.disputed(blob_.id) && [&] {
+        for (const HolderView& holder : world_.catalog.holders(blob_)) {
+          if (holder.node == world_.members.self().id) continue;
+          const std::optional<Sources::Index> index = sources_.find(holder.node);
+          if (!world_.distrust.contains(blob_.id, holder.node) &&
+              (!index || !sources_[*index].dead)) {
+            return true;
+          }
+        }
+        return false;
+      }();
+  const bool hubSoon =
+      world_.hubAllowed && rule_ != SourceRule::kClusterOnly && hubFailures_ < kHubFailuresMax;
+  if (anyOrigin() || hubRunning_ || hubSoon || leaseholderThere || holderMayReturn) hopeAt_ = now_;
+  if (now_ - hopeAt_ > kHopelessMax || now_ - progressAt_ > kStandstillMax) end(turn, hopeless());
+}
+
+absl::Status Fetch::hopeless() const {
+  const std::string what = absl::StrCat("cannot get ", site_.path.text(), " of ",
+                                        site_.repo.toString(), " (", blob_.id.shortHex(), ")");
+  if (wrongOnce_) {
+    return absl::DataLossError(sentence(what, "every source sent wrong bytes",
+                                        "Run `roost verify` on the nodes that have it"));
+  }
+  if (!hubError_.ok()) {
+    return absl::Status(
+        hubError_.code(),
+        sentence(what, absl::StrCat("no node has it, and the hub failed: ", hubError_.message()),
+                 ""));
+  }
+  if (now_ - hopeAt_ <= kHopelessMax) {
+    return absl::DeadlineExceededError(
+        sentence(what, absl::StrCat("no byte came for ", absl::FormatDuration(kStandstillMax)),
+                 "Look at `roost status` for nodes that hang"));
+  }
+  return absl::NotFoundError(sentence(what, "no node that can be reached has it",
+                                      rule_ == SourceRule::kClusterOnly || !world_.hubAllowed
+                                          ? "The hub was not to be asked"
+                                          : ""));
+}
+
+void Fetch::cancel(Turn& turn) {
+  now_ = turn.now();
+  if (state_ != State::kEnded) end(turn, absl::CancelledError("cancelled"));
+}
+
+void Fetch::end(Turn& turn, absl::Status result) {
+  result_ = std::move(result);
+  stopHub(turn);
+  lease_ = 0;
+  state_ = State::kEnded;
+  breakPromises(turn);
+  if (registered_) {
+    world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);
+    registered_ = false;
+  }
+  if (writerOpen_ && !result_.ok()) {
+    const bool keep = !absl::IsDataLoss(result_) && !absl::IsResourceExhausted(result_);
+    turn.emit(CloseWriter{id_, keep});
+  }
+}
+
+std::vector<std::pair<std::optional<NodeId>, uint64_t>> Fetch::received() const {
+  std::vector<std::pair<std::optional<NodeId>, uint64_t>> result;
+  for (const Source& source : sources_) {
+    if (source.bytes > 0) result.emplace_back(source.node, source.bytes);
+  }
+  if (hubBytes_ > 0) result.emplace_back(std::nullopt, hubBytes_);
+  return result;
+}
+
+}  // namespace roost

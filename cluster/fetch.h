@@ -1,0 +1,222 @@
+// The single flight that obtains one blob on this node, however many wait for it: asks several
+// sources for pieces at once, takes its own stripe from complete holders and the others' stripes
+// from the other wanters, downloads from the hub when it holds the lease, and when the whole turns
+// out wrong repeats it from one source to find the liar.
+//
+// Small blobs (kInlineBlobBytesMax) are read whole from one holder, and go the same way as large
+// ones only if nobody has them.
+//
+// Threads: one (the core's). Memory: a few bytes a piece. Never waits without a deadline.
+#ifndef ROOST_CLUSTER_FETCH_H_
+#define ROOST_CLUSTER_FETCH_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/random/bit_gen_ref.h"
+#include "cluster/catalog.h"
+#include "cluster/distrust.h"
+#include "cluster/follower.h"
+#include "cluster/members.h"
+#include "cluster/sources.h"
+#include "cluster/wants.h"
+
+namespace roost {
+
+// What a fetch decides with; all of it outlives the fetch.
+struct FetchWorld {
+  const Members& members;
+  const Catalog& catalog;
+  const Follower& follower;
+  Wants& wants;
+  Distrust& distrust;
+  absl::BitGenRef random;
+  bool hubAllowed;
+};
+
+class Fetch final : public Wanter {
+ public:
+  Fetch(FetchId id, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
+        const FetchWorld& world);
+
+  // ---- Events.
+  void start(Turn& turn);
+  void writerOpened(Turn& turn, const WriterOpened& event);
+  void pieceRead(Turn& turn, const PieceRead& event);
+  void smallRead(Turn& turn, const SmallRead& event);
+  void hubPiece(Turn& turn, uint64_t piece);
+  void hubEnded(Turn& turn, const absl::Status& status);
+  void finished(Turn& turn, const BlobFinished& event);
+  void pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece);
+  void sourcesChanged() { sourcesStale_ = true; }
+  void tick(Turn& turn);
+  void cancel(Turn& turn);
+  // A second one who waits may allow more.
+  void widen(SourceRule rule);
+
+  // ---- As a wanter.
+  Want want() const override;
+  void granted(Turn& turn, const Grant& grant, absl::Time sentAt) override;
+  bool contented() const override;
+
+  // ---- What became of it.
+  FetchId id() const { return id_; }
+  const BlobInfo& blob() const { return blob_; }
+  bool small() const { return blob_.size <= kInlineBlobBytesMax; }
+  bool ended() const { return state_ == State::kEnded; }
+  const absl::Status& result() const { return result_; }
+  uint64_t bytesHad() const { return bytesHad_; }  // written here, resumed ones included
+  uint64_t bytesResumed() const { return bytesResumed_; }
+  // Bytes by sender; none is the hub.
+  std::vector<std::pair<std::optional<NodeId>, uint64_t>> received() const;
+  bool usesHub() const { return hubRunning_; }
+  const std::vector<NodeId>& wanters() const { return grant_.wanters; }
+
+ private:
+  enum class State : uint8_t {
+    kSeeking,  // small: nobody has it yet
+    kReadingSmall,
+    kOpening,  // the writer
+    kRunning,
+    kFinishing,  // the whole is being verified
+    kDraining,   // it was wrong: late reads must end before it begins again
+    kEnded,
+  };
+  // Who sent a piece: an index into sources_, or one of these.
+  using Sender = uint16_t;
+  static constexpr Sender kNobody = 0xffff;
+  static constexpr Sender kHubSender = 0xfffe;
+  static constexpr Sender kDiskSender = 0xfffd;
+  struct Ask {
+    Sender source;
+    bool abandoned;  // its source is away: the piece may be asked elsewhere
+    absl::Time at;
+  };
+  struct Promised {
+    NodeId peer;
+    AskId ask;
+  };
+
+  size_t pick(size_t count);  // at random, below count
+
+  // Small blobs and the writer.
+  bool trySmall(Turn& turn);
+  void openWriter(Turn& turn);
+  void registerWant(Turn& turn);
+
+  // The pieces.
+  uint64_t pieceBytes(uint64_t piece) const;
+  // The registrar has had time to hear of all who began together.
+  bool settledIn() const { return grants_ >= 2 || only_ || rule_ == SourceRule::kHubOnly; }
+  bool have(uint64_t piece) const { return have_[piece]; }
+  bool askedLive(uint64_t piece) const;
+  bool needed(uint64_t piece) const { return !have_[piece] && !askedLive(piece); }
+  void landed(Turn& turn, uint64_t piece, Sender sender);
+  void giveBack(uint64_t piece);
+  std::optional<uint64_t> nextOfClass(uint32_t residue);
+  void pump(Turn& turn);
+  void fill(Turn& turn, Sender source);
+  std::optional<uint64_t> choose(Sender source);
+  std::optional<uint64_t> chooseOwed();
+  std::optional<uint64_t> chooseAny(Source& source);
+  void ask(Turn& turn, Sender source, uint64_t piece);
+  void hedge(Turn& turn);
+  void readFailed(Turn& turn, const PieceRead& event, Source& source);
+  void resetPieces();
+  void maybeFinish(Turn& turn);
+
+  // The sources.
+  void refresh(Turn& turn);
+  void refreshHolders();
+  void refreshStripes();
+  bool usable(const Source& source) const;
+  bool origin(const Source& source) const;
+  bool anyOrigin() const;
+  bool anyHolder() const;  // a complete one
+  bool mayReadFrom(Sender source) const;
+  bool promisable(uint64_t piece, const NodeId& to) const;
+  void breakPromises(Turn& turn);
+
+  // The hub.
+  bool hubOpen() const;
+  bool leased() const { return lease_ != 0 && now_ < leaseUntil_; }
+  void startHub(Turn& turn);
+  void stopHub(Turn& turn);
+  void dropLease(Turn& turn);
+
+  // The end.
+  void repeat(Turn& turn);
+  void repeatFromNext(Turn& turn);
+  std::optional<Sender> soleSender() const;
+  std::optional<Sender> nextSuspect();
+  void proveWrong(Turn& turn, Sender sender, bool verified);
+  void nameLiars(Turn& turn, const BlobFinished& event);
+  void checkHope(Turn& turn);
+  absl::Status hopeless() const;
+  void end(Turn& turn, absl::Status result);
+
+  const FetchId id_;
+  const BlobInfo blob_;
+  const BlobSite site_;
+  SourceRule rule_;
+  const FetchWorld& world_;
+  State state_ = State::kSeeking;
+  absl::Status result_;
+  absl::Time now_ = absl::InfinitePast();
+  bool writerOpen_ = false;
+  bool registered_ = false;
+
+  // Pieces.
+  uint64_t count_;
+  uint64_t haveCount_ = 0;
+  uint64_t bytesHad_ = 0;
+  uint64_t bytesResumed_ = 0;
+  uint64_t hubBytes_ = 0;
+  uint64_t hedgedPieces_ = 0;
+  mutable uint64_t prefix_ = 0;  // pieces from 0 on that are here
+  std::vector<bool> have_;
+  std::vector<Sender> senders_;
+  absl::flat_hash_map<uint64_t, absl::InlinedVector<Ask, 2>> asks_;
+  absl::btree_set<uint64_t> owed_;  // their stripe's owner did not deliver: any origin may
+  std::vector<uint64_t> cursors_;   // per residue class: nothing is needed before it
+  absl::btree_map<uint64_t, std::vector<Promised>> promised_;
+  size_t promisedCount_ = 0;
+
+  // Sources and stripes.
+  Sources sources_;
+  bool sourcesStale_ = true;
+  Grant grant_;
+  int grants_ = 0;
+  std::vector<Sender> stripes_;               // per residue class its owner; kNobody: this node
+  uint32_t mine_ = 0;                         // this node's class
+  absl::Time hopeAt_ = absl::InfinitePast();  // last time that a source was in sight
+  absl::Time progressAt_ = absl::InfinitePast();
+
+  // The hub.
+  uint64_t lease_ = 0;
+  absl::Time leaseUntil_ = absl::InfinitePast();
+  bool hubRunning_ = false;
+  bool hubDelivered_ = false;  // anything since it was started
+  int hubFailures_ = 0;
+  absl::Time hubAgainAt_ = absl::InfinitePast();
+  absl::Status hubError_;
+
+  // Repeats after a wrong whole.
+  std::optional<Sender> only_;  // the one source of this attempt
+  bool wrongOnce_ = false;
+  std::vector<std::array<uint8_t, 16>> wrongHashes_;  // of the first attempt
+  std::vector<Sender> wrongSenders_;
+  std::vector<bool> wrongVerified_;  // per source: was a complete, verified holder then
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_FETCH_H_

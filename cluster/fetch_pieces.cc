@@ -1,0 +1,389 @@
+// Which piece a fetch asks whom for, and what it promises to others.
+#include <algorithm>
+#include <utility>
+
+#include "cluster/fetch.h"
+#include "protocol/limits.h"
+
+namespace roost {
+namespace {
+
+// Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
+constexpr size_t kHoldersAtOnce = 8;
+// Before the wanters know of one another each takes little, and not the same as the others.
+constexpr int kFirstWindow = 2;
+
+}  // namespace
+
+void Fetch::resetPieces() {
+  have_.assign(count_, false);
+  senders_.assign(count_, kNobody);
+  haveCount_ = bytesHad_ = prefix_ = 0;
+  owed_.clear();
+  cursors_.assign(std::max<size_t>(1, stripes_.size()), 0);
+}
+
+uint64_t Fetch::pieceBytes(uint64_t piece) const {
+  return std::min(kPieceBytes, blob_.size - piece * kPieceBytes);
+}
+
+bool Fetch::askedLive(uint64_t piece) const {
+  const auto it = asks_.find(piece);
+  if (it == asks_.end()) return false;
+  return std::any_of(it->second.begin(), it->second.end(),
+                     [](const Ask& ask) { return !ask.abandoned; });
+}
+
+void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
+  have_[piece] = true;
+  senders_[piece] = sender;
+  ++haveCount_;
+  bytesHad_ += pieceBytes(piece);
+  if (sender == kHubSender) hubBytes_ += pieceBytes(piece);
+  owed_.erase(piece);
+  progressAt_ = now_;
+  const auto it = promised_.find(piece);
+  if (it == promised_.end()) return;
+  for (const Promised& promise : it->second) {
+    turn.emit(AnswerPiece{promise.peer, promise.ask, ReadOutcome::kData, id_});
+  }
+  promisedCount_ -= it->second.size();
+  promised_.erase(it);
+}
+
+void Fetch::maybeFinish(Turn& turn) {
+  if (state_ != State::kRunning || haveCount_ < count_) return;
+  state_ = State::kFinishing;
+  stopHub(turn);
+  turn.emit(FinishBlob{id_});
+}
+
+// ---- Reads that end.
+
+void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
+  now_ = turn.now();
+  const std::optional<Sources::Index> index = sources_.find(event.source);
+  const auto it = asks_.find(event.piece);
+  if (!index || it == asks_.end()) return;
+  const auto ask = std::find_if(it->second.begin(), it->second.end(),
+                                [&](const Ask& a) { return a.source == *index; });
+  if (ask == it->second.end()) return;
+  const absl::Time askedAt = ask->at;
+  it->second.erase(ask);
+  if (it->second.empty()) asks_.erase(it);
+  Source& source = sources_[*index];
+  --source.inFlight;
+
+  if (event.outcome.ok() && *event.outcome == ReadOutcome::kData) {
+    source.delivered(pieceBytes(event.piece), askedAt, now_);
+    if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
+  } else {
+    readFailed(turn, event, source);
+  }
+  if (state_ == State::kDraining && asks_.empty()) {
+    repeatFromNext(turn);
+    return;
+  }
+  maybeFinish(turn);
+  pump(turn);
+}
+
+void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
+  if (!have(event.piece)) giveBack(event.piece);
+  if (event.outcome.ok()) {
+    switch (*event.outcome) {
+      case ReadOutcome::kData:
+        break;
+      case ReadOutcome::kNotMine:
+        source.refused(now_);
+        break;
+      case ReadOutcome::kBusy:
+        source.coolUntil = now_ + absl::Milliseconds(200);
+        break;
+      case ReadOutcome::kGone:
+      case ReadOutcome::kCorrupt:
+        if (source.complete) {
+          source.dead = true;
+        } else {
+          source.refused(now_);  // has not begun, or has ended: it may hold the whole soon
+        }
+        sourcesStale_ = true;
+        break;
+    }
+  } else if (absl::IsUnavailable(event.outcome.status()) ||
+             absl::IsDeadlineExceeded(event.outcome.status())) {
+    source.failed(now_);
+    if (!origin(source) && !have(event.piece)) owed_.insert(event.piece);
+  } else if (state_ == State::kRunning) {
+    end(turn, event.outcome.status());  // our own disk
+    return;
+  }
+  breakPromises(turn);
+}
+
+void Fetch::giveBack(uint64_t piece) {
+  uint64_t& cursor = cursors_[piece % cursors_.size()];
+  cursor = std::min(cursor, piece);
+}
+
+// ---- Reads that begin.
+
+void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
+  Source& source = sources_[index];
+  asks_[piece].push_back({index, false, now_});
+  owed_.erase(piece);
+  turn.emit(ReadPiece{id_, source.node, blob_.id, piece, source.deadline()});
+  ++source.inFlight;
+}
+
+std::optional<uint64_t> Fetch::nextOfClass(uint32_t residue) {
+  const uint64_t classes = cursors_.size();
+  uint64_t piece = std::max<uint64_t>(cursors_[residue], residue);
+  while (piece < count_ && !needed(piece)) piece += classes;
+  cursors_[residue] = piece;
+  if (piece >= count_) return std::nullopt;
+  return piece;
+}
+
+std::optional<uint64_t> Fetch::chooseOwed() {
+  while (!owed_.empty()) {
+    const uint64_t piece = *owed_.begin();
+    if (needed(piece)) return piece;
+    owed_.erase(owed_.begin());
+  }
+  return std::nullopt;
+}
+
+// Without an origin anybody may have any piece.
+std::optional<uint64_t> Fetch::chooseAny(Source& source) {
+  while (source.scan < count_ && !needed(source.scan)) ++source.scan;
+  if (source.scan < count_) return source.scan++;
+  source.scan = 0;
+  source.coolUntil = now_ + absl::Seconds(1);
+  return std::nullopt;
+}
+
+std::optional<uint64_t> Fetch::choose(Sender index) {
+  Source& source = sources_[index];
+  if (only_) return nextOfClass(0);
+  if (!origin(source)) {
+    if (!anyOrigin()) return chooseAny(source);
+    for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
+      if (stripes_[residue] == index) return nextOfClass(residue);
+    }
+    return std::nullopt;
+  }
+  if (const auto piece = nextOfClass(mine_)) return piece;
+  if (!settledIn() && stripes_.size() == 1) {  // began in the middle: the part before it
+    cursors_[0] = 0;
+    if (const auto piece = nextOfClass(0)) return piece;
+  }
+  if (const auto piece = chooseOwed()) return piece;
+  for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
+    if (residue == mine_) continue;
+    const Sender owner = stripes_[residue];
+    if (owner != kNobody && usable(sources_[owner]) && !sources_[owner].stubborn(now_)) continue;
+    if (const auto piece = nextOfClass(residue)) return piece;
+  }
+  return std::nullopt;
+}
+
+void Fetch::fill(Turn& turn, Sender index) {
+  const int window = settledIn() ? sources_[index].window : kFirstWindow;
+  while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_) {
+    const std::optional<uint64_t> piece = choose(index);
+    if (!piece) return;
+    ask(turn, index, *piece);
+  }
+}
+
+void Fetch::pump(Turn& turn) {
+  if (state_ != State::kRunning) return;
+  refresh(turn);
+  if (state_ != State::kRunning || hubRunning_) return;
+  for (Sender i = 0; i < sources_.size(); ++i) {
+    if (mayReadFrom(i)) fill(turn, i);
+  }
+}
+
+// Towards the end, what waits longest is asked of a second source, within a small budget.
+void Fetch::hedge(Turn& turn) {
+  if (hubRunning_ || only_ || state_ != State::kRunning) return;
+  const uint64_t budget = std::max<uint64_t>(1, count_ * kHedgePercentMax / 100);
+  if (hedgedPieces_ >= budget || asks_.empty()) return;
+  for (Sender i = 0; i < sources_.size() && hedgedPieces_ < budget; ++i) {
+    if (!origin(sources_[i]) || !mayReadFrom(i) || sources_[i].inFlight > 0) continue;
+    std::optional<std::pair<absl::Time, uint64_t>> oldest;
+    for (const auto& [piece, asks] : asks_) {
+      if (asks.size() != 1 || have(piece) || asks.front().source == i) continue;
+      const Source& slow = sources_[asks.front().source];
+      if (now_ - asks.front().at < slow.deadline() / 2) continue;
+      const std::pair<absl::Time, uint64_t> candidate{asks.front().at, piece};
+      if (!oldest || candidate < *oldest) oldest = candidate;
+    }
+    if (!oldest) return;
+    ++hedgedPieces_;
+    ask(turn, i, oldest->second);
+  }
+}
+
+// ---- Sources.
+
+bool Fetch::usable(const Source& source) const {
+  return !source.dead && world_.members.usable(source.node) &&
+         !world_.distrust.contains(blob_.id, source.node);
+}
+
+bool Fetch::anyHolder() const {
+  return std::any_of(sources_.begin(), sources_.end(),
+                     [&](const Source& s) { return s.complete && usable(s); });
+}
+
+bool Fetch::origin(const Source& source) const {
+  return source.complete || (source.leaseholder && !hubRunning_);
+}
+
+bool Fetch::anyOrigin() const {
+  return std::any_of(sources_.begin(), sources_.end(),
+                     [&](const Source& s) { return origin(s) && usable(s); });
+}
+
+bool Fetch::mayReadFrom(Sender index) const {
+  if (only_) return *only_ == index && usable(sources_[index]);
+  const Source& source = sources_[index];
+  return (source.complete || source.wanter || source.leaseholder) && usable(source);
+}
+
+void Fetch::refresh(Turn& turn) {
+  if (!std::exchange(sourcesStale_, false)) return;
+  refreshHolders();
+  refreshStripes();
+  // What was asked of a node that is away may be asked elsewhere.
+  for (auto& [piece, asks] : asks_) {
+    bool moved = false;
+    for (Ask& ask : asks) {
+      if (ask.abandoned || usable(sources_[ask.source])) continue;
+      ask.abandoned = moved = true;
+    }
+    if (moved && needed(piece)) giveBack(piece);
+  }
+  if (hubRunning_ && rule_ != SourceRule::kHubOnly && only_ != kHubSender && anyHolder()) {
+    dropLease(turn);
+  }
+  breakPromises(turn);
+  if (only_ && *only_ != kHubSender && !usable(sources_[*only_])) {
+    state_ = State::kDraining;
+    if (asks_.empty()) repeatFromNext(turn);
+  }
+}
+
+void Fetch::refreshHolders() {
+  for (Source& source : sources_) source.complete = false;
+  if (rule_ == SourceRule::kHubOnly || world_.catalog.disputed(blob_.id)) return;
+  size_t active = 0;
+  std::vector<HolderView> spare;
+  for (const HolderView& holder : world_.catalog.holders(blob_)) {
+    if (!world_.members.usable(holder.node) || world_.distrust.contains(blob_.id, holder.node)) {
+      continue;
+    }
+    const std::optional<Sources::Index> index = sources_.find(holder.node);
+    if (!index) {
+      spare.push_back(holder);
+      continue;
+    }
+    sources_[*index].complete = true;
+    sources_[*index].unverified = holder.unverified;
+    if (!sources_[*index].dead) ++active;
+  }
+  while (active < kHoldersAtOnce && !spare.empty()) {
+    const size_t at = pick(spare.size());
+    if (const std::optional<Sources::Index> index = sources_.findOrAdd(spare[at].node)) {
+      sources_[*index].complete = true;
+      sources_[*index].unverified = spare[at].unverified;
+    }
+    spare[at] = spare.back();
+    spare.pop_back();
+    ++active;
+  }
+}
+
+void Fetch::refreshStripes() {
+  const NodeId& self = world_.members.self().id;
+  for (Source& source : sources_) source.wanter = source.leaseholder = false;
+  stripes_.clear();
+  mine_ = 0;
+  bool listed = false;
+  const bool fromLeaseholder =
+      grant_.leaseholder && *grant_.leaseholder != self && !anyHolder() && !only_;
+  if (fromLeaseholder) {
+    if (const auto index = sources_.findOrAdd(*grant_.leaseholder)) {
+      sources_[*index].leaseholder = true;
+    }
+  }
+  for (const NodeId& wanter : grant_.wanters) {
+    if (fromLeaseholder && wanter == *grant_.leaseholder) continue;
+    if (wanter == self) {
+      listed = true;
+      mine_ = static_cast<uint32_t>(stripes_.size());
+      stripes_.push_back(kNobody);
+      continue;
+    }
+    const std::optional<Sources::Index> index = sources_.findOrAdd(wanter);
+    if (!index) continue;
+    sources_[*index].wanter = true;
+    stripes_.push_back(*index);
+  }
+  if (only_ || !listed) {
+    stripes_ = {kNobody};
+    mine_ = 0;
+  }
+  cursors_.assign(stripes_.size(), 0);
+  if (!settledIn() && stripes_.size() == 1 && count_ > 0) cursors_[0] = pick(count_);
+}
+
+// ---- Promises.
+
+bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
+  if (state_ != State::kRunning) return false;
+  if (hubRunning_ && leased()) return true;
+  if (const auto it = asks_.find(piece); it != asks_.end()) {
+    for (const Ask& ask : it->second) {
+      const Source& source = sources_[ask.source];
+      if (!ask.abandoned && source.complete && source.node != to) return true;
+    }
+  }
+  if (only_ || !anyHolder()) return false;
+  return !askedLive(piece) && piece % cursors_.size() == mine_;
+}
+
+void Fetch::breakPromises(Turn& turn) {
+  for (auto it = promised_.begin(); it != promised_.end();) {
+    std::erase_if(it->second, [&](const Promised& promise) {
+      if (promisable(it->first, promise.peer)) return false;
+      turn.emit(AnswerPiece{promise.peer, promise.ask, ReadOutcome::kNotMine, std::nullopt});
+      --promisedCount_;
+      return true;
+    });
+    it = it->second.empty() ? promised_.erase(it) : std::next(it);
+  }
+}
+
+void Fetch::pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece) {
+  now_ = turn.now();
+  const auto answer = [&](ReadOutcome outcome) {
+    turn.emit(AnswerPiece{peer, ask, outcome,
+                          outcome == ReadOutcome::kData ? std::optional(id_) : std::nullopt});
+  };
+  if (piece >= count_) return answer(ReadOutcome::kGone);
+  if (registered_ &&
+      std::find(grant_.wanters.begin(), grant_.wanters.end(), peer) == grant_.wanters.end()) {
+    world_.wants.hurry(blob_.id, now_);  // a wanter that the registrar has not told us of
+  }
+  if (writerOpen_ && have(piece)) return answer(ReadOutcome::kData);
+  if (!promisable(piece, peer)) return answer(ReadOutcome::kNotMine);
+  if (promisedCount_ >= kPromisesMax) return answer(ReadOutcome::kBusy);
+  promised_[piece].push_back({peer, ask});
+  ++promisedCount_;
+}
+
+}  // namespace roost

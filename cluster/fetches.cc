@@ -1,0 +1,144 @@
+#include "cluster/fetches.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "protocol/limits.h"
+
+namespace roost {
+
+bool Fetches::room(uint64_t blobBytes) const {
+  if (blobBytes <= kInlineBlobBytesMax) return small_ < kSmallFetchesActiveMax;
+  return flights_.size() - small_ < kFetchesActiveMax;
+}
+
+absl::Status Fetches::want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
+                           const ObtainKey& owner) {
+  if (const auto it = byBlob_.find(blob.id); it != byBlob_.end()) {
+    Flight& flight = flights_.at(it->second);
+    if (flight.fetch->blob().size != blob.size) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("two sizes are given for ", blob.id.toString(), ": ", blob.size, " and ",
+                       flight.fetch->blob().size, " bytes. One of the listings is wrong"));
+    }
+    if (std::find(flight.owners.begin(), flight.owners.end(), owner) == flight.owners.end()) {
+      flight.owners.push_back(owner);
+    }
+    flight.fetch->widen(rule);
+    return absl::OkStatus();
+  }
+  const FetchId id{next_++};
+  auto fetch = std::make_unique<Fetch>(id, blob, site, rule, world_);
+  Fetch& begun = *fetch;
+  flights_.emplace(id, Flight{std::move(fetch), {owner}});
+  byBlob_.emplace(blob.id, id);
+  if (begun.small()) ++small_;
+  begun.start(turn);
+  return absl::OkStatus();
+}
+
+void Fetches::release(Turn& turn, const BlobId& blob, const ObtainKey& owner) {
+  const auto it = byBlob_.find(blob);
+  if (it == byBlob_.end()) return;
+  Flight& flight = flights_.at(it->second);
+  std::erase(flight.owners, owner);
+  if (!flight.owners.empty()) return;
+  flight.fetch->cancel(turn);
+  anyEnded_ = true;
+}
+
+Fetch* Fetches::find(FetchId id) {
+  const auto it = flights_.find(id);
+  return it == flights_.end() ? nullptr : it->second.fetch.get();
+}
+
+const Fetch* Fetches::find(const BlobId& blob) const {
+  const auto it = byBlob_.find(blob);
+  return it == byBlob_.end() ? nullptr : flights_.at(it->second).fetch.get();
+}
+
+void Fetches::on(Turn& turn, const WriterOpened& event) {
+  if (Fetch* fetch = find(event.fetch)) {
+    fetch->writerOpened(turn, event);
+    anyEnded_ |= fetch->ended();
+  } else if (event.piecesPresent.ok()) {
+    turn.emit(CloseWriter{event.fetch, true});  // cancelled before it was open
+  }
+}
+
+void Fetches::on(Turn& turn, const PieceRead& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->pieceRead(turn, event);
+  anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const SmallRead& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->smallRead(turn, event);
+  anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const HubPiece& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->hubPiece(turn, event.piece);
+  anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const HubEnded& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->hubEnded(turn, event.status);
+  anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const BlobFinished& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->finished(turn, event);
+  anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const PieceAsked& event, bool heldHere) {
+  const auto it = byBlob_.find(event.blob);
+  if (it == byBlob_.end()) {
+    // Held here: it has just become whole, and a further try reaches the file itself.
+    turn.emit(AnswerPiece{event.peer, event.ask,
+                          heldHere ? ReadOutcome::kNotMine : ReadOutcome::kGone, std::nullopt});
+    return;
+  }
+  flights_.at(it->second).fetch->pieceAsked(turn, event.peer, event.ask, event.piece);
+}
+
+void Fetches::sourcesChanged() {
+  for (auto& [id, flight] : flights_) flight.fetch->sourcesChanged();
+}
+
+void Fetches::tick(Turn& turn) {
+  for (auto& [id, flight] : flights_) {
+    flight.fetch->tick(turn);
+    anyEnded_ |= flight.fetch->ended();
+  }
+}
+
+std::vector<Fetches::Ended> Fetches::takeEnded() {
+  std::vector<Ended> result;
+  if (!std::exchange(anyEnded_, false)) return result;
+  for (auto it = flights_.begin(); it != flights_.end();) {
+    const Fetch& fetch = *it->second.fetch;
+    if (!fetch.ended()) {
+      ++it;
+      continue;
+    }
+    result.push_back(
+        {fetch.blob(), fetch.result(), std::move(it->second.owners), fetch.received()});
+    if (fetch.small()) --small_;
+    byBlob_.erase(fetch.blob().id);
+    it = flights_.erase(it);
+  }
+  return result;
+}
+
+}  // namespace roost

@@ -1,0 +1,75 @@
+// All fetches of this node: one a blob, each with everybody who waits for it.
+//
+// Threads: one (the core's). Memory: at most kFetchesActiveMax large and kSmallFetchesActiveMax
+// small fetches; who wants more asks again when there is room().
+#ifndef ROOST_CLUSTER_FETCHES_H_
+#define ROOST_CLUSTER_FETCHES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "cluster/fetch.h"
+
+namespace roost {
+
+class Fetches {
+ public:
+  // What came of a blob, for those who waited.
+  struct Ended {
+    BlobInfo blob;
+    absl::Status status;
+    std::vector<ObtainKey> owners;
+    std::vector<std::pair<std::optional<NodeId>, uint64_t>> received;
+  };
+
+  explicit Fetches(const FetchWorld& world) : world_(world) {}
+
+  bool room(uint64_t blobBytes) const;
+  // Joins the fetch that is under way, or begins one. kInvalidArgument if one is under way with
+  // another size.
+  absl::Status want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
+                    const ObtainKey& owner);
+  // The owner waits no longer; a fetch for nobody is cancelled.
+  void release(Turn& turn, const BlobId& blob, const ObtainKey& owner);
+
+  void on(Turn& turn, const WriterOpened& event);
+  void on(Turn& turn, const PieceRead& event);
+  void on(Turn& turn, const SmallRead& event);
+  void on(Turn& turn, const HubPiece& event);
+  void on(Turn& turn, const HubEnded& event);
+  void on(Turn& turn, const BlobFinished& event);
+  void on(Turn& turn, const PieceAsked& event, bool heldHere);
+  void sourcesChanged();
+  void tick(Turn& turn);
+
+  // The fetches that ended since the last call.
+  std::vector<Ended> takeEnded();
+
+  const Fetch* find(const BlobId& blob) const;
+  size_t size() const { return flights_.size(); }
+
+ private:
+  struct Flight {
+    std::unique_ptr<Fetch> fetch;
+    std::vector<ObtainKey> owners;
+  };
+  Fetch* find(FetchId id);
+
+  const FetchWorld world_;
+  uint64_t next_ = 1;
+  absl::btree_map<FetchId, Flight> flights_;
+  absl::flat_hash_map<BlobId, FetchId> byBlob_;
+  size_t small_ = 0;
+  bool anyEnded_ = false;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_FETCHES_H_

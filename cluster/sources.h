@@ -1,0 +1,120 @@
+// The nodes that one fetch has to do with: what they are to it, how fast they were, and how they
+// failed.
+//
+// Threads: one (the core's). Entries keep their place for the life of the fetch, so that an index
+// names a sender for ever.
+#ifndef ROOST_CLUSTER_SOURCES_H_
+#define ROOST_CLUSTER_SOURCES_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "protocol/limits.h"
+#include "protocol/node_id.h"
+
+namespace roost {
+
+struct Source {
+  NodeId node;
+  bool complete = false;     // a holder
+  bool unverified = false;   // a holder that has not hashed it
+  bool wanter = false;       // has it in part
+  bool leaseholder = false;  // downloads it from the hub
+  bool dead = false;         // proved useless or wrong for this fetch
+  int failures = 0;          // in a row
+  int refusals = 0;          // notMine in a row
+  int inFlight = 0;
+  int window = kReadWindow;  // reads that may be under way at once
+  uint64_t bytes = 0;  // received from it
+  uint64_t scan = 0;   // where chooseAny goes on
+  double rate = 0;     // bytes per second; 0: unknown
+  // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
+  // not the rate says when a read is late.
+  absl::Duration usual = absl::ZeroDuration();
+  int samples = 0;
+  absl::Time coolUntil = absl::InfinitePast();
+  absl::Time refusedSince = absl::InfinitePast();
+  absl::Time lastDone = absl::InfinitePast();
+
+  // Some bytes came of a read asked at `askedAt`: with several under way, the time that counts is
+  // since the one before.
+  void delivered(uint64_t count, absl::Time askedAt, absl::Time now) {
+    const double seconds = absl::ToDoubleSeconds(now - std::max(askedAt, lastDone));
+    const absl::Duration took = now - askedAt;
+    usual = samples++ == 0 ? took : usual + (took - usual) / 4;
+    lastDone = now;
+    failures = refusals = 0;
+    window = std::min(window + 1, kReadWindow);
+    bytes += count;
+    constexpr double kShortest = 1e-5;
+    const double measured = static_cast<double>(count) / std::max(seconds, kShortest);
+    rate = rate == 0 ? measured : 0.8 * rate + 0.2 * measured;
+  }
+
+  // How long a further read may take.
+  absl::Duration deadline() const {
+    constexpr absl::Duration kUnknown = absl::Seconds(15);
+    constexpr absl::Duration kLongest = absl::Seconds(60);
+    const int patience = 1 << std::min(failures, 2);
+    constexpr int kSamplesMin = 2 * kReadWindow;  // the first reads find an empty queue
+    if (samples < kSamplesMin) return kUnknown * patience;
+    return std::clamp(usual * 4 * patience, kReadDeadlineMin, kLongest);
+  }
+
+  void failed(absl::Time now) {
+    constexpr int kFailuresMax = 8;
+    if (now < coolUntil) return;  // one cause, many reads
+    ++failures;
+    // What it could not send in time it may send all the same, so asking for as much again would
+    // only make it later.
+    window = std::max(1, window / 2);
+    if (failures >= kFailuresMax) dead = true;
+    coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
+  }
+
+  void refused(absl::Time now) {
+    if (refusals++ == 0) refusedSince = now;
+    coolUntil = now + absl::Milliseconds(100);
+  }
+  // Refuses whatever it is asked for: its stripe has to come from elsewhere.
+  bool stubborn(absl::Time now) const {
+    return refusals > 0 && now - refusedSince > absl::Seconds(2);
+  }
+};
+
+class Sources {
+ public:
+  using Index = uint16_t;
+  static constexpr size_t kMax = 4'096;  // more never matter to one fetch
+
+  std::optional<Index> find(const NodeId& node) const {
+    for (size_t i = 0; i < list_.size(); ++i) {
+      if (list_[i].node == node) return static_cast<Index>(i);
+    }
+    return std::nullopt;
+  }
+  std::optional<Index> findOrAdd(const NodeId& node) {
+    if (const auto index = find(node)) return index;
+    if (list_.size() >= kMax) return std::nullopt;
+    list_.push_back(Source{node});
+    return static_cast<Index>(list_.size() - 1);
+  }
+  Source& operator[](Index index) { return list_[index]; }
+  const Source& operator[](Index index) const { return list_[index]; }
+  Index size() const { return static_cast<Index>(list_.size()); }
+  std::vector<Source>::iterator begin() { return list_.begin(); }
+  std::vector<Source>::iterator end() { return list_.end(); }
+  std::vector<Source>::const_iterator begin() const { return list_.begin(); }
+  std::vector<Source>::const_iterator end() const { return list_.end(); }
+
+ private:
+  std::vector<Source> list_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_SOURCES_H_

@@ -1,0 +1,94 @@
+// This node's folders at work: scans them, follows their changes, hashes what was never hashed,
+// opens what is served and publishes what has arrived. The Inventory holds the picture; this does
+// the I/O around it.
+//
+// The walk of a change: watcher → (debounce) → scan on a work thread → trust of each copy from the
+// index → Inventory on `loop` → adverts.
+//
+// Threads: `loop`; blocking work goes to the pool. Handlers are called on `loop`. Everything given
+// must outlive this.
+#ifndef ROOST_NODE_FOLDERS_H_
+#define ROOST_NODE_FOLDERS_H_
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cache/disk_space.h"
+#include "cache/hub_publisher.h"
+#include "cache/inventory.h"
+#include "cache/local_blob.h"
+#include "cache/work_pool.h"
+#include "cluster/core.h"
+#include "cluster/transfers.h"
+#include "node/index_queue.h"
+
+namespace roost {
+
+// What `verify` found of a repo on this node.
+struct VerifiedRepo {
+  struct Wrong {
+    std::string path, expected, found;
+  };
+  uint64_t filesOk = 0;
+  uint64_t bytesOk = 0;
+  std::vector<Wrong> wrong;
+  std::vector<std::string> missing;  // paths that the manifest has and this node does not
+};
+
+class Folders {
+ public:
+  struct Seams {
+    boost::asio::io_context& io;  // of `loop`
+    WorkPool& pool;
+    IndexQueue& index;
+    std::shared_ptr<Reservations> reservations;
+    NodeId self;
+    HubOrigin origin;  // of the repos in hub caches
+    std::string partialFolder;
+    std::string ownRoot;      // used where no known root can be written
+    std::vector<Root> roots;  // the first that can be written gets what arrives
+    std::function<void(std::vector<AdvertChange>)> changed;
+    std::function<void()> settled;  // all folders were read once
+    std::function<void(const std::string&)> report;
+  };
+  // `told`: what peers were told before a restart, ascending; numbering goes on from there.
+  Folders(Seams seams, const std::vector<AdvertChange>& told);
+  ~Folders();
+
+  void start();
+  void stop();
+
+  Inventory& inventory();
+  const Inventory& inventory() const;
+  bool isSettled() const;
+  std::vector<std::string> problems() const;
+
+  // A blob was published by this node: its hash is known, its repo is scanned at once.
+  void landed(const LandedBlob& blob);
+  // Opens a complete copy for serving; null if there is none. The answer comes on a work thread or
+  // here.
+  void open(const BlobId& blob, std::function<void(std::shared_ptr<const LocalBlob>)> answer);
+  // A copy failed while it was served.
+  void foundBad(const BlobId& blob, const absl::Status& why);
+
+  // Where blobs of a repo are written. Valid after a checkPresent() that went well.
+  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher() const;
+  void checkPresent(const CheckPresent& question, std::function<void(PresenceKnown)> answer);
+  void publish(const PublishRepo& order, std::function<void(RepoPublished)> answer);
+  std::string snapshotPath(const RepoId& repo, const Commit& commit) const;
+
+  boost::asio::awaitable<VerifiedRepo> verifyRepo(RepoId repo);
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_FOLDERS_H_
