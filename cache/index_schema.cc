@@ -92,7 +92,7 @@ absl::StatusOr<Examined> examine(Database& database) {
   if (*check != "ok") return Examined{Verdict::kCorrupt, *check};
   ROOST_ASSIGN_OR_RETURN(const std::string tables,
                          database.pragma("SELECT count(*) FROM sqlite_schema"));
-  if (tables == "0") return Examined{Verdict::kEmpty, ""};
+  if (absl::string_view(tables) == "0") return Examined{Verdict::kEmpty, ""};
   ROOST_ASSIGN_OR_RETURN(const auto columns, columnsOf(database, "main", "schema_groups"));
   if (columns.empty()) return Examined{Verdict::kCorrupt, "it is not an index of roost"};
   for (const Group& group : groups()) {
