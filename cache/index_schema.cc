@@ -90,9 +90,9 @@ absl::StatusOr<Examined> examine(Database& database) {
   const absl::StatusOr<std::string> check = database.pragma("PRAGMA quick_check(1)");
   ROOST_RETURN_IF_ERROR(check.status());
   if (*check != "ok") return Examined{Verdict::kCorrupt, *check};
-  const absl::StatusOr<std::string> tables = database.pragma("SELECT count(*) FROM sqlite_schema");
-  ROOST_RETURN_IF_ERROR(tables.status());
-  if (*tables == "0") return Examined{Verdict::kEmpty, ""};
+  ROOST_ASSIGN_OR_RETURN(const std::string tables,
+                         database.pragma("SELECT count(*) FROM sqlite_schema"));
+  if (absl::string_view(tables) == "0") return Examined{Verdict::kEmpty, ""};
   ROOST_ASSIGN_OR_RETURN(const auto columns, columnsOf(database, "main", "schema_groups"));
   if (columns.empty()) return Examined{Verdict::kCorrupt, "it is not an index of roost"};
   for (const Group& group : groups()) {

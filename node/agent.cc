@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -17,6 +18,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <thread>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,7 @@
 #include "node/resolver.h"
 #include "node/saved_state.h"
 #include "node/traffic.h"
+#include "protocol/errors.h"
 #include "protocol/kj_loop.h"
 #include "protocol/tls.h"
 
@@ -370,9 +373,7 @@ class Agent final : public BlobProvider {
     if (!saved.own.empty()) apply(LocalChanged{std::move(saved.own)});
     for (CatalogRestored& peer : saved.peers) apply(std::move(peer));
     for (JobOrder& order : saved.jobs) {
-      JobView view;
-      view.order = std::move(order);
-      apply(JobRestored{AskId{++lastAsk_}, std::move(view)});
+      apply(JobRestored{AskId{++lastAsk_}, JobView{.order = std::move(order)}});
     }
     accepted_.clear();
   }

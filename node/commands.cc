@@ -45,7 +45,7 @@ absl::StatusOr<SourceRule> sourceRuleIn(const json& arguments) {
   if (text == "any") return SourceRule::kAny;
   if (text == "cluster") return SourceRule::kClusterOnly;
   if (text == "hub") return SourceRule::kHubOnly;
-  return absl::InvalidArgumentError(absl::StrCat("not a source: ", quoted(text)));
+  return absl::InvalidArgumentError(absl::StrCat("not a source: ", roost::quoted(text)));
 }
 
 absl::StatusOr<RepoQuery> repoIn(const HubOrigin& origin, const json& arguments) {
@@ -78,7 +78,7 @@ absl::Status select(const json& arguments, Listing& listing, std::vector<FileEnt
                                    [&](const FileEntry& e) { return e.path.text() == file; });
     if (!known) {
       return absl::NotFoundError(
-          sentence(absl::StrCat("there is no file ", quoted(file), " in ", where), "", ""));
+          sentence(absl::StrCat("there is no file ", roost::quoted(file), " in ", where), "", ""));
     }
   }
   const std::set<std::string> named(files.begin(), files.end());
@@ -103,7 +103,7 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   const json parsed = json::parse(arguments, nullptr, false);
   if (!parsed.is_object()) co_return absl::InvalidArgumentError("the arguments are not JSON");
   Document document = absl::InvalidArgumentError(
-      sentence(absl::StrCat("the agent does not know ", quoted(method)),
+      sentence(absl::StrCat("the agent does not know ", roost::quoted(method)),
                absl::StrCat("it is version ", ROOST_VERSION), "Use the roost of that version."));
   if (method == "status") document = statusDocument(s_.core, s_.problems(), s_.now());
   if (method == "where") document = where(parsed);
@@ -118,7 +118,8 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
     document = json{{"schema", "roost.env.1"}, {"exports", json::object()}};
   }
   if (method == "version") {
-    document = json{{"version", ROOST_VERSION},
+    document = json{{"schema", "roost.version.1"},
+                    {"version", ROOST_VERSION},
                     {"protocol", {{"min", kProtocolVersionMin}, {"max", kProtocolVersion}}}};
   }
   if (!document.ok()) co_return document.status();
@@ -223,7 +224,7 @@ absl::StatusOr<std::vector<NodeId>> Commands::targets(const json& arguments) con
     }
   }
   if (!unseen.empty()) {
-    return absl::NotFoundError(sentence(absl::StrCat("there is no node ", quoted(*unseen.begin())),
+    return absl::NotFoundError(sentence(absl::StrCat("there is no node ", roost::quoted(*unseen.begin())),
                                         "", "`roost status --nodes` lists them."));
   }
   if (chosen.empty()) return absl::NotFoundError("no node of the cluster matches --nodes");

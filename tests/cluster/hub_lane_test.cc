@@ -237,6 +237,21 @@ TEST_F(HubLaneTest, ConnectionResetIsResumed) {
   EXPECT_EQ(joined(), content);
 }
 
+TEST_F(HubLaneTest, ConnectionsThatBreakTogetherAreOneFailure) {
+  options.rangeBytes = kPieceBytes;
+  options.patience.tries = 2;
+  std::map<std::string, int> asked;
+  cdnAnswer = [&](const TestRequest& request) {
+    const bool first = ++asked[request.header("range")] == 1 && asked.size() <= 2;
+    return first ? cut(request, 0) : rangeAnswer(request, content);
+  };
+
+  const absl::Status result = download();
+
+  EXPECT_TRUE(result.ok()) << result;
+  EXPECT_EQ(joined(), content);
+}
+
 TEST_F(HubLaneTest, ManyCutsWithProgressAreNoFailure) {
   cdnAnswer = [&](const TestRequest& request) { return cut(request, 200'000); };
 
@@ -544,6 +559,7 @@ TEST_F(HubLaneTest, ManyFilesShareTheConnections) {
   ASSERT_EQ(all.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
 
   EXPECT_LE(cdn.connectionsMost(), 4u);
+  EXPECT_LE(hub.connectionsMost(), 4u);
   EXPECT_EQ(lane.bytesDownloaded(), kFiles * content.size());
 }
 

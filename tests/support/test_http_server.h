@@ -46,7 +46,7 @@ class TestHttpServer {
 
   std::string url() const;  // http://127.0.0.1:PORT
   std::vector<TestRequest> requests() const;
-  size_t connectionsMost() const;  // requests that were being answered at the same time
+  size_t connectionsMost() const;  // that were open at the same time
 
  private:
   void accept();
@@ -64,7 +64,7 @@ class TestHttpServer {
   std::vector<TestRequest> requests_;
   std::vector<std::thread> connections_;
   std::set<int> sockets_;
-  size_t answering_ = 0, answeringMost_ = 0;
+  size_t socketsMost_ = 0;
 };
 
 }  // namespace roost
