@@ -167,7 +167,13 @@ TEST_P(HostileLinks, LeadNowhere) {
   fs::create_directories(fs::path(place).parent_path());
   fs::create_directory_symlink(victim.path(), place);
 
-  (void)publisher_.blobSlot(repo_, file.blob);
+  if (const auto slot = publisher_.blobSlot(repo_, file.blob); slot.ok()) {
+    const auto writer =
+        BlobWriter::open(*slot, {.node = kNode, .journalFolder = ""}, reservations_);
+    if (writer.ok() && (*writer)->write(0, randomBytes(100, 1)).ok() && (*writer)->finish().ok()) {
+      (void)(*writer)->publish();
+    }
+  }
   (void)publisher_.publishFiles(repo_, commitOf('a'), {file});
   (void)publisher_.publishTree({repo_, commitOf('a'), true, Visibility::kPublic, {file}});
   (void)publisher_.publishRef(repo_, {refOf("pr/1"), commitOf('a'), absl::Now()});
