@@ -26,7 +26,8 @@ class ControlClient {
                                               const nlohmann::json& arguments) = 0;
 };
 
-// Connects to the agent at `address`, the path of its socket. kFailedPrecondition: none is there.
+// Connects to the agent at `address`, the path of its socket. kFailedPrecondition: none is there;
+// its sentence says so, why, and how to start one.
 using ControlConnector =
     std::function<absl::StatusOr<std::unique_ptr<ControlClient>>(const std::string& address)>;
 

@@ -42,16 +42,21 @@ void CliContext::message(const std::string& text) const {
 
 absl::StatusOr<std::unique_ptr<ControlClient>> connectAgent(const CliContext& context,
                                                             const std::string& address) {
-  std::vector<std::string> tried;
+  std::vector<std::string> others;
+  absl::Status first;
   for (const std::string& place : agentPlaces(context.environment, address)) {
     auto client = context.seams.connect(place);
     // Only a missing agent is a reason to look further: an agent that refuses is the answer.
     if (client.ok() || !absl::IsFailedPrecondition(client.status())) return client;
-    tried.push_back(std::string(client.status().message()));
+    if (first.ok()) {
+      first = client.status();
+    } else {
+      others.push_back(place);
+    }
   }
+  if (others.empty()) return first;
   return absl::FailedPreconditionError(
-      sentence("no agent answers", absl::StrJoin(tried, "; "),
-               "Start one with `roost agent`, or name its socket with --agent PATH"));
+      absl::StrCat(first.message(), " (Nor at ", absl::StrJoin(others, ", "), ".)"));
 }
 
 int cliMain(const std::vector<std::string>& words, const Environment& environment,

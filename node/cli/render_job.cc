@@ -137,6 +137,12 @@ std::string originText(const nlohmann::json& node, const TextStyle& style) {
   return parts.empty() ? std::string(dash(style)) : absl::StrJoin(parts, ", ");
 }
 
+// "2026-01-02T03:04:05.678Z" without the fraction.
+std::string toTheSecond(const std::string& time) {
+  const size_t point = time.find('.');
+  return point == std::string::npos ? time : time.substr(0, point) + "Z";
+}
+
 }  // namespace
 
 std::string renderProgress(const nlohmann::json& job, const TextStyle& style) {
@@ -212,7 +218,7 @@ std::string renderJobs(const nlohmann::json& jobs, const TextStyle& style) {
                     {state, toneOf(state)},
                     {percentText(partDone(progress))},
                     {formatBytes(progress.bytesTotal)},
-                    {textAt(job, "created")},
+                    {toTheSecond(textAt(job, "created"))},
                     {textAt(job, "title")},
                     {targets(job)}});
   }

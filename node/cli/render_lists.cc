@@ -66,11 +66,12 @@ std::string repoHolders(const nlohmann::json& where, const TextStyle& style) {
 std::string blobHolders(const nlohmann::json& where, const TextStyle& style) {
   std::vector<std::vector<Cell>> rows;
   for (const auto& node : listAt(where, "nodes")) {
-    rows.push_back({{textAt(node, "name")},
-                    {formatBytes(numberAt(node, "bytes"))},
-                    {numberAt(node, "unverified") == 0 ? "" : "unverified"}});
+    rows.push_back(
+        {{textAt(node, "name")},
+         flagAt(node, "complete") ? Cell{"complete", Tone::kGood} : Cell{"partial", Tone::kBold},
+         {flagAt(node, "unverified") ? "unverified" : ""}});
   }
-  return table({{"NODE", false, 8, 0}, {"BYTES", true, 7, 0}, {"", false, 0, 1}}, rows, style);
+  return table({{"NODE", false, 8, 0}, {"HAS", false, 8, 0}, {"", false, 0, 1}}, rows, style);
 }
 
 }  // namespace

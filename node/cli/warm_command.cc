@@ -77,8 +77,9 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const GetCommand& comman
   ROOST_ASSIGN_OR_RETURN(job, followJob(context, *agent, std::move(job), bars));
   if (command.output.json) {
     context.print(dumped(job) + "\n");
-  } else if (const std::string snapshot = textAt(job, "snapshot"); !snapshot.empty()) {
-    context.print(snapshot + "\n");
+  } else if (const std::string state = textAt(job, "state");
+             state == "done" || state == "partial") {
+    context.print(textAt(job, "snapshot") + "\n");
   }
   if (const std::string failure = failureOf(job); !failure.empty()) context.message(failure);
   return exitCodeOfJob(job);

@@ -59,7 +59,8 @@ class Commands : public ::testing::Test {
         [this](const std::string& address) -> absl::StatusOr<std::unique_ptr<ControlClient>> {
       addresses.push_back(address);
       if (!absl::EndsWith(address, agentAt)) {
-        return absl::FailedPreconditionError(absl::StrCat("nothing listens at ", address));
+        return absl::FailedPreconditionError(
+            absl::StrCat("no agent answers at ", address, ". Start one with `roost agent`."));
       }
       return std::make_unique<ScriptedAgent>(script);
     };
@@ -117,6 +118,8 @@ TEST_F(Commands, LookForTheAgentInTheStateFolderThenInRun) {
   EXPECT_THAT(addresses,
               ElementsAre("/home/ann/.local/state/roost/agent.sock", "/run/roost/agent.sock"));
   addresses.clear();
+  EXPECT_THAT(err, AllOf(HasSubstr("no agent answers at /home/ann/.local/state/roost/agent.sock"),
+                         HasSubstr("(Nor at /run/roost/agent.sock.)")));
   environment["XDG_STATE_HOME"] = "/state";
   agentAt = "/run/roost/agent.sock";
   answer("status", statusDocument());
@@ -365,7 +368,9 @@ TEST_F(Commands, GetPrintsOnlyTheSnapshotPath) {
 }
 
 TEST_F(Commands, GetThatFailsPrintsNoPath) {
-  answer("get", endedJob("failed", 6, "no good copy of model.bin"));
+  nlohmann::json failed = endedJob("failed", 6, "no good copy of model.bin");
+  failed["snapshot"] = "/where/it/would/be";
+  answer("get", failed);
   EXPECT_EQ(run("get org/m"), 6);
   EXPECT_THAT(out, IsEmpty());
   EXPECT_THAT(err, HasSubstr("no good copy of model.bin"));

@@ -47,7 +47,7 @@ inline nlohmann::json runningJob() {
           {"id", 12},
           {"title", "org/model-70b"},
           {"state", "running"},
-          {"created", "2026-01-02T03:04:05Z"},
+          {"created", "2026-01-02T03:04:05.678Z"},
           {"exit_code", 0},
           {"message", ""},
           {"nodes", {node}}};

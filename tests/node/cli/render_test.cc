@@ -222,14 +222,17 @@ TEST(RenderWhere, TellsCompletePartialAndUnknown) {
 }
 
 TEST(RenderWhere, ListsTheHoldersOfABlob) {
-  const nlohmann::json where = {{"digest", "sha256:00"},
-                                {"nodes",
-                                 {{{"name", "gpu-01"}, {"bytes", 1000}, {"unverified", 0}},
-                                  {{"name", "gpu-02"}, {"bytes", 1000}, {"unverified", 1}}}}};
+  const nlohmann::json where = {
+      {"digest", "sha256:00"},
+      {"nodes",
+       {{{"name", "gpu-01"}, {"complete", true}, {"unverified", false}},
+        {{"name", "gpu-02"}, {"complete", true}, {"unverified", true}},
+        {{"name", "gpu-03"}, {"complete", false}, {"unverified", false}}}}};
   EXPECT_EQ(renderWhere(where, kWide),
-            "NODE        BYTES\n"
-            "gpu-01     1.0 kB\n"
-            "gpu-02     1.0 kB  unverified\n");
+            "NODE      HAS\n"
+            "gpu-01    complete\n"
+            "gpu-02    complete  unverified\n"
+            "gpu-03    partial\n");
 }
 
 TEST(RenderLs, HasALineForEachRevision) {
