@@ -323,6 +323,10 @@ void Fetch::end(Turn& turn, absl::Status result) {
   stopHub(turn);
   lease_ = 0;
   state_ = State::kEnded;
+  for (const auto& [piece, asks] : asks_) {
+    for (const Ask& ask : asks) settleAsk(ask);
+  }
+  asks_.clear();
   breakPromises(turn);
   if (registered_) {
     world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);

@@ -289,7 +289,9 @@ void World::perform(NodeIndex node, const Call& effect) {
   later(options_.latency, [=, this] {
     deliver(
         node, *callee, [=, this] { return calls_.contains(ask); },
-        [=, this] { send(*callee, Asked{idOf(node), ask, effect.request}); });
+        [=, this] {
+          send(*callee, Asked{idOf(node), ask, effect.request});
+        });
   });
 }
 
