@@ -24,7 +24,8 @@ class ReadBudget {
   void began() { ++inFlight_; }
   void ended() { --inFlight_; }
   void delivered() {
-    if (limit_ < kReadsMax && ++sinceGrown_ >= kGrowAfter) {
+    const int growAfter = shrunkAt_ == absl::InfinitePast() ? 1 : kGrowAfter;  // slow start
+    if (limit_ < kReadsMax && ++sinceGrown_ >= growAfter) {
       ++limit_;
       sinceGrown_ = 0;
     }
@@ -43,7 +44,7 @@ class ReadBudget {
   static constexpr int kGrowAfter = 4;
   static constexpr absl::Duration kShrinkPeriod = absl::Seconds(2);
   int inFlight_ = 0;
-  int limit_ = kReadsMax;
+  int limit_ = kReadWindow;
   int sinceGrown_ = 0;
   absl::Time shrunkAt_ = absl::InfinitePast();
 };
