@@ -14,7 +14,7 @@ namespace roost {
 namespace {
 
 constexpr absl::Duration kHopelessMax = absl::Seconds(15);   // an agent restarts within that
-constexpr absl::Duration kStandstillMax = absl::Minutes(2);  // whatever sources there seem to be
+constexpr absl::Duration kStandstillMax = absl::Minutes(5);  // whatever sources there seem to be
 constexpr int kHubFailuresMax = 3;
 
 }  // namespace
@@ -96,7 +96,7 @@ void Fetch::smallRead(Turn& turn, const SmallRead& event) {
     proveWrong(turn, *index, !source.unverified);
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
-    source.failed(now_);
+    source.failed(now_, absl::IsUnavailable(event.outcome.status()));
   } else {
     end(turn, event.outcome.status());
     return;

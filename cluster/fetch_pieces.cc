@@ -10,8 +10,6 @@ namespace {
 
 // Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
 constexpr size_t kHoldersAtOnce = 8;
-// Before the wanters know of one another each takes little, and not the same as the others.
-constexpr int kFirstWindow = 2;
 
 }  // namespace
 
@@ -116,7 +114,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
     }
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
-    source.failed(now_);
+    source.failed(now_, absl::IsUnavailable(event.outcome.status()));
     if (!origin(source) && !have(event.piece)) owed_.insert(event.piece);
   } else if (state_ == State::kRunning) {
     end(turn, event.outcome.status());  // our own disk
@@ -205,7 +203,8 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
 }
 
 void Fetch::fill(Turn& turn, Sender index) {
-  const int window = settledIn() ? sources_[index].window : kFirstWindow;
+  // Before the wanters know of one another each takes little.
+  const int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
   const bool fromOrigin = origin(sources_[index]);
   while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_ &&
          budget(fromOrigin).allows(readsOf(fromOrigin))) {
