@@ -31,9 +31,9 @@ struct Source {
   int refusals = 0;          // notMine in a row
   int inFlight = 0;
   int window = kFirstWindow;  // reads that may be under way at once; grows with each that lands
-  uint64_t bytes = 0;        // received from it
-  uint64_t scan = 0;         // where chooseAny goes on
-  double rate = 0;           // bytes per second; 0: unknown
+  uint64_t bytes = 0;         // received from it
+  uint64_t scan = 0;          // where chooseAny goes on
+  double rate = 0;            // bytes per second; 0: unknown
   // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
   // not the rate says when a read is late.
   absl::Duration usual = absl::ZeroDuration();
