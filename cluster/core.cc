@@ -23,7 +23,7 @@ struct Core::Parts {
         follower(catalog),
         registrar(members),
         wants(members, registrar),
-        fetches({members, catalog, follower, wants, distrust, random, options.hubAllowed}),
+        fetches({members, catalog, follower, wants, distrust, reads, random, options.hubAllowed}),
         obtains(fetches, members),
         jobs(members, obtains) {
     catalog.setPresent(members.self().id, true);
@@ -136,6 +136,7 @@ struct Core::Parts {
   Registrar registrar;
   Wants wants;
   Distrust distrust;
+  ReadBudgets reads;
   Fetches fetches;
   Obtains obtains;
   Jobs jobs;

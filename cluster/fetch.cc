@@ -14,7 +14,7 @@ namespace roost {
 namespace {
 
 constexpr absl::Duration kHopelessMax = absl::Seconds(15);   // an agent restarts within that
-constexpr absl::Duration kStandstillMax = absl::Minutes(2);  // whatever sources there seem to be
+constexpr absl::Duration kStandstillMax = absl::Minutes(5);  // whatever sources there seem to be
 constexpr int kHubFailuresMax = 3;
 
 }  // namespace
@@ -96,7 +96,7 @@ void Fetch::smallRead(Turn& turn, const SmallRead& event) {
     proveWrong(turn, *index, !source.unverified);
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
-    source.failed(now_);
+    source.failed(now_, absl::IsUnavailable(event.outcome.status()));
   } else {
     end(turn, event.outcome.status());
     return;
@@ -323,6 +323,10 @@ void Fetch::end(Turn& turn, absl::Status result) {
   stopHub(turn);
   lease_ = 0;
   state_ = State::kEnded;
+  for (const auto& [piece, asks] : asks_) {
+    for (const Ask& ask : asks) settleAsk(ask);
+  }
+  asks_.clear();
   breakPromises(turn);
   if (registered_) {
     world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);

@@ -26,6 +26,7 @@
 #include "cluster/distrust.h"
 #include "cluster/follower.h"
 #include "cluster/members.h"
+#include "cluster/read_budget.h"
 #include "cluster/sources.h"
 #include "cluster/wants.h"
 
@@ -38,6 +39,7 @@ struct FetchWorld {
   const Follower& follower;
   Wants& wants;
   Distrust& distrust;
+  ReadBudgets& reads;
   absl::BitGenRef random;
   bool hubAllowed;
 };
@@ -97,7 +99,8 @@ class Fetch final : public Wanter {
   static constexpr Sender kDiskSender = 0xfffd;
   struct Ask {
     Sender source;
-    bool abandoned;  // its source is away: the piece may be asked elsewhere
+    bool abandoned;   // its source is away: the piece may be asked elsewhere
+    bool fromOrigin;  // which budget it counts against
     absl::Time at;
   };
   struct Promised {
@@ -128,6 +131,9 @@ class Fetch final : public Wanter {
   std::optional<uint64_t> chooseOwed();
   std::optional<uint64_t> chooseAny(Source& source);
   void ask(Turn& turn, Sender source, uint64_t piece);
+  ReadBudget& budget(bool fromOrigin) const;
+  int& readsOf(bool fromOrigin) { return fromOrigin ? originReads_ : wanterReads_; }
+  void settleAsk(const Ask& ask);
   void hedge(Turn& turn);
   void readFailed(Turn& turn, const PieceRead& event, Source& source);
   void resetPieces();
@@ -185,6 +191,8 @@ class Fetch final : public Wanter {
   std::vector<bool> have_;
   std::vector<Sender> senders_;
   absl::flat_hash_map<uint64_t, absl::InlinedVector<Ask, 2>> asks_;
+  int originReads_ = 0;  // under way
+  int wanterReads_ = 0;
   absl::btree_set<uint64_t> owed_;  // their stripe's owner did not deliver: any origin may
   std::vector<uint64_t> cursors_;   // per residue class: nothing is needed before it
   absl::btree_map<uint64_t, std::vector<Promised>> promised_;

@@ -10,8 +10,6 @@ namespace {
 
 // Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
 constexpr size_t kHoldersAtOnce = 8;
-// Before the wanters know of one another each takes little, and not the same as the others.
-constexpr int kFirstWindow = 2;
 
 }  // namespace
 
@@ -69,6 +67,8 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
                                 [&](const Ask& a) { return a.source == *index; });
   if (ask == it->second.end()) return;
   const absl::Time askedAt = ask->at;
+  const bool fromOrigin = ask->fromOrigin;
+  settleAsk(*ask);
   it->second.erase(ask);
   if (it->second.empty()) asks_.erase(it);
   Source& source = sources_[*index];
@@ -76,8 +76,10 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
 
   if (event.outcome.ok() && *event.outcome == ReadOutcome::kData) {
     source.delivered(pieceBytes(event.piece), askedAt, now_);
+    budget(fromOrigin).delivered();
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
   } else {
+    if (absl::IsDeadlineExceeded(event.outcome.status())) budget(fromOrigin).late(now_);
     readFailed(turn, event, source);
   }
   if (state_ == State::kDraining && asks_.empty()) {
@@ -112,7 +114,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
     }
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
-    source.failed(now_);
+    source.failed(now_, absl::IsUnavailable(event.outcome.status()));
     if (!origin(source) && !have(event.piece)) owed_.insert(event.piece);
   } else if (state_ == State::kRunning) {
     end(turn, event.outcome.status());  // our own disk
@@ -130,10 +132,22 @@ void Fetch::giveBack(uint64_t piece) {
 
 void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
   Source& source = sources_[index];
-  asks_[piece].push_back({index, false, now_});
+  const bool fromOrigin = origin(source);
+  asks_[piece].push_back({index, false, fromOrigin, now_});
+  budget(fromOrigin).began();
+  ++readsOf(fromOrigin);
   owed_.erase(piece);
   turn.emit(ReadPiece{id_, source.node, blob_.id, piece, source.deadline()});
   ++source.inFlight;
+}
+
+ReadBudget& Fetch::budget(bool fromOrigin) const {
+  return fromOrigin ? world_.reads.origins : world_.reads.wanters;
+}
+
+void Fetch::settleAsk(const Ask& ask) {
+  budget(ask.fromOrigin).ended();
+  --readsOf(ask.fromOrigin);
 }
 
 std::optional<uint64_t> Fetch::nextOfClass(uint32_t residue) {
@@ -189,8 +203,11 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
 }
 
 void Fetch::fill(Turn& turn, Sender index) {
-  const int window = settledIn() ? sources_[index].window : kFirstWindow;
-  while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_) {
+  // Before the wanters know of one another each takes little.
+  const int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
+  const bool fromOrigin = origin(sources_[index]);
+  while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_ &&
+         budget(fromOrigin).allows(readsOf(fromOrigin))) {
     const std::optional<uint64_t> piece = choose(index);
     if (!piece) return;
     ask(turn, index, *piece);

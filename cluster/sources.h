@@ -19,6 +19,8 @@
 namespace roost {
 
 struct Source {
+  static constexpr int kFirstWindow = 2;
+
   NodeId node;
   bool complete = false;     // a holder
   bool unverified = false;   // a holder that has not hashed it
@@ -28,10 +30,10 @@ struct Source {
   int failures = 0;          // in a row
   int refusals = 0;          // notMine in a row
   int inFlight = 0;
-  int window = kReadWindow;  // reads that may be under way at once
-  uint64_t bytes = 0;  // received from it
-  uint64_t scan = 0;   // where chooseAny goes on
-  double rate = 0;     // bytes per second; 0: unknown
+  int window = kFirstWindow;  // reads that may be under way at once; grows with each that lands
+  uint64_t bytes = 0;         // received from it
+  uint64_t scan = 0;          // where chooseAny goes on
+  double rate = 0;            // bytes per second; 0: unknown
   // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
   // not the rate says when a read is late.
   absl::Duration usual = absl::ZeroDuration();
@@ -58,21 +60,21 @@ struct Source {
   // How long a further read may take.
   absl::Duration deadline() const {
     constexpr absl::Duration kUnknown = absl::Seconds(15);
-    constexpr absl::Duration kLongest = absl::Seconds(60);
-    const int patience = 1 << std::min(failures, 2);
+    constexpr absl::Duration kLongest = absl::Minutes(2);
+    const int patience = 1 << std::min(failures, 3);
     constexpr int kSamplesMin = 2 * kReadWindow;  // the first reads find an empty queue
     if (samples < kSamplesMin) return kUnknown * patience;
     return std::clamp(usual * 4 * patience, kReadDeadlineMin, kLongest);
   }
 
-  void failed(absl::Time now) {
+  void failed(absl::Time now, bool refusedConnection) {
     constexpr int kFailuresMax = 8;
     if (now < coolUntil) return;  // one cause, many reads
     ++failures;
     // What it could not send in time it may send all the same, so asking for as much again would
     // only make it later.
     window = std::max(1, window / 2);
-    if (failures >= kFailuresMax) dead = true;
+    if (refusedConnection && failures >= kFailuresMax) dead = true;  // a slow one is none
     coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
   }
 

@@ -44,7 +44,9 @@ inline constexpr absl::Duration kStalledWriteTimeout =
     absl::Seconds(30);                                      // a link that reads nothing ends
 inline constexpr size_t kUnsentBytesPerLinkMax = 16 << 20;  // results not yet written to a link
 inline constexpr size_t kUnsentBytesMax = 256 << 20;        // the same, over all links of an agent
-inline constexpr int kReadWindow = 8;        // reads in flight per source and blob: 8 MiB
+inline constexpr int kReadWindow = 8;  // reads in flight per source and blob: 8 MiB
+inline constexpr int kReadsMax =
+    64;  // under way from holders, over all blobs; as many from wanters
 inline constexpr int kBulkLinksPerNode = 2;  // direct-lane connections kept to one peer
 inline constexpr int kKjTurnsPerPost = 256;  // KJ turns before Asio gets its turn
 // Buffers of a link are given back when it has been idle for kBuffersKept; freeing them after each
@@ -72,9 +74,10 @@ inline constexpr int kHedgePercentMax = 5;  // bytes asked twice, of a blob
 inline constexpr size_t kFetchesActiveMax = 16;        // large blobs fetched at once
 inline constexpr size_t kSmallFetchesActiveMax = 512;  // small ones
 inline constexpr size_t kJobsKept = 200;               // finished jobs remembered
-inline constexpr size_t kWantedBlobsMax = 200'000;  // a registrar counts for: all nodes' active fetches
+inline constexpr size_t kWantedBlobsMax =
+    200'000;                                    // a registrar counts for: all nodes' active fetches
 inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
-inline constexpr size_t kPromisesMax = 1'024;    // reads of one blob that wait for a piece
+inline constexpr size_t kPromisesMax = 1'024;   // reads of one blob that wait for a piece
 
 // --- Hub lane. ---
 inline constexpr int kHubConnectionsMax = 16;          // ranged connections, all blobs together

@@ -56,8 +56,9 @@ class Story {
   void rule(std::string text) { result_.broken.push_back(std::move(text)); }
   template <typename... Args>
   void say(const Args&... args) {
-    absl::StrAppend(&result_.story, "  ", absl::FormatTime("%M:%E3S", world_.now(), absl::UTCTimeZone()),
-                    " ", args..., "\n");
+    absl::StrAppend(&result_.story, "  ",
+                    absl::FormatTime("%M:%E3S", world_.now(), absl::UTCTimeZone()), " ", args...,
+                    "\n");
   }
 
   void setTheScene() {
@@ -108,7 +109,11 @@ class Story {
       full_.insert(full);
       say("n", full, " is full");
     }
-    if (faults_ && chance(15)) world_.setRate(any(nodes_), 500e3);
+    if (faults_ && chance(15)) {
+      const NodeIndex slow = any(nodes_);
+      world_.setRate(slow, 500e3);
+      say("n", slow, " is slow");
+    }
   }
 
   void begin() {
@@ -182,8 +187,7 @@ class Story {
     quiet_ = std::max(quiet_, heal);
     disturbed_ = true;
     world_.at(when, [=, this] {
-      say("partition of ", side.size(), " nodes for ",
-          absl::FormatDuration(heal - world_.now()));
+      say("partition of ", side.size(), " nodes for ", absl::FormatDuration(heal - world_.now()));
       world_.partition(side);
     });
     world_.at(heal, [this] {
@@ -322,7 +326,8 @@ class Story {
                           " records, ", sizes.wants, " wants"));
       }
       if (sizes.calls > 4 * nodes_ || sizes.heldPolls >= nodes_) {
-        rule(absl::StrCat("n", i, " keeps ", sizes.calls, " calls and ", sizes.heldPolls, " polls"));
+        rule(
+            absl::StrCat("n", i, " keeps ", sizes.calls, " calls and ", sizes.heldPolls, " polls"));
       }
     }
   }

@@ -1,4 +1,6 @@
 // Many random stories. `--seed N` tells one of them again, with what happened in it.
+#include "tests/sim/scenario.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -8,7 +10,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "tests/sim/scenario.h"
 
 namespace roost::sim {
 namespace {

@@ -56,7 +56,7 @@ World::World(const WorldOptions& options)
     if (i < options.stores.size()) node->info.stores = options.stores[i];
     node->random.seed(mixed(options.seed * 1'000 + i));
     node->rate = options.linkBytesPerSecond;
-    node->outFree = node->inFree = now_;
+    node->inFree = now_;
     nodes_.push_back(std::move(node));
   }
 }
@@ -164,6 +164,8 @@ void World::crash(NodeIndex index) {
   ++node.life;
   node.writers.clear();
   node.hub.clear();
+  node.sendQueue.clear();
+  node.sending = false;
   for (NodeIndex other = 0; other < nodes_.size(); ++other) {
     if (other != index && linkOf(index, other) != 0) linkDown(index, other);
   }
@@ -289,7 +291,9 @@ void World::perform(NodeIndex node, const Call& effect) {
   later(options_.latency, [=, this] {
     deliver(
         node, *callee, [=, this] { return calls_.contains(ask); },
-        [=, this] { send(*callee, Asked{idOf(node), ask, effect.request}); });
+        [=, this] {
+          send(*callee, Asked{idOf(node), ask, effect.request});
+        });
   });
 }
 
@@ -541,29 +545,51 @@ void World::perform(NodeIndex index, const AnswerPiece& effect) {
   answerRead(id, effect.outcome, tag);
 }
 
-absl::Time World::transferred(NodeIndex from, NodeIndex to, uint64_t bytes) {
-  Node& source = *nodes_[from];
-  Node& target = *nodes_[to];
-  const double size = static_cast<double>(bytes);
-  source.outFree = std::max(now_, source.outFree) + absl::Seconds(size / source.rate);
-  target.inFree = std::max(now_, target.inFree) + absl::Seconds(size / target.rate);
-  source.sent += bytes;
-  return std::max(source.outFree, target.inFree) + options_.latency;
-}
-
 void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag) {
   const auto it = reads_.find(id);
   if (it == reads_.end()) return;
-  const PendingRead& read = it->second;
-  const bool data = outcome.ok() && *outcome == ReadOutcome::kData;
-  const absl::Time when =
-      data ? transferred(read.source, read.reader, pieceSize(read.blob, read.piece))
-           : now_ + options_.latency;
-  at(when, [=, this] {
+  const NodeIndex from = it->second.source;
+  if (outcome.ok() && *outcome == ReadOutcome::kData) {
+    nodes_[from]->sendQueue.emplace_back(id, tag);
+    if (!nodes_[from]->sending) sendNext(from);
+    return;
+  }
+  later(options_.latency, [=, this] {
     const auto again = reads_.find(id);
     if (again == reads_.end() || !reachable(again->second.reader, again->second.source)) return;
     endRead(id, outcome, tag);
   });
+}
+
+// One piece after the other; what its reader has given up meanwhile is not sent.
+void World::sendNext(NodeIndex from) {
+  Node& source = *nodes_[from];
+  source.sending = false;
+  while (!source.sendQueue.empty()) {
+    const auto [id, tag] = source.sendQueue.front();
+    source.sendQueue.pop_front();
+    const auto it = reads_.find(id);
+    if (it == reads_.end()) continue;
+    const NodeIndex to = it->second.reader;
+    const uint64_t bytes = pieceSize(it->second.blob, it->second.piece);
+    const double size = static_cast<double>(bytes);
+    source.sending = true;
+    source.sent += bytes;
+    const uint64_t life = source.life;
+    later(absl::Seconds(size / source.rate), [=, this] {
+      if (nodes_[from]->life == life) sendNext(from);
+      Node& target = *nodes_[to];
+      // The reader's own link: what arrives together queues there.
+      target.inFree = std::max(now_ - absl::Seconds(size / target.rate), target.inFree) +
+                      absl::Seconds(size / target.rate);
+      at(target.inFree + options_.latency, [=, this] {
+        const auto read = reads_.find(id);
+        if (read == reads_.end()) return;
+        if (reachable(read->second.reader, from)) endRead(id, ReadOutcome::kData, tag);
+      });
+    });
+    return;
+  }
 }
 
 void World::endRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -120,7 +121,9 @@ class World {
     absl::Time tickAt;
     bool hubAllowed = true;
     double rate = 0;
-    absl::Time outFree, inFree;
+    std::deque<std::pair<uint64_t, std::optional<Tag>>> sendQueue;  // reads that wait for its link
+    bool sending = false;
+    absl::Time inFree;
     uint64_t sent = 0;
     uint64_t freeBytes = uint64_t{1} << 50;
     std::map<BlobId, Copy> disk;
@@ -193,7 +196,7 @@ class World {
   void readArrives(uint64_t read);
   void answerRead(uint64_t read, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag);
   void endRead(uint64_t read, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag);
-  absl::Time transferred(NodeIndex from, NodeIndex to, uint64_t bytes);
+  void sendNext(NodeIndex source);
   void hubStep(NodeIndex node, uint64_t life, FetchId fetch, uint64_t serial);
   void advertise(NodeIndex node, const BlobId& blob);
   std::array<uint8_t, 16> hashOf(Tag tag) const;

@@ -1,0 +1,60 @@
+// How many reads this node has under way, over all fetches: enough to fill any link, few enough
+// that a slow one answers before they are late. Shrinks when reads are late, grows again when they
+// are not.
+//
+// Reads from origins (holders, the leaseholder) and from wanters are counted apart: what waits for
+// another wanter must never keep this node from taking its own stripe, or two nodes wait for one
+// another.
+//
+// Threads: one (the core's).
+#ifndef ROOST_CLUSTER_READ_BUDGET_H_
+#define ROOST_CLUSTER_READ_BUDGET_H_
+
+#include <algorithm>
+
+#include "absl/time/time.h"
+#include "protocol/limits.h"
+
+namespace roost {
+
+class ReadBudget {
+ public:
+  // `own`: the reads that the asking fetch has under way; a few are always allowed.
+  bool allows(int own) const { return own < kAlways || inFlight_ < limit_; }
+  void began() { ++inFlight_; }
+  void ended() { --inFlight_; }
+  void delivered() {
+    const int growAfter = shrunkAt_ == absl::InfinitePast() ? 1 : kGrowAfter;  // slow start
+    if (limit_ < kReadsMax && ++sinceGrown_ >= growAfter) {
+      ++limit_;
+      sinceGrown_ = 0;
+    }
+  }
+  void late(absl::Time now) {
+    if (now - shrunkAt_ < kShrinkPeriod) return;  // one cause, many reads
+    shrunkAt_ = now;
+    limit_ = std::max(kReadsMin, limit_ / 2);
+  }
+  int inFlight() const { return inFlight_; }
+  int limit() const { return limit_; }
+
+ private:
+  static constexpr int kAlways = 2;
+  static constexpr int kReadsMin = 4;
+  static constexpr int kGrowAfter = 4;
+  static constexpr absl::Duration kShrinkPeriod = absl::Seconds(2);
+  int inFlight_ = 0;
+  int limit_ = kReadWindow;
+  int sinceGrown_ = 0;
+  absl::Time shrunkAt_ = absl::InfinitePast();
+};
+
+// One for each kind of source.
+struct ReadBudgets {
+  ReadBudget origins;
+  ReadBudget wanters;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_CLUSTER_READ_BUDGET_H_
