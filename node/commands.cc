@@ -224,8 +224,9 @@ absl::StatusOr<std::vector<NodeId>> Commands::targets(const json& arguments) con
     }
   }
   if (!unseen.empty()) {
-    return absl::NotFoundError(sentence(absl::StrCat("there is no node ", roost::quoted(*unseen.begin())),
-                                        "", "`roost status --nodes` lists them."));
+    return absl::NotFoundError(
+        sentence(absl::StrCat("there is no node ", roost::quoted(*unseen.begin())), "",
+                 "`roost status --nodes` lists them."));
   }
   if (chosen.empty()) return absl::NotFoundError("no node of the cluster matches --nodes");
   return chosen;

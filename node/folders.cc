@@ -5,11 +5,13 @@
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "cache/scan_trust.h"
 #include "cache/serial_queue.h"
 #include "cache/unique_fd.h"
 #include "node/await_callback.h"
@@ -28,19 +30,6 @@ using RepoPlace = std::pair<RootIndex, RepoId>;
 constexpr absl::Duration kDebounce = absl::Milliseconds(30);
 constexpr size_t kScansMax = 4;
 constexpr size_t kChecksMax = 2;  // idle threads
-
-CopyTrust trustOfCopy(Index& index, const ScannedCopy& copy) {
-  CopyTrust result;
-  const auto record = index.trustRecord(copy.stamp);
-  if (!record.ok() || !*record) return result;
-  const TrustRecord& known = **record;
-  const BlobId name = copy.name.value_or(BlobId::sha256(known.sha256));
-  result.trust = trustOf(known, copy.stamp, name);
-  if (result.trust == Trust::kUnknown) return result;
-  result.sha256 = known.sha256;
-  result.content = known.wrong ? BlobId::sha256(known.sha256) : known.claimed;
-  return result;
-}
 
 // What hashing one copy came to.
 struct CheckOutcome {
@@ -67,13 +56,11 @@ CheckOutcome hashCopy(const VerifyJob& job, const std::atomic<bool>* cancelled, 
 
 void remember(Index& index, const VerifyJob& job, const CheckOutcome& outcome) {
   if (!outcome.status.ok()) return;
-  const BlobId claimed = job.named ? job.expected.id : outcome.copy.content;
-  const bool wrong = claimed != outcome.copy.content;
+  const TrustRecord record = recordOf(job, outcome.copy, absl::Now());
   // A file that was still changing when hashing began proves nothing about its stamp, unless it is
   // wrong: then it is looked at again when the stamp changes.
-  if (!outcome.settled && !wrong) return;
-  (void)index.rememberTrust({outcome.copy.stamp, claimed, outcome.copy.sha256, wrong, absl::Now()},
-                            outcome.pieces);
+  if (!outcome.settled && !record.wrong) return;
+  (void)index.rememberTrust(record, outcome.pieces);
 }
 
 }  // namespace
@@ -89,14 +76,9 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   }
 
   void start() {
-    watch_ =
-        std::make_unique<FolderWatch>(s_.io, FolderWatch::Handlers{
-                                                 [this](RootIndex root) { scanRootSoon(root); },
-                                                 [this](RootIndex root, const RepoId& repo) {
-                                                   scanSoon({root, repo});
-                                                 },
-                                             });
-    for (size_t i = 0; i < roots_.size(); ++i) watch_->addRoot(roots_[i], s_.roots[i], s_.origin);
+    watch_ = std::make_unique<FolderWatch>(s_.io, s_.pool,
+                                           [this](const Dirty& dirty) { isDirty(dirty); });
+    for (const Root& root : s_.roots) watch_->addRoot(root);
     rootsToRead_ = roots_.size();
     for (const RootIndex root : roots_) {
       unread_.insert(root);
@@ -150,7 +132,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
       }
     } else if (absl::IsNotFound(scan.status())) {
       // A cache that no client has made yet is not a problem.
-      inventory_.applyRoot(root, RootScan{{}, {"", {}, MarkScope::kNames}, {}});
+      inventory_.applyRoot(root, RootScan{});
       watch_->gone(root);
       unread_.insert(root);
     } else {
@@ -212,10 +194,10 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
     };
     if (!found->ok()) return done({});
     const absl::Status submitted = s_.index.submit([found, done](Index& index) {
-      std::vector<CopyTrust> trust;
-      trust.reserve((*found)->copies.size());
-      for (const ScannedCopy& copy : (*found)->copies) trust.push_back(trustOfCopy(index, copy));
-      done(std::move(trust));
+      auto trust = roost::lookUpTrust(**found, index);
+      // Without the index nothing is trusted, and everything is hashed again.
+      if (!trust.ok()) trust = std::vector<CopyTrust>((*found)->copies.size());
+      done(*std::move(trust));
     });
     if (!submitted.ok()) done(std::vector<CopyTrust>((*found)->copies.size()));
   }
@@ -475,7 +457,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
     return copy && (copy->trust == Trust::kVerified || copy->trust == Trust::kRecheck);
   }
 
-  struct LinkSource {
+  struct Link {
     BlobInfo blob;
     LocalCopy copy;
   };
@@ -484,7 +466,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
     if (!publisher_) {
       return answer({order.obtain, absl::FailedPreconditionError("no folder can be written")});
     }
-    std::vector<LinkSource> links;
+    std::vector<Link> links;
     std::set<BlobId> seen;
     for (const FileEntry& file : order.listing.files) {
       if (!seen.insert(file.blob.id).second) continue;
@@ -508,11 +490,11 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
 
   // On a work thread: blobs, then snapshots, then the tree, then refs.
   absl::Status publishNow(const HubPublisher& publisher, const PublishRepo& order,
-                          const std::vector<LinkSource>& links) {
+                          const std::vector<Link>& links) {
     const RepoId& repo = order.listing.repo;
-    for (const LinkSource& link : links) {
+    for (const Link& link : links) {
       auto linked =
-          publisher.linkFrom(repo, link.blob, link.copy.path, link.copy.stamp, link.copy.inBlobs);
+          publisher.linkFrom(repo, link.blob, {link.copy.path, link.copy.stamp, link.copy.inBlobs});
       if (!linked.ok()) return linked.status();
       rememberLink(link.copy.stamp, linked->stamp, link.blob.id);
     }
