@@ -13,9 +13,9 @@ class CatalogTest : public ::testing::Test, public TurnFixture {
     step([&](Turn& turn) { catalog.apply(turn, NodeId::ofNumber(node), reset, changes); });
     catalog.setPresent(NodeId::ofNumber(node), true);
   }
-  std::vector<NodeId> holders(const BlobInfo& blob) const {
+  std::vector<NodeId> holders(const BlobInfo& wanted) const {
     std::vector<NodeId> nodes;
-    for (const HolderView& holder : catalog.holders(blob)) nodes.push_back(holder.node);
+    for (const HolderView& holder : catalog.holders(wanted)) nodes.push_back(holder.node);
     return nodes;
   }
   static std::vector<NodeId> nodes(std::initializer_list<uint64_t> numbers) {

@@ -2,31 +2,13 @@
 // serves each byte once.
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
+#include "tests/sim/orders.h"
 #include "tests/sim/world.h"
 
 namespace roost::sim {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-
-JobOrder orderOf(const std::vector<BlobInfo>& blobs, const std::vector<NodeId>& targets) {
-  Listing listing{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "org/model"),
-                  commitOfNumber(7)};
-  listing.complete = true;
-  for (size_t i = 0; i < blobs.size(); ++i) {
-    listing.files.push_back(
-        {*RelativePath::parse(absl::StrCat("file-", i)), blobs[i], std::nullopt});
-  }
-  JobOrder order{0, "org/model", listing};
-  order.targets = targets;
-  return order;
-}
-
-bool finished(const World& world, NodeIndex node, uint64_t job) {
-  const auto view = world.job(node, job);
-  return view && view->finished;
-}
 
 TEST(MainPath, NodesThatKnowTwoSeedsFormAFullMesh) {
   World world({.seed = 1, .nodes = 8});

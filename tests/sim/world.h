@@ -83,6 +83,7 @@ class World {
   uint64_t sent(NodeIndex node) const { return nodes_[node]->sent; }  // payload to peers
   uint64_t hubServed() const { return hubServed_; }
   uint64_t hubServed(const BlobId& blob) const;
+  bool downloads(NodeIndex node) const { return !nodes_[node]->hub.empty(); }  // from the hub
   const std::vector<std::string>& reports(NodeIndex node) const { return nodes_[node]->reports; }
   size_t fullMeshLinks() const;  // links that are up
   std::optional<JobView> job(NodeIndex node, uint64_t id) const;

@@ -1,0 +1,390 @@
+// The fetches of one node, against peers that the test plays.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "cluster/fetches.h"
+#include "protocol/limits.h"
+#include "tests/cluster/turn_fixture.h"
+
+namespace roost {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+class FetchTest : public ::testing::Test, public TurnFixture {
+ protected:
+  FetchTest() {
+    for (const uint64_t peer : {2, 3, 4}) {
+      step([&](Turn& turn) { members.linkUp(turn, LinkUp{testMember(peer), std::nullopt}); });
+      catalog.setPresent(NodeId::ofNumber(peer), true);
+    }
+    now += absl::Minutes(1);
+  }
+  void hold(uint64_t node, bool unverified = false) {
+    step([&](Turn& turn) {
+      catalog.apply(turn, NodeId::ofNumber(node), false,
+                    std::vector<AdvertChange>{advertised(blob, unverified)});
+    });
+    fetches.sourcesChanged();
+  }
+  void begin(SourceRule rule = SourceRule::kAny) {
+    step([&](Turn& turn) {
+      const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
+                          *Commit::parse(std::string(40, 'a')), *RelativePath::parse("file")};
+      ASSERT_TRUE(fetches.want(turn, blob, site, rule, owner).ok());
+    });
+  }
+  void opened(std::vector<uint64_t> present = {}) {
+    step([&](Turn& turn) { fetches.on(turn, WriterOpened{id, std::move(present)}); });
+    note();
+  }
+  void grant(uint32_t number, std::initializer_list<uint64_t> wanters, uint64_t fence = 0,
+             std::optional<uint64_t> leaseholder = std::nullopt) {
+    Grant word;
+    word.number = number;
+    word.fence = fence;
+    for (const uint64_t wanter : wanters) word.wanters.push_back(NodeId::ofNumber(wanter));
+    if (leaseholder) word.leaseholder = NodeId::ofNumber(*leaseholder);
+    step([&](Turn& turn) {
+      auto* fetch = const_cast<Fetch*>(fetches.find(blob.id));
+      fetch->granted(turn, word, now);
+      fetch->granted(turn, word, now);  // twice: everybody has been heard of
+    });
+    note();
+  }
+  // Remembers the reads that were asked for.
+  void note() {
+    for (const ReadPiece& read : all<ReadPiece>()) reads.insert({read.source, read.piece});
+  }
+  void answer(NodeId source, uint64_t piece, absl::StatusOr<ReadOutcome> outcome) {
+    now += absl::Milliseconds(1);
+    reads.erase({source, piece});
+    step([&](Turn& turn) { fetches.on(turn, PieceRead{id, source, piece, outcome}); });
+    note();
+    if (!all<FinishBlob>().empty()) finishing = true;
+  }
+  // Every read is answered with data, until none is left.
+  void answerAll() {
+    while (!reads.empty()) {
+      const auto [source, piece] = *reads.begin();
+      senders.insert_or_assign(piece, source);
+      answer(source, piece, ReadOutcome::kData);
+    }
+  }
+  void finish(absl::Status status, std::set<uint64_t> odd = {}) {
+    BlobFinished event{id, status, {}};
+    for (uint64_t piece = 0; piece < pieceCount(blob.size); ++piece) {
+      event.pieceHashes.push_back({static_cast<uint8_t>(odd.contains(piece) ? 1 : 0)});
+    }
+    finishing = false;
+    step([&](Turn& turn) { fetches.on(turn, event); });
+    note();
+  }
+  void tick(absl::Duration later) {
+    now += later;
+    step([&](Turn& turn) { fetches.tick(turn); });
+    note();
+  }
+  std::optional<absl::Status> result() {
+    const auto ended = fetches.takeEnded();
+    if (ended.empty()) return std::nullopt;
+    return ended.front().status;
+  }
+  ReadOutcome asked(uint64_t peer, uint64_t piece) {
+    step([&](Turn& turn) {
+      fetches.on(turn, PieceAsked{NodeId::ofNumber(peer), AskId{9}, blob.id, piece}, false);
+    });
+    const auto answers = all<AnswerPiece>();
+    return answers.empty() ? kPromised : answers.front().outcome;
+  }
+  std::set<uint64_t> piecesAskedOf(uint64_t node) const {
+    std::set<uint64_t> pieces;
+    for (const auto& [source, piece] : reads) {
+      if (source == NodeId::ofNumber(node)) pieces.insert(piece);
+    }
+    return pieces;
+  }
+
+  static constexpr ReadOutcome kPromised = static_cast<ReadOutcome>(99);
+
+  const ObtainKey owner{NodeId::ofNumber(1), 1};
+  const FetchId id{1};
+  BlobInfo blob{testBlob(1), 12 * kMiB};
+  Members members{testMember(1), {}, random};
+  Catalog catalog;
+  Follower follower{catalog};
+  Registrar registrar{members};
+  Wants wants{members, registrar};
+  Distrust distrust;
+  ReadBudgets budgets;
+  Fetches fetches{{members, catalog, follower, wants, distrust, budgets, random, true}};
+  std::set<std::pair<NodeId, uint64_t>> reads;
+  std::map<uint64_t, NodeId> senders;
+  bool finishing = false;
+};
+
+TEST_F(FetchTest, ALoneWanterTakesEverythingFromAHolderOnce) {
+  hold(2);
+  begin();
+  EXPECT_EQ(all<OpenWriter>().size(), 1u);
+  opened();
+  grant(0, {1});
+  answerAll();
+  ASSERT_TRUE(finishing);
+  finish(absl::OkStatus());
+  ASSERT_TRUE(result()->ok());
+  EXPECT_EQ(fetches.size(), 0u);
+  EXPECT_EQ(budgets.origins.inFlight(), 0);
+}
+
+TEST_F(FetchTest, WhatATemporaryHasIsNotFetchedAgain) {
+  hold(2);
+  begin();
+  opened({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  grant(0, {1});
+  answerAll();
+  EXPECT_EQ(senders.size(), 2u);
+  EXPECT_TRUE(finishing);
+}
+
+TEST_F(FetchTest, AWanterTakesItsStripeFromTheHolderAndTheOthersFromTheirOwners) {
+  hold(2);
+  begin();
+  opened({0, 1});  // so that nothing is asked in the gentle beginning that the stripes forbid
+  for (auto it = reads.begin(); it != reads.end();) {
+    const auto [source, piece] = *it++;
+    answer(source, piece, ReadOutcome::kBusy);
+  }
+  reads.clear();
+  now += absl::Seconds(1);
+  grant(1, {3, 1, 4});
+  answerAll();
+  for (const auto& [piece, sender] : senders) {
+    const uint64_t owners[] = {3, 2, 4};  // its own stripe it takes from the holder
+    EXPECT_EQ(sender, NodeId::ofNumber(owners[piece % 3])) << piece;
+  }
+  EXPECT_TRUE(finishing);
+}
+
+TEST_F(FetchTest, ItPromisesOnlyWhatItTakesItself) {
+  hold(2);
+  begin();
+  opened({3});
+  grant(1, {3, 1, 4});
+  EXPECT_EQ(asked(3, 3), ReadOutcome::kData);
+  EXPECT_EQ(asked(3, 4), kPromised);
+  uint64_t others = 2;
+  while (piecesAskedOf(2).contains(others)) others += 3;
+  EXPECT_EQ(asked(3, others), ReadOutcome::kNotMine) << "or two wanters wait for one another";
+  EXPECT_EQ(asked(3, 99), ReadOutcome::kGone);
+}
+
+TEST_F(FetchTest, APromiseIsKeptWhenThePieceLandsAndBrokenWhenTheHolderGoes) {
+  hold(2);
+  begin();
+  opened();
+  grant(0, {1, 3});
+  ASSERT_FALSE(piecesAskedOf(2).empty());
+  const uint64_t piece = *piecesAskedOf(2).begin();
+  ASSERT_EQ(asked(3, piece), kPromised);
+  answer(NodeId::ofNumber(2), piece, ReadOutcome::kData);
+  ASSERT_EQ(all<AnswerPiece>().size(), 1u);
+  EXPECT_EQ(all<AnswerPiece>()[0].outcome, ReadOutcome::kData);
+
+  const uint64_t next = *piecesAskedOf(2).begin();
+  ASSERT_EQ(asked(3, next), kPromised);
+  step([&](Turn& turn) { members.linkDown(turn, NodeId::ofNumber(2)); });
+  fetches.sourcesChanged();
+  tick(absl::Milliseconds(100));
+  ASSERT_EQ(all<AnswerPiece>().size(), 1u);
+  EXPECT_EQ(all<AnswerPiece>()[0].outcome, ReadOutcome::kNotMine);
+}
+
+TEST_F(FetchTest, TheRangesOfALostHolderMove) {
+  hold(2);
+  hold(3);
+  begin();
+  opened();
+  grant(0, {1});
+  const std::set<uint64_t> lost = piecesAskedOf(2);
+  ASSERT_FALSE(lost.empty());
+  for (const uint64_t piece : lost) {
+    answer(NodeId::ofNumber(2), piece, absl::UnavailableError("reset"));
+  }
+  answerAll();
+  EXPECT_TRUE(finishing);
+  for (const uint64_t piece : lost) EXPECT_EQ(senders.at(piece), NodeId::ofNumber(3));
+}
+
+TEST_F(FetchTest, ALiarIsNamedAndNotAskedAgain) {
+  hold(2);
+  hold(3);
+  begin();
+  opened();
+  grant(0, {1});
+  answerAll();
+  ASSERT_TRUE(finishing);
+  const auto first = senders;
+  uint64_t wrong = 0;
+  while (first.at(wrong) != NodeId::ofNumber(2)) ++wrong;
+  finish(absl::DataLossError("mismatch"), {wrong});
+  EXPECT_EQ(all<RestartBlob>().size(), 1u);
+  // The repeat comes from one source only.
+  senders.clear();
+  answerAll();
+  std::set<NodeId> used;
+  for (const auto& [piece, sender] : senders) used.insert(sender);
+  ASSERT_EQ(used.size(), 1u);
+  if (*used.begin() == NodeId::ofNumber(2)) {  // the liar again, alone: proved
+    finish(absl::DataLossError("mismatch"), {wrong});
+    ASSERT_EQ(all<Report>().size(), 1u);
+    EXPECT_NE(all<Report>()[0].text.find("n2"), std::string::npos);
+    answerAll();
+    finish(absl::OkStatus());
+  } else {
+    finish(absl::OkStatus());
+    ASSERT_EQ(all<Report>().size(), 1u);
+    EXPECT_NE(all<Report>()[0].text.find("n2"), std::string::npos);
+  }
+  EXPECT_TRUE(result()->ok());
+  EXPECT_TRUE(distrust.contains(blob.id, NodeId::ofNumber(2)));
+  EXPECT_FALSE(distrust.contains(blob.id, NodeId::ofNumber(3)));
+}
+
+TEST_F(FetchTest, AnHonestRelayIsNeverBlamed) {
+  hold(2);
+  begin();
+  opened();
+  grant(0, {1, 3});
+  answerAll();
+  ASSERT_TRUE(finishing);
+  uint64_t relayed = 1;
+  while (senders.at(relayed) != NodeId::ofNumber(3)) relayed += 2;
+  finish(absl::DataLossError("mismatch"), {relayed});
+  answerAll();
+  finish(absl::OkStatus());
+  EXPECT_TRUE(result()->ok());
+  EXPECT_TRUE(all<Report>().empty());
+  EXPECT_EQ(distrust.size(), 0u);
+}
+
+TEST_F(FetchTest, AnUnverifiedHolderIsCorrectedWithoutAWarning) {
+  hold(2, true);
+  begin(SourceRule::kClusterOnly);
+  opened();
+  grant(0, {1});
+  answerAll();
+  finish(absl::DataLossError("mismatch"));
+  ASSERT_EQ(all<Report>().size(), 1u);
+  EXPECT_EQ(all<Report>()[0].level, Report::Level::kInfo);
+  const auto status = result();
+  ASSERT_TRUE(status) << "no other source is left";
+  EXPECT_TRUE(absl::IsDataLoss(*status));
+}
+
+TEST_F(FetchTest, WithTheLeaseItDownloadsWhatIsMissingAndStopsWithoutIt) {
+  begin();
+  opened({0, 1});
+  grant(0, {1, 3}, 77, 1);
+  ASSERT_EQ(all<HubDownload>().size(), 1u);
+  EXPECT_EQ(all<HubDownload>()[0].pieces.size(), 10u);
+  EXPECT_EQ(all<HubDownload>()[0].fence, 77u);
+  EXPECT_EQ(asked(3, 5), kPromised);
+  tick(kLeaseDuration);
+  EXPECT_EQ(all<StopHub>().size(), 1u);
+  ASSERT_EQ(all<AnswerPiece>().size(), 1u);
+  EXPECT_EQ(all<AnswerPiece>()[0].outcome, ReadOutcome::kNotMine);
+}
+
+TEST_F(FetchTest, WithoutTheLeaseItReadsFromTheLeaseholder) {
+  begin();
+  opened();
+  grant(1, {3, 1}, 0, 3);
+  EXPECT_FALSE(piecesAskedOf(3).empty());
+  answerAll();
+  EXPECT_TRUE(finishing);
+}
+
+TEST_F(FetchTest, AHolderThatAppearsEndsTheHubDownload) {
+  begin();
+  opened();
+  grant(0, {1}, 77, 1);
+  ASSERT_EQ(all<HubDownload>().size(), 1u);
+  hold(4);
+  tick(absl::Milliseconds(100));
+  EXPECT_EQ(all<StopHub>().size(), 1u);
+  EXPECT_FALSE(piecesAskedOf(4).empty());
+}
+
+TEST_F(FetchTest, NobodyHasItAndTheHubIsNotAllowed) {
+  begin(SourceRule::kClusterOnly);
+  opened();
+  grant(0, {1});
+  for (int i = 0; i < 20; ++i) tick(absl::Seconds(1));
+  const auto status = result();
+  ASSERT_TRUE(status);
+  EXPECT_TRUE(absl::IsNotFound(*status)) << *status;
+  ASSERT_EQ(fetches.size(), 0u);
+}
+
+TEST_F(FetchTest, AHubThatFailsAgainAndAgainIsToldAsUnavailable) {
+  begin();
+  opened();
+  std::optional<absl::Status> status;
+  for (int i = 0; i < 60 && !status; ++i) {
+    if (i % 5 == 0) {
+      grant(0, {1}, 77 + static_cast<uint64_t>(i), 1);
+      step([&](Turn& turn) {
+        fetches.on(turn, HubEnded{id, absl::UnavailableError("no route to the hub")});
+      });
+    }
+    tick(absl::Seconds(1));
+    status = result();
+  }
+  ASSERT_TRUE(status);
+  EXPECT_TRUE(absl::IsUnavailable(*status)) << *status;
+}
+
+TEST_F(FetchTest, AFullDiskEndsItAndDropsTheTemporary) {
+  hold(2);
+  begin();
+  opened();
+  grant(0, {1});
+  answer(NodeId::ofNumber(2), *piecesAskedOf(2).begin(), absl::ResourceExhaustedError("full"));
+  ASSERT_EQ(all<CloseWriter>().size(), 1u);
+  EXPECT_FALSE(all<CloseWriter>()[0].keepPartial);
+  EXPECT_TRUE(absl::IsResourceExhausted(*result()));
+}
+
+TEST_F(FetchTest, ASmallBlobIsReadWholeAndALyingHolderIsLeft) {
+  blob.size = 1'000;
+  hold(2);
+  hold(3);
+  begin();
+  ASSERT_EQ(all<ReadSmall>().size(), 1u);
+  const NodeId first = all<ReadSmall>()[0].source;
+  step([&](Turn& turn) { fetches.on(turn, SmallRead{id, first, absl::DataLossError("wrong")}); });
+  EXPECT_EQ(all<Report>().size(), 1u);
+  ASSERT_EQ(all<ReadSmall>().size(), 1u);
+  const NodeId second = all<ReadSmall>()[0].source;
+  EXPECT_NE(first, second);
+  step([&](Turn& turn) { fetches.on(turn, SmallRead{id, second, ReadOutcome::kData}); });
+  EXPECT_TRUE(result()->ok());
+}
+
+TEST_F(FetchTest, AFetchThatNobodyWaitsForIsCancelledAndItsTemporaryKept) {
+  hold(2);
+  begin();
+  opened();
+  step([&](Turn& turn) { fetches.release(turn, blob.id, owner); });
+  ASSERT_EQ(all<CloseWriter>().size(), 1u);
+  EXPECT_TRUE(all<CloseWriter>()[0].keepPartial);
+  (void)fetches.takeEnded();
+  EXPECT_EQ(fetches.size(), 0u);
+  EXPECT_EQ(budgets.origins.inFlight(), 0);
+}
+
+}  // namespace
+}  // namespace roost
