@@ -59,7 +59,7 @@ void HubApi::revision(const RepoId& repo, absl::string_view revision,
   const HubSubject subject = call.subject;
   calls_->ask(std::move(call), [subject, done = std::move(done)](absl::StatusOr<HubReply> reply) {
     if (!reply.ok()) return done(reply.status());
-    auto answer = parseRevision(reply->body);
+    auto answer = parseHubRevision(reply->body);
     if (!answer.ok()) return done(aboutHub(subject, answer.status().message()));
     done(HubRevision{std::move(answer->commit), answer->visibility, std::move(answer->paths),
                      absl::Now()});

@@ -242,7 +242,7 @@ class TreeWalk final : public Walk {
 
 }  // namespace
 
-absl::StatusOr<RevisionAnswer> parseRevision(absl::string_view text) {
+absl::StatusOr<RevisionAnswer> parseHubRevision(absl::string_view text) {
   RevisionWalk walk;
   if (absl::Status status = walk.run(text); !status.ok()) return status;
   return std::move(walk).result();

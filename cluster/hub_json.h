@@ -21,7 +21,7 @@ struct RevisionAnswer {
   Visibility visibility = Visibility::kUnknown;
   std::vector<RelativePath> paths;  // "siblings", in the hub's order
 };
-absl::StatusOr<RevisionAnswer> parseRevision(absl::string_view json);
+absl::StatusOr<RevisionAnswer> parseHubRevision(absl::string_view json);
 
 // GET …/tree/{commit}?recursive=true: the files of one page, in the hub's order (folders are left
 // out). LFS files are named by their sha256, with the pointer's git object beside it; others by

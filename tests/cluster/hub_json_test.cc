@@ -75,26 +75,26 @@ TEST(TreePage, BadEntryIsNamed) {
 }
 
 TEST(Revision, WithoutThePrivateFieldVisibilityIsUnknown) {
-  const auto answer = parseRevision(absl::StrCat(R"({"sha":")", kSha1, R"("})"));
+  const auto answer = parseHubRevision(absl::StrCat(R"({"sha":")", kSha1, R"("})"));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->visibility, Visibility::kUnknown);
 }
 
 TEST(Revision, PrivateWinsOverGated) {
   EXPECT_EQ(
-      parseRevision(absl::StrCat(R"({"gated":"manual","private":true,"sha":")", kSha1, R"("})"))
+      parseHubRevision(absl::StrCat(R"({"gated":"manual","private":true,"sha":")", kSha1, R"("})"))
           ->visibility,
       Visibility::kPrivate);
-  EXPECT_EQ(parseRevision(absl::StrCat(R"({"gated":false,"private":false,"sha":")", kSha1, R"("})"))
+  EXPECT_EQ(parseHubRevision(absl::StrCat(R"({"gated":false,"private":false,"sha":")", kSha1, R"("})"))
                 ->visibility,
             Visibility::kPublic);
 }
 
 TEST(Revision, IsRefusedWithoutACommitOrWithABadFile) {
-  EXPECT_FALSE(parseRevision("{}").ok());
-  EXPECT_FALSE(parseRevision(R"({"sha":"main"})").ok());
-  EXPECT_FALSE(parseRevision(R"({"sha":7})").ok());
-  EXPECT_THAT(std::string(parseRevision(absl::StrCat(R"({"sha":")", kSha1,
+  EXPECT_FALSE(parseHubRevision("{}").ok());
+  EXPECT_FALSE(parseHubRevision(R"({"sha":"main"})").ok());
+  EXPECT_FALSE(parseHubRevision(R"({"sha":7})").ok());
+  EXPECT_THAT(std::string(parseHubRevision(absl::StrCat(R"({"sha":")", kSha1,
                                                      R"(","siblings":[{"rfilename":"/etc"}]})"))
                               .status()
                               .message()),

@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       }
     }
   }
-  if (const auto revision = roost::parseRevision(text); revision.ok()) {
+  if (const auto revision = roost::parseHubRevision(text); revision.ok()) {
     if (revision->commit.hex().size() != 40) std::abort();
   }
   return 0;
