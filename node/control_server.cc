@@ -55,7 +55,10 @@ class ControlInterface final : public wire::Control::Server {
  private:
   static asio::awaitable<absl::StatusOr<Answer>> answer(ControlServer::Handler handler,
                                                         std::string method, std::string arguments) {
-    co_return Answer{co_await handler(std::move(method), std::move(arguments))};
+    // GCC 12 destroys an aggregate twice that is made of a co_await in its braces.
+    absl::StatusOr<std::string> document =
+        co_await handler(std::move(method), std::move(arguments));
+    co_return Answer{std::move(document)};
   }
 
   asio::any_io_executor executor_;
