@@ -206,7 +206,9 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
 
 void Fetch::fill(Turn& turn, Sender index) {
   // Before the wanters know of one another each takes little.
-  const int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
+  int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
+  // Reads wait at a leaseholder for the hub, also those that were asked before it was one.
+  if (sources_[index].leaseholder) window = kReadWindow;
   const bool fromOrigin = origin(sources_[index]);
   while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_ &&
          budget(fromOrigin).allows(readsOf(fromOrigin))) {

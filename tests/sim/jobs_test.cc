@@ -146,8 +146,6 @@ TEST_F(JobsTest, ADeadLeaseholderIsFollowedByAnotherAndTheHubServesLittleTwice) 
     if (world->downloads(i)) leaseholder = i;
   }
   ASSERT_NE(leaseholder, 0u);
-  printf("lh n%zu sent %lu served %lu; others sent %lu\n", leaseholder, world->sent(leaseholder),
-         before, world->sent(1) + world->sent(2) + world->sent(3) + world->sent(4));
   world->crash(leaseholder);
   world->runFor(absl::Seconds(5));
   world->start(leaseholder);
