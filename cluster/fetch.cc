@@ -291,7 +291,8 @@ void Fetch::tick(Turn& turn) {
     if (gathering_) startHub(turn);
     hedge(turn);
   }
-  if (state_ == State::kSeeking || state_ == State::kRunning) checkHope(turn);
+  const bool whole = state_ == State::kSeeking || state_ == State::kReadingSmall;
+  if (whole || state_ == State::kRunning) checkHope(turn);
 }
 
 void Fetch::checkHope(Turn& turn) {
