@@ -16,6 +16,7 @@ namespace {
 constexpr absl::Duration kHopelessMax = absl::Seconds(15);   // an agent restarts within that
 constexpr absl::Duration kStandstillMax = absl::Minutes(5);  // whatever sources there seem to be
 constexpr int kHubFailuresMax = 3;
+constexpr absl::Duration kGatheringMax = absl::Seconds(3);
 
 }  // namespace
 
@@ -125,6 +126,7 @@ void Fetch::writerOpened(Turn& turn, const WriterOpened& event) {
     bytesResumed_ += pieceBytes(piece);
     landed(turn, piece, kDiskSender);
   }
+  if (haveCount_ > 0) mustGather_ = true;
   hopeAt_ = progressAt_ = now_;
   maybeFinish(turn);
   if (state_ != State::kRunning) return;
@@ -167,6 +169,7 @@ void Fetch::granted(Turn& turn, const Grant& grant, absl::Time sentAt) {
   grant_ = grant;
   ++grants_;
   sourcesStale_ = true;
+  if (grant.leaseholder && *grant.leaseholder != world_.members.self().id) mustGather_ = true;
   if (grant.fence != 0) {
     if (lease_ != 0 && lease_ != grant.fence) stopHub(turn);
     lease_ = grant.fence;
@@ -187,6 +190,7 @@ void Fetch::startHub(Turn& turn) {
     dropLease(turn);
     return;
   }
+  if (gather()) return;
   std::vector<uint64_t> pieces;
   for (uint64_t piece = 0; piece < count_; ++piece) {
     if (needed(piece)) pieces.push_back(piece);
@@ -195,6 +199,27 @@ void Fetch::startHub(Turn& turn) {
   hubRunning_ = true;
   hubDelivered_ = false;
   turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_});
+}
+
+bool Fetch::gather() {
+  if (!mustGather_ || only_ || rule_ == SourceRule::kHubOnly) return false;
+  if (!std::exchange(gathering_, true)) {
+    gatherUntil_ = now_ + kGatheringMax;
+    sourcesStale_ = true;
+    for (Source& source : sources_) {
+      source.scan = 0;
+      source.scanned = false;
+      source.coolUntil = now_;
+    }
+    return true;
+  }
+  const bool waiting =
+      wanterReads_ > 0 || std::any_of(sources_.begin(), sources_.end(), [&](const Source& source) {
+        return source.wanter && usable(source) && !source.scanned;
+      });
+  if (waiting && now_ < gatherUntil_) return true;
+  gathering_ = mustGather_ = false;
+  return false;
 }
 
 void Fetch::stopHub(Turn& turn) {
@@ -206,6 +231,7 @@ void Fetch::stopHub(Turn& turn) {
 void Fetch::dropLease(Turn& turn) {
   if (lease_ == 0) return;
   lease_ = 0;
+  gathering_ = false;
   stopHub(turn);
   breakPromises(turn);
   world_.wants.hurry(blob_.id, now_);
@@ -262,9 +288,11 @@ void Fetch::tick(Turn& turn) {
     if (lease_ != 0 && !leased()) dropLease(turn);
     if (rule_ == SourceRule::kHubOnly && now_ >= hubAgainAt_) startHub(turn);
     pump(turn);
+    if (gathering_) startHub(turn);
     hedge(turn);
   }
-  if (state_ == State::kSeeking || state_ == State::kRunning) checkHope(turn);
+  const bool whole = state_ == State::kSeeking || state_ == State::kReadingSmall;
+  if (whole || state_ == State::kRunning) checkHope(turn);
 }
 
 void Fetch::checkHope(Turn& turn) {

@@ -155,6 +155,7 @@ class Fetch final : public Wanter {
   bool hubOpen() const;
   bool leased() const { return lease_ != 0 && now_ < leaseUntil_; }
   void startHub(Turn& turn);
+  bool gather();  // true while other wanters are still asked for what they have
   void stopHub(Turn& turn);
   void dropLease(Turn& turn);
 
@@ -212,6 +213,11 @@ class Fetch final : public Wanter {
   uint64_t lease_ = 0;
   absl::Time leaseUntil_ = absl::InfinitePast();
   bool hubRunning_ = false;
+  // Somebody downloaded before, so other wanters may have pieces: they are asked for all before the
+  // hub is. A download by another leaseholder that died is mostly there.
+  bool mustGather_ = false;
+  bool gathering_ = false;
+  absl::Time gatherUntil_ = absl::InfinitePast();
   bool hubDelivered_ = false;  // anything since it was started
   int hubFailures_ = 0;
   absl::Time hubAgainAt_ = absl::InfinitePast();

@@ -88,6 +88,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   }
   maybeFinish(turn);
   pump(turn);
+  if (gathering_) startHub(turn);
 }
 
 void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
@@ -97,7 +98,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
       case ReadOutcome::kData:
         break;
       case ReadOutcome::kNotMine:
-        source.refused(now_);
+        if (!gathering_) source.refused(now_);
         break;
       case ReadOutcome::kBusy:
         source.coolUntil = now_ + absl::Milliseconds(200);
@@ -173,6 +174,7 @@ std::optional<uint64_t> Fetch::chooseAny(Source& source) {
   while (source.scan < count_ && !needed(source.scan)) ++source.scan;
   if (source.scan < count_) return source.scan++;
   source.scan = 0;
+  source.scanned = true;
   source.coolUntil = now_ + absl::Seconds(1);
   return std::nullopt;
 }
@@ -204,7 +206,9 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
 
 void Fetch::fill(Turn& turn, Sender index) {
   // Before the wanters know of one another each takes little.
-  const int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
+  int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
+  // Reads wait at a leaseholder for the hub, also those that were asked before it was one.
+  if (sources_[index].leaseholder) window = kReadWindow;
   const bool fromOrigin = origin(sources_[index]);
   while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_ &&
          budget(fromOrigin).allows(readsOf(fromOrigin))) {
@@ -355,7 +359,9 @@ void Fetch::refreshStripes() {
     mine_ = 0;
   }
   cursors_.assign(stripes_.size(), 0);
-  if (!settledIn() && stripes_.size() == 1 && count_ > 0) cursors_[0] = pick(count_);
+  if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0) {
+    cursors_[0] = pick(count_);  // not where the others begin
+  }
 }
 
 // ---- Promises.

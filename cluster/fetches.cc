@@ -8,7 +8,9 @@
 namespace roost {
 
 bool Fetches::room(uint64_t blobBytes) const {
-  if (blobBytes <= kInlineBlobBytesMax) return small_ < kSmallFetchesActiveMax;
+  if (blobBytes <= kInlineBlobBytesMax) {
+    return small_ < kSmallFetchesActiveMax && smallBytes_ < kSmallFetchBytesMax;
+  }
   return flights_.size() - small_ < kFetchesActiveMax;
 }
 
@@ -32,7 +34,10 @@ absl::Status Fetches::want(Turn& turn, const BlobInfo& blob, const BlobSite& sit
   Fetch& begun = *fetch;
   flights_.emplace(id, Flight{std::move(fetch), {owner}});
   byBlob_.emplace(blob.id, id);
-  if (begun.small()) ++small_;
+  if (begun.small()) {
+    ++small_;
+    smallBytes_ += blob.size;
+  }
   begun.start(turn);
   return absl::OkStatus();
 }
@@ -134,7 +139,10 @@ std::vector<Fetches::Ended> Fetches::takeEnded() {
     }
     result.push_back(
         {fetch.blob(), fetch.result(), std::move(it->second.owners), fetch.received()});
-    if (fetch.small()) --small_;
+    if (fetch.small()) {
+      --small_;
+      smallBytes_ -= fetch.blob().size;
+    }
     byBlob_.erase(fetch.blob().id);
     it = flights_.erase(it);
   }

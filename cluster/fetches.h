@@ -67,6 +67,7 @@ class Fetches {
   absl::btree_map<FetchId, Flight> flights_;
   absl::flat_hash_map<BlobId, FetchId> byBlob_;
   size_t small_ = 0;
+  uint64_t smallBytes_ = 0;  // of the small ones
   bool anyEnded_ = false;
 };
 

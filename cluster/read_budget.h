@@ -44,7 +44,7 @@ class ReadBudget {
   static constexpr int kGrowAfter = 4;
   static constexpr absl::Duration kShrinkPeriod = absl::Seconds(2);
   int inFlight_ = 0;
-  int limit_ = kReadWindow;
+  int limit_ = 2 * kReadWindow;
   int sinceGrown_ = 0;
   absl::Time shrunkAt_ = absl::InfinitePast();
 };

@@ -33,6 +33,7 @@ struct Source {
   int window = kFirstWindow;  // reads that may be under way at once; grows with each that lands
   uint64_t bytes = 0;         // received from it
   uint64_t scan = 0;          // where chooseAny goes on
+  bool scanned = false;       // was asked for every piece
   double rate = 0;            // bytes per second; 0: unknown
   // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
   // not the rate says when a read is late.

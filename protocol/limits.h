@@ -71,9 +71,10 @@ inline constexpr absl::Duration kReadDeadlineMin = absl::Milliseconds(500);
 inline constexpr int kHedgePercentMax = 5;  // bytes asked twice, of a blob
 
 // --- Jobs and fetches of one node. ---
-inline constexpr size_t kFetchesActiveMax = 16;        // large blobs fetched at once
-inline constexpr size_t kSmallFetchesActiveMax = 512;  // small ones
-inline constexpr size_t kJobsKept = 200;               // finished jobs remembered
+inline constexpr size_t kFetchesActiveMax = 16;            // large blobs fetched at once
+inline constexpr size_t kSmallFetchesActiveMax = 512;      // small ones
+inline constexpr uint64_t kSmallFetchBytesMax = 16 << 20;  // of them, or a slow link answers late
+inline constexpr size_t kJobsKept = 200;                   // finished jobs remembered
 inline constexpr size_t kWantedBlobsMax =
     200'000;                                    // a registrar counts for: all nodes' active fetches
 inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes

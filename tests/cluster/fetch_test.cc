@@ -286,16 +286,40 @@ TEST_F(FetchTest, AnUnverifiedHolderIsCorrectedWithoutAWarning) {
 
 TEST_F(FetchTest, WithTheLeaseItDownloadsWhatIsMissingAndStopsWithoutIt) {
   begin();
-  opened({0, 1});
+  opened();
   grant(0, {1, 3}, 77, 1);
   ASSERT_EQ(all<HubDownload>().size(), 1u);
-  EXPECT_EQ(all<HubDownload>()[0].pieces.size(), 10u);
+  EXPECT_EQ(all<HubDownload>()[0].pieces.size(), 12u);
   EXPECT_EQ(all<HubDownload>()[0].fence, 77u);
   EXPECT_EQ(asked(3, 5), kPromised);
   tick(kLeaseDuration);
   EXPECT_EQ(all<StopHub>().size(), 1u);
   ASSERT_EQ(all<AnswerPiece>().size(), 1u);
   EXPECT_EQ(all<AnswerPiece>()[0].outcome, ReadOutcome::kNotMine);
+}
+
+TEST_F(FetchTest, AfterAnotherLeaseholderTheWantersAreAskedForWhatTheyHaveBeforeTheHub) {
+  begin();
+  opened();
+  grant(1, {3, 1, 4}, 0, 3);
+  step([&](Turn& turn) { members.linkDown(turn, NodeId::ofNumber(3)); });
+  fetches.sourcesChanged();
+  for (const auto& [source, piece] : std::set(reads)) {
+    answer(source, piece, absl::UnavailableError("reset"));
+  }
+  reads.clear();
+  now += absl::Seconds(1);
+  grant(0, {1, 4}, 77, 1);
+  EXPECT_TRUE(all<HubDownload>().empty());
+  std::vector<HubDownload> downloads;
+  while (!reads.empty() && downloads.empty()) {
+    const auto [source, piece] = *reads.begin();
+    EXPECT_EQ(source, NodeId::ofNumber(4));
+    answer(source, piece, piece < 9 ? ReadOutcome::kData : ReadOutcome::kNotMine);
+    downloads = all<HubDownload>();
+  }
+  ASSERT_EQ(downloads.size(), 1u);
+  EXPECT_EQ(downloads[0].pieces, (std::vector<uint64_t>{9, 10, 11}));
 }
 
 TEST_F(FetchTest, WithoutTheLeaseItReadsFromTheLeaseholder) {

@@ -487,7 +487,7 @@ void World::perform(NodeIndex index, const ReadSmall& effect) {
   reads_.emplace(
       id, PendingRead{index, *source, nodes_[index]->life, effect.fetch, effect.blob, 0, true});
   later(options_.latency, [=, this] { readArrives(id); });
-  later(absl::Seconds(5),
+  later(absl::Seconds(30),
         [=, this] { endRead(id, absl::DeadlineExceededError("no answer in time"), std::nullopt); });
 }
 
