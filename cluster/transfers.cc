@@ -60,8 +60,12 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     submit(active, "open", [this, self = shared_from_this(), active] {
       auto opened =
           openWriter(*active->publisher, active->site.repo, active->blob, s_.partialFolder);
-      absl::StatusOr<std::vector<uint64_t>> present = opened.status();
-      if (opened.ok()) present = (*opened)->present();
+      absl::StatusOr<std::vector<uint64_t>> present = std::vector<uint64_t>();
+      if (opened.ok()) {
+        present = (*opened)->present();
+      } else {
+        present = opened.status();
+      }
       post([self, active, opened = std::make_shared<decltype(opened)>(std::move(opened)),
             present = std::move(present)]() mutable {
         if (active->closed) return;  // the writer goes, and its temporary with it
@@ -228,8 +232,12 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void received(const ActivePtr& active, const ReadPiece& effect,
                 absl::StatusOr<ReadAnswer> answer) {
     if (!answer.ok() || answer->outcome != ReadOutcome::kData) {
-      absl::StatusOr<ReadOutcome> outcome = answer.status();
-      if (answer.ok()) outcome = answer->outcome;
+      absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kGone;
+      if (answer.ok()) {
+        outcome = answer->outcome;
+      } else {
+        outcome = answer.status();
+      }
       return tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
     }
     submit(

@@ -317,8 +317,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
           continue;
         }
         if (!seen.insert(copy->path).second) continue;
-        const VerifyJob job{copy->id, copy->path, copy->blob, true, copy->stamp, {}};
-        const CheckOutcome outcome = co_await awaitCheck(job);
+        const CheckOutcome outcome = co_await awaitCheck(jobOf(*copy));
         if (!outcome.status.ok()) {
           result.wrong.push_back(
               {file.path.text(), file.blob.id.toString(), std::string(outcome.status.message())});
@@ -334,11 +333,18 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
     co_return result;
   }
 
+  static VerifyJob jobOf(const LocalCopy& copy) {
+    return {copy.id, copy.path, copy.blob, true, copy.stamp, {}};
+  }
+
   asio::awaitable<CheckOutcome> awaitCheck(VerifyJob job) {
-    co_return co_await awaitCallback<CheckOutcome>(
+    // Named, not a temporary: GCC 12 loses track of temporaries that live across a co_await.
+    const std::function<void(std::function<void(CheckOutcome)>)> start =
         [this, job](std::function<void(CheckOutcome)> done) {
           check(job, false, [done](const CheckOutcome& outcome) { done(outcome); });
-        });
+        };
+    CheckOutcome outcome = co_await awaitCallback<CheckOutcome>(start);
+    co_return outcome;
   }
 
   // ---- Serving ----
