@@ -22,6 +22,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "cache/leftovers.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
@@ -54,6 +55,7 @@ struct Overloaded : Fs... {
 };
 
 constexpr size_t kProblemsMax = 50;
+constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written
 
 absl::StatusOr<std::unique_ptr<TlsContext>> tlsOf(const AgentConfig& config) {
   if (!config.hasClusterKey()) return std::unique_ptr<TlsContext>();
@@ -124,6 +126,7 @@ class Agent final : public BlobProvider {
     index_ = std::make_unique<IndexQueue>(pool_, std::move(opened.index));
 
     const std::vector<Root> roots = findFolders();
+    ROOST_RETURN_IF_ERROR(tidy(roots));
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
     if (config_.hub) {
       hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_);
@@ -216,6 +219,24 @@ class Agent final : public BlobProvider {
     return resolved.roots;
   }
 
+  // Removes what a killed agent left behind. Journals before any writer opens; temporaries, which
+  // take a look at every repo, in idle time: those that are in use are locked.
+  absl::Status tidy(const std::vector<Root>& roots) {
+    const std::string partials = partialFolder();
+    ROOST_RETURN_IF_ERROR(removeOrphanJournals(partials, identity_.id()).status());
+    for (const Root& root : roots) {
+      if (!root.exists || !root.config.write) continue;
+      ROOST_RETURN_IF_ERROR(
+          pool_.submit({"tidy", WorkPriority::kIdle, root.config.path},
+                       [path = root.config.path, node = identity_.id(), partials] {
+                         removeLeftovers(path, node, partials, kLeftoverAge);
+                       }));
+    }
+    return absl::OkStatus();
+  }
+
+  std::string partialFolder() const { return config_.stateDir + "/partial"; }
+
   absl::StatusOr<MemberInfo> describeSelf(const std::vector<Root>& roots) {
     MemberInfo self{.id = identity_.id(), .epoch = identity_.epoch(), .name = config_.name};
     ROOST_ASSIGN_OR_RETURN(self.addresses, advertisedAddresses(config_.advertise, config_.listen));
@@ -285,6 +306,7 @@ class Agent final : public BlobProvider {
                   saveAdverts(*index_, identity_.id(), false, changes,
                               {logId_, changes.back().sequence});
                   apply(LocalChanged{std::move(changes)});
+                  tellSummarySoon();
                 },
             .settled = [this] { ready(); },
             .report = [this](const std::string& text) { note(text, "", ""); }};
@@ -297,7 +319,7 @@ class Agent final : public BlobProvider {
             .pool = pool_,
             .reservations = reservations_,
             .self = identity_.id(),
-            .partialFolder = config_.stateDir + "/partial",
+            .partialFolder = partialFolder(),
             .lanes = std::move(lanes),
             .hub = hub_ ? &hub_->lane : nullptr,
             .addressesOf =
@@ -312,6 +334,7 @@ class Agent final : public BlobProvider {
                   if (!blob.fromHub) {
                     savedBytes_ += blob.blob.size;
                     addSavedBytes(*index_, blob.blob.size);
+                    tellSummarySoon();
                   }
                   folders_->landed(blob);
                 }};
@@ -529,9 +552,28 @@ class Agent final : public BlobProvider {
     return NodeState::kReady;
   }
 
-  // Each second: what this node says about itself.
+  // Each second, and soon after what it says has changed: what this node says about itself.
   void tellSummary() {
     if (stopping_) return;
+    apply(SummaryChanged{summary()});
+    measureFree();
+    summaryIn(std::chrono::seconds(1));
+    summarySoon_ = false;
+  }
+
+  void tellSummarySoon() {
+    if (std::exchange(summarySoon_, true)) return;
+    summaryIn(std::chrono::milliseconds(100));
+  }
+
+  void summaryIn(std::chrono::milliseconds delay) {
+    summaryTimer_.expires_after(delay);
+    summaryTimer_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) tellSummary();
+    });
+  }
+
+  NodeSummary summary() {
     const InventorySummary held = folders_->inventory().summary();
     const absl::Time now = absl::Now();
     const uint64_t in = transfers_->bytesFromPeers();
@@ -550,12 +592,7 @@ class Agent final : public BlobProvider {
                         .problems = static_cast<uint32_t>(problems().size())};
     warming_ = core_->sizes().obtains > 0;
     summary.state = state();
-    apply(SummaryChanged{summary});
-    measureFree();
-    summaryTimer_.expires_after(std::chrono::seconds(1));
-    summaryTimer_.async_wait([this](boost::system::error_code ec) {
-      if (!ec) tellSummary();
-    });
+    return summary;
   }
 
   void measureFree() {
@@ -665,6 +702,7 @@ class Agent final : public BlobProvider {
   int greeting_ = 0;
   bool warming_ = false;
   bool measuring_ = false;
+  bool summarySoon_ = false;
   uint64_t freeBytes_ = 0;
   uint64_t savedBytes_ = 0;
   Traffic inTraffic_;
