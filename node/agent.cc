@@ -40,6 +40,7 @@
 #include "node/traffic.h"
 #include "protocol/errors.h"
 #include "protocol/kj_loop.h"
+#include "protocol/socket_deadline.h"
 #include "protocol/tls.h"
 
 namespace roost {
@@ -98,6 +99,18 @@ size_t laneCount() {
 // A lane and what lives on it. Members are made and destroyed on the lane's thread.
 struct Lane {
   explicit Lane(const std::string& name) : thread(name) {}
+  ~Lane() {
+    close();
+    thread.stop();
+  }
+  // Ends its links. The thread goes on: bytes that were received find their way home.
+  void close() {
+    thread.run([this] {
+      SocketDeadline::endAll(thread.io());
+      client.reset();
+      server.reset();
+    });
+  }
   LaneThread thread;
   std::unique_ptr<BulkClient> client;
   std::unique_ptr<BulkServer> server;
@@ -115,6 +128,9 @@ class Agent final : public BlobProvider {
         acceptor_(io_),
         ticker_(io_),
         summaryTimer_(io_) {}
+
+  // What jobs refer to is still there while they end.
+  ~Agent() override { pool_.stop(WorkPool::AtStop::kDrain); }
 
   // Builds everything, top down. An error ends the start.
   absl::Status build() {
@@ -404,6 +420,7 @@ class Agent final : public BlobProvider {
   // ---- The circle: event → core → effects ----
 
   void apply(const Event& event) {
+    if (stopping_) return;
     // An effect that is performed at once may bring the next event: it waits its turn.
     queue_.push_back(event);
     if (applying_) return;
@@ -514,7 +531,8 @@ class Agent final : public BlobProvider {
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         continue;
       }
-      if (greeting_ + serveCounters_.links >= kPeerConnectionsMax) continue;  // closes it: full
+      const int open = greeting_ + links_->accepted() + serveCounters_.links;
+      if (open >= kPeerConnectionsMax) continue;  // closes it: full
       asio::co_spawn(io_, greet(std::move(socket)), asio::detached);
     }
   }
@@ -650,18 +668,15 @@ class Agent final : public BlobProvider {
     signals_.cancel(ignored);
     ticker_.cancel();
     summaryTimer_.cancel();
+    SocketDeadline::endAll(io_);
     control_->stop();
+    resolver_->stop();
     transfers_->stop();
     folders_->stop();
     links_->stop();
     hub_.reset();
+    for (const auto& lane : lanes_) lane->close();
     pool_.stop(WorkPool::AtStop::kDrain);
-    for (const auto& lane : lanes_) {
-      lane->thread.stop([&lane = *lane] {
-        lane.client.reset();
-        lane.server.reset();
-      });
-    }
     pieceAsks_.clear();
   }
 

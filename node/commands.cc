@@ -130,7 +130,8 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
                     {"protocol", {{"min", kProtocolVersionMin}, {"max", kProtocolVersion}}}};
   }
   if (!document.ok()) co_return document.status();
-  co_return document->dump();
+  // A path on disk may be no UTF-8; the answer still is.
+  co_return document->dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 Commands::Document Commands::where(const json& arguments) const {
