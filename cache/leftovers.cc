@@ -17,6 +17,7 @@
 #include "cache/unique_fd.h"
 #include "protocol/blob_id.h"
 #include "protocol/errors.h"
+#include "protocol/names.h"
 
 namespace roost {
 namespace {
@@ -86,6 +87,21 @@ absl::StatusOr<int> removeOrphanJournals(const std::string& journalFolder, const
     ++removed;
   }
   return removed;
+}
+
+void removeLeftovers(const std::string& hubCache, const NodeId& node,
+                     const std::string& journalFolder, absl::Duration age) {
+  const absl::StatusOr<SafeDir> root = SafeDir::openRoot(hubCache);
+  if (!root.ok()) return;
+  const absl::StatusOr<std::vector<std::string>> repos = root->names();
+  if (!repos.ok()) return;
+  for (const std::string& repo : *repos) {
+    if (!RepoId::ofFolder(HubOrigin::huggingFace(), repo).ok()) continue;
+    for (const absl::string_view part : {"blobs", "refs", "trees"}) {
+      const absl::StatusOr<SafeDir> folder = root->openPath(absl::StrCat(repo, "/", part));
+      if (folder.ok()) (void)removeStaleTemporaries(*folder, node, journalFolder, age);
+    }
+  }
 }
 
 }  // namespace roost

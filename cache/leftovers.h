@@ -21,6 +21,10 @@ absl::StatusOr<int> removeStaleTemporaries(const SafeDir& folder, const NodeId& 
 // Removes journals whose temporary is gone. Returns how many. For the start, before any writer.
 absl::StatusOr<int> removeOrphanJournals(const std::string& journalFolder, const NodeId& node);
 
+// The first, for every repo of a hub cache. What cannot be read is left alone.
+void removeLeftovers(const std::string& hubCache, const NodeId& node,
+                     const std::string& journalFolder, absl::Duration age);
+
 }  // namespace roost
 
 #endif  // ROOST_CACHE_LEFTOVERS_H_

@@ -25,6 +25,8 @@ constexpr absl::Duration kDebounce = absl::Milliseconds(50);
 constexpr int kScanShare = 10;  // scans of one repo take at most this part of the time
 constexpr absl::Duration kScanPauseMax = absl::Seconds(5);
 constexpr absl::Duration kPollPeriod = absl::Seconds(3);
+// A cache that its first client makes is to be known within a second; looking for it is one stat.
+constexpr absl::Duration kMissingRootPeriod = absl::Milliseconds(250);
 constexpr int kPollShare = 20;  // a poll takes at most this part of the time
 constexpr size_t kReadBytes = 64 << 10;
 constexpr int kReadsPerCall = 16;  // about 20,000 events; then others have their turn
@@ -248,11 +250,16 @@ bool Watcher::mattersWhenCreated(const Interest& interest, absl::string_view nam
 
 // ---- Polling
 
-std::vector<PollTarget> Watcher::pollTargets() const {
+bool Watcher::isMissingRoot(const Owner& owner, const Place& place) {
+  return !owner.second && !place.seen && place.watch < 0;
+}
+
+std::vector<PollTarget> Watcher::pollTargets(absl::Time now) const {
   std::vector<PollTarget> targets;
   for (const auto& [owner, places] : places_) {
     for (const auto& [path, place] : places) {
       if (place.watch >= 0) continue;
+      if (now < nextPoll_ && !isMissingRoot(owner, place)) continue;
       PollTarget target;
       target.dirty.root = owner.first;
       target.dirty.repo = owner.second;
@@ -266,16 +273,20 @@ std::vector<PollTarget> Watcher::pollTargets() const {
 }
 
 absl::Time Watcher::nextPoll() const {
+  absl::Time next = absl::InfiniteFuture();
   for (const auto& [owner, places] : places_) {
     for (const auto& [path, place] : places) {
-      if (place.watch < 0) return nextPoll_;
+      if (place.watch >= 0) continue;
+      next = std::min(next, isMissingRoot(owner, place) ? nextRootPoll_ : nextPoll_);
     }
   }
-  return absl::InfiniteFuture();
+  return next;
 }
 
-std::vector<Dirty> Watcher::polled(const PollResult& result, absl::Time now) {
-  nextPoll_ = now + std::max(kPollPeriod, kPollShare * result.took);
+std::vector<Dirty> Watcher::polled(const PollResult& result, absl::Time began, absl::Time now) {
+  const absl::Duration pause = kPollShare * result.took;
+  nextRootPoll_ = now + std::max(kMissingRootPeriod, pause);
+  if (began >= nextPoll_) nextPoll_ = now + std::max(kPollPeriod, pause);
   return result.dirty;
 }
 

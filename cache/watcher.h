@@ -64,9 +64,10 @@ class Watcher {
 
   // InfiniteFuture if nothing is polled. The first poll is due at once.
   absl::Time nextPoll() const;
-  std::vector<PollTarget> pollTargets() const;
-  // Schedules the next poll, and passes on what the last one found.
-  std::vector<Dirty> polled(const PollResult& result, absl::Time now);
+  // What is due `now`. Roots that are not there yet are looked for more often than the rest.
+  std::vector<PollTarget> pollTargets(absl::Time now) const;
+  // Schedules the next poll, and passes on what the last one found. `began`: as in pollTargets().
+  std::vector<Dirty> polled(const PollResult& result, absl::Time began, absl::Time now);
 
   // What is not watched as it should be, why, and what to do.
   std::vector<std::string> problems() const;
@@ -100,6 +101,7 @@ class Watcher {
   std::string absolute(RootIndex root, const std::string& path) const;
   bool watchAll(const Owner& owner, const std::vector<ScannedDirectory>& directories);
   bool watchOne(const Owner& owner, const ScannedDirectory& directory, Places& places);
+  static bool isMissingRoot(const Owner& owner, const Place& place);
   void drop(const Owner& owner, const std::string& path, const Place& place);
   void handle(const inotify_event& event, std::vector<Dirty>& dirty);
   bool matters(const Interest& interest, const inotify_event& event) const;
@@ -112,6 +114,7 @@ class Watcher {
   absl::flat_hash_map<int, std::vector<Interest>> interests_;  // by watch
   bool outOfWatches_ = false;
   absl::Time nextPoll_ = absl::InfinitePast();
+  absl::Time nextRootPoll_ = absl::InfinitePast();  // of those that are not there yet
 };
 
 }  // namespace roost

@@ -31,8 +31,9 @@ constexpr size_t kReadersPerLinkMax = 128;  // opened blobs remembered
 // KJ objects belong to their lane: the last owner, on any thread, sends them home.
 template <typename Response>
 std::shared_ptr<const Response> keepOnLane(asio::io_context& io, Response response) {
-  return {new Response(kj::mv(response)),
-          [&io](const Response* last) { asio::post(io, [last] { delete last; }); }};
+  return {new Response(kj::mv(response)), [&io](const Response* last) {
+            asio::post(io, [owned = std::unique_ptr<const Response>(last)] {});
+          }};
 }
 
 absl::StatusOr<ReadOutcome> outcomeOf(wire::ReadOutcome outcome) {
@@ -192,6 +193,8 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     absl::StatusOr<ReadResponse> response =
         co_await withTimeout(kj::Promise<ReadResponse>(request.send()), deadline);
     self->finished(peer);
+    // After stop() nobody takes bytes that would have to come back to this lane.
+    if (self->stopped_) response = absl::UnavailableError("stopping");
     if (!response.ok()) {
       peer->readers.erase(blob);
       handler(response.status());
@@ -233,6 +236,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     absl::StatusOr<SmallResponse> response =
         co_await withTimeout(kj::Promise<SmallResponse>(request.send()), deadline);
     self->finished(peer);
+    if (self->stopped_) response = absl::UnavailableError("stopping");
     if (!response.ok()) {
       handler(response.status());
       co_return;

@@ -57,6 +57,8 @@ class BulkClient {
                  SmallHandler handler);
   // Ends the link to a peer that is gone.
   void forget(const NodeId& peer);
+  // Every read under way ends with kUnavailable; no bytes are handed out any more. Those that were
+  // must be let go before the lane ends.
   void stop();
 
  private:

@@ -25,6 +25,16 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr size_t kReadersPerLinkMax = 1024;  // a client keeps 128
+constexpr absl::Duration kMeasurePeriod = absl::Milliseconds(100);
+
+// Counts a connection from when it is accepted to its end, whatever that is.
+struct Counted {
+  explicit Counted(std::atomic<int>& links) : count(links) { ++count; }
+  ~Counted() { --count; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  std::atomic<int>& count;
+};
 
 wire::ReadOutcome toWireOutcome(ReadOutcome outcome) {
   return static_cast<wire::ReadOutcome>(outcome);
@@ -36,13 +46,31 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
  public:
   Impl(asio::io_context& io, const TlsContext* tls, WorkPool& pool, BlobProvider& provider,
        ServeCounters& counters)
-      : io_(io), tls_(tls), pool_(pool), provider_(provider), counters_(counters) {}
+      : io_(io), tls_(tls), pool_(pool), provider_(provider), counters_(counters), measuring_(io) {}
 
   struct Link {
     std::unique_ptr<RpcLink> rpc;
     std::optional<NodeId> peer;
     size_t readers = 0;
-    size_t unsentCounted = 0;  // its part of counters.unsentBytes
+    size_t underWay = 0;                           // bytes of reads that are not answered yet
+    size_t unsentCounted = 0;                      // its part of counters.unsentBytes
+    std::shared_ptr<asio::steady_timer> patience;  // for the caller's name
+  };
+  // Room for the bytes of one read, from when it is taken on to when its answer is with the link.
+  class Room {
+   public:
+    Room(std::weak_ptr<Link> link, size_t bytes) : link_(std::move(link)), bytes_(bytes) {
+      if (const auto owner = link_.lock()) owner->underWay += bytes_;
+    }
+    ~Room() {
+      if (const auto owner = link_.lock()) owner->underWay -= bytes_;
+    }
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+
+   private:
+    std::weak_ptr<Link> link_;
+    const size_t bytes_;
   };
   using Bytes = std::vector<uint8_t>;
   // What a read came to: an outcome, and bytes with kData.
@@ -57,6 +85,7 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
 
   void stop() {
     stopped_ = true;
+    measuring_.cancel();
     pending_.clear();
     for (const auto& link : links_) retire(link);
     links_.clear();
@@ -77,8 +106,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     const auto deliver = later<Answer>(kj::mv(paf.fulfiller));
     const absl::Status submitted =
         pool_.submit({"serve", WorkPriority::kReaderWaits, ""},
-                     [this, deliver, blob = std::move(blob), offset, length] {
-                       deliver(readWhole(*blob, offset, length));
+                     [self = shared_from_this(), deliver, blob = std::move(blob), offset, length] {
+                       deliver(self->readWhole(*blob, offset, length));
                      });
     if (!submitted.ok()) deliver(Answer{ReadOutcome::kBusy, {}});
     return kj::mv(paf.promise);
@@ -90,14 +119,14 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     auto paf = kj::newPromiseAndFulfiller<Answer>();
     const auto deliver = later<Answer>(kj::mv(paf.fulfiller));
     provider_.askPiece(peer, blob, offset / kPieceBytes,
-                       [this, deliver, offset, length](ReadOutcome outcome,
-                                                       std::shared_ptr<const BlobWriter> writer) {
+                       [&pool = pool_, deliver, offset, length](
+                           ReadOutcome outcome, std::shared_ptr<const BlobWriter> writer) {
                          if (outcome != ReadOutcome::kData) return deliver(Answer{outcome, {}});
                          const absl::Status submitted =
-                             pool_.submit({"serve", WorkPriority::kReaderWaits, ""},
-                                          [deliver, writer = std::move(writer), offset, length] {
-                                            deliver(readPart(*writer, offset, length));
-                                          });
+                             pool.submit({"serve", WorkPriority::kReaderWaits, ""},
+                                         [deliver, writer = std::move(writer), offset, length] {
+                                           deliver(readPart(*writer, offset, length));
+                                         });
                          if (!submitted.ok()) deliver(Answer{ReadOutcome::kBusy, {}});
                        });
     return kj::mv(paf.promise);
@@ -110,7 +139,9 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     std::vector<Answer> none(blobs.size(), Answer{ReadOutcome::kBusy, {}});
     const absl::Status submitted =
         pool_.submit({"serve", WorkPriority::kReaderWaits, ""},
-                     [this, deliver, blobs = std::move(blobs)] { deliver(readEach(blobs)); });
+                     [self = shared_from_this(), deliver, blobs = std::move(blobs)] {
+                       deliver(self->readEach(blobs));
+                     });
     if (!submitted.ok()) deliver(std::move(none));
     return kj::mv(paf.promise);
   }
@@ -118,10 +149,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   bool tooMuchUnsent(const std::weak_ptr<Link>& weak) {
     const auto link = weak.lock();
     if (!link || !link->rpc) return true;
-    const size_t unsent = link->rpc->unsentBytes();
-    counters_.unsentBytes += unsent - link->unsentCounted;  // wraps correctly when it fell
-    link->unsentCounted = unsent;
-    return unsent > kUnsentBytesPerLinkMax || counters_.unsentBytes > kUnsentBytesMax;
+    measure(*link);
+    return link->unsentCounted > kUnsentBytesPerLinkMax || counters_.unsentBytes > kUnsentBytesMax;
   }
 
   BlobProvider& provider() { return provider_; }
@@ -147,6 +176,25 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
         self->pending_.erase(id);
       });
     };
+  }
+
+  void measure(Link& link) {
+    const size_t unsent = link.underWay + (link.rpc ? link.rpc->unsentBytes() : 0);
+    counters_.unsentBytes += unsent - link.unsentCounted;  // wraps correctly when it fell
+    link.unsentCounted = unsent;
+    if (unsent > 0) measureLater();
+  }
+
+  // A link that is asked nothing more must not count for ever what it had unsent when last asked.
+  void measureLater() {
+    if (stopped_ || std::exchange(awaitingMeasure_, true)) return;
+    measuring_.expires_after(absl::ToChronoNanoseconds(kMeasurePeriod));
+    measuring_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+      const auto self = weak.lock();
+      if (ec || !self) return;
+      self->awaitingMeasure_ = false;
+      for (const auto& link : self->links_) self->measure(*link);
+    });
   }
 
   Answer readWhole(const LocalBlob& blob, uint64_t offset, uint32_t length) {
@@ -196,7 +244,7 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   void retire(const std::shared_ptr<Link>& link) {
     counters_.unsentBytes -= link->unsentCounted;
     link->unsentCounted = 0;
-    --counters_.links;
+    if (link->patience) link->patience->cancel();
     asio::post(io_, [link] { link->rpc.reset(); });
   }
 
@@ -212,6 +260,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   WorkPool& pool_;
   BlobProvider& provider_;
   ServeCounters& counters_;
+  asio::steady_timer measuring_;
+  bool awaitingMeasure_ = false;
   bool stopped_ = false;
   uint64_t lastPending_ = 0;
   std::map<uint64_t, std::shared_ptr<void>> pending_;
@@ -241,7 +291,8 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
       return KJ_EXCEPTION(FAILED, "a read is 1 byte to 1 MiB and within one piece");
     }
     if (server_->tooMuchUnsent(link_)) return answer(context, ReadOutcome::kBusy);
-    if (local_) return readLocal(context, offset, length);
+    auto room = kj::heap<Room>(link_, length);
+    if (local_) return readLocal(context, offset, length).attach(kj::mv(room));
     return server_->readArriving(peer_, blob_, offset, length)
         .then([this, context, offset, length](Answer got) mutable -> kj::Promise<void> {
           if (got.outcome != ReadOutcome::kGone) return copy(context, got);
@@ -253,7 +304,8 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
                 local_ = std::move(local);
                 return readLocal(context, offset, length);
               });
-        });
+        })
+        .attach(kj::mv(room));
   }
 
  private:
@@ -335,6 +387,7 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
     const auto ids = context.getParams().getIds();
     if (ids.size() > kInlineIdsMax) return KJ_EXCEPTION(FAILED, "too many blobs at once");
     if (server_->tooMuchUnsent(link_)) return KJ_EXCEPTION(OVERLOADED, "too much unsent");
+    auto room = kj::heap<Room>(link_, kInlineAnswerBytesMax);
     auto opened = kj::heapArrayBuilder<kj::Promise<std::shared_ptr<const LocalBlob>>>(ids.size());
     for (auto id : ids) {
       const auto blob = fromWire(id);
@@ -353,7 +406,8 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
             list[i].setData(toData(answers[i].bytes));
             server_->counters().bytesOut += answers[i].bytes.size();
           }
-        });
+        })
+        .attach(kj::mv(room));
   }
 
  private:
@@ -372,6 +426,7 @@ class BulkServer::Impl::Door final : public wire::Door::Server {
     const auto link = link_.lock();
     if (!peer.ok() || !link || link->peer) return KJ_EXCEPTION(FAILED, "not a proper caller");
     link->peer = *peer;
+    if (link->patience) link->patience->cancel();
     context.getResults().setSource(kj::heap<Source>(server_, link_, *peer));
     return kj::READY_NOW;
   }
@@ -383,21 +438,23 @@ class BulkServer::Impl::Door final : public wire::Door::Server {
 
 asio::awaitable<void> BulkServer::Impl::expectCaller(std::shared_ptr<Impl> self,
                                                      std::shared_ptr<Link> link) {
-  asio::steady_timer timer(self->io_, absl::ToChronoNanoseconds(kHandshakeTimeout));
+  const auto timer =
+      std::make_shared<asio::steady_timer>(self->io_, absl::ToChronoNanoseconds(kHandshakeTimeout));
+  link->patience = timer;
   boost::system::error_code ignored;
-  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   if (!link->peer) self->end(link);
 }
 
 asio::awaitable<void> BulkServer::Impl::runAccept(std::shared_ptr<Impl> self,
                                                   DetachedSocket detached) {
+  const Counted counted(self->counters_.links);
   auto socket = std::move(detached).attach(self->io_.get_executor());
   if (!socket.ok()) co_return;
   auto stream = co_await answerPeer(*std::move(socket), self->tls_);
   if (!stream.ok() || self->stopped_) co_return;
   auto link = std::make_shared<Link>();
   self->links_.insert(link);
-  ++self->counters_.links;
   link->rpc = std::make_unique<RpcLink>(*kj::mv(stream), LinkSide::kAccepted,
                                         capnp::Capability::Client(kj::heap<Door>(self, link)));
   asio::co_spawn(self->io_, expectCaller(self, link), asio::detached);

@@ -44,10 +44,9 @@ class BlobProvider {
 
 // Counts of all lanes of an agent.
 struct ServeCounters {
-  std::atomic<uint64_t> bytesOut{0};  // payload handed to links
-  std::atomic<uint64_t> unsentBytes{
-      0};  // of it, not yet written, as of the last answer of each link
-  std::atomic<int> links{0};
+  std::atomic<uint64_t> bytesOut{0};     // payload handed to links
+  std::atomic<uint64_t> unsentBytes{0};  // asked for and not yet written, as last measured
+  std::atomic<int> links{0};             // accepted, those in their handshake included
 };
 
 class BulkServer {

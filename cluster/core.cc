@@ -53,7 +53,7 @@ struct Core::Parts {
     if (changes.empty()) return;
     catalog.apply(turn, members.self().id, false, changes);
   }
-  void on(Turn&, const SummaryChanged& event) { members.setSummary(event.summary); }
+  void on(Turn& turn, const SummaryChanged& event) { members.setSummary(turn, event.summary); }
   void on(Turn& turn, const CatalogRestored& event) { follower.restored(turn, event); }
   void on(Turn& turn, const WriterOpened& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PieceRead& event) {
@@ -66,13 +66,7 @@ struct Core::Parts {
   void on(Turn& turn, const BlobFinished& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PresenceKnown& event) { obtains.on(turn, event); }
   void on(Turn&, const RepoPublished& event) { obtains.on(event); }
-  void on(Turn& turn, const PieceAsked& event) {
-    bool held = false;
-    for (const HolderView& holder : catalog.holders(event.blob)) {
-      held |= holder.node == members.self().id;
-    }
-    fetches.on(turn, event, held);
-  }
+  void on(Turn& turn, const PieceAsked& event) { fetches.on(turn, event); }
   void on(Turn& turn, const JobOrdered& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobRestored& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobCancelled& event) { jobs.on(turn, event); }
@@ -201,6 +195,10 @@ absl::Time Core::nextTick() const {
   constexpr absl::Duration kIdle = absl::Seconds(1);
   if (parts_->lastTick == absl::InfinitePast()) return absl::InfinitePast();
   return parts_->lastTick + (parts_->busy() ? kBusy : kIdle);
+}
+
+bool Core::acquainted(absl::Time now) const {
+  return parts_->members.acquainted(now) && parts_->follower.caughtUp(now);
 }
 
 LinkVerdict Core::judge(const MemberInfo& peer, bool dialled) const {

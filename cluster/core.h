@@ -374,6 +374,8 @@ class Core {
 
   // What to do with a link whose hellos are done; `dialled`: we called. To be asked before LinkUp.
   LinkVerdict judge(const MemberInfo& peer, bool dialled) const;
+  // False for at most two seconds after the start, while it is not known yet who holds what.
+  bool acquainted(absl::Time now) const;
 
   std::vector<NodeView> nodes() const;  // self first, then by name
   const MemberInfo& self() const;

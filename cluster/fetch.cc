@@ -114,11 +114,12 @@ void Fetch::openWriter(Turn& turn) {
 
 void Fetch::writerOpened(Turn& turn, const WriterOpened& event) {
   now_ = turn.now();
-  if (state_ != State::kOpening) return;
-  if (!event.piecesPresent.ok()) {
+  // Also later: a write failed.
+  if (!event.piecesPresent.ok() && state_ != State::kEnded) {
     end(turn, event.piecesPresent.status());
     return;
   }
+  if (state_ != State::kOpening) return;
   writerOpen_ = true;
   state_ = State::kRunning;
   for (const uint64_t piece : *event.piecesPresent) {
@@ -147,7 +148,8 @@ void Fetch::writerOpened(Turn& turn, const WriterOpened& event) {
 bool Fetch::hubOpen() const {
   if (!world_.hubAllowed || rule_ == SourceRule::kClusterOnly) return false;
   if (hubFailures_ >= kHubFailuresMax || now_ < hubAgainAt_) return false;
-  return world_.follower.caughtUp(now_);  // or it would download what a peer has
+  // Or it would download what a peer has.
+  return world_.members.acquainted(now_) && world_.follower.caughtUp(now_);
 }
 
 Want Fetch::want() const {

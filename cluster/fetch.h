@@ -101,6 +101,7 @@ class Fetch final : public Wanter {
     Sender source;
     bool abandoned;   // its source is away: the piece may be asked elsewhere
     bool fromOrigin;  // which budget it counts against
+    bool fromHolder;  // its source was known to have the whole when it was asked
     absl::Time at;
   };
   struct Promised {
@@ -135,7 +136,7 @@ class Fetch final : public Wanter {
   int& readsOf(bool fromOrigin) { return fromOrigin ? originReads_ : wanterReads_; }
   void settleAsk(const Ask& ask);
   void hedge(Turn& turn);
-  void readFailed(Turn& turn, const PieceRead& event, Source& source);
+  void readFailed(Turn& turn, const PieceRead& event, Source& source, bool fromHolder);
   void resetPieces();
   void maybeFinish(Turn& turn);
 

@@ -68,6 +68,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   if (ask == it->second.end()) return;
   const absl::Time askedAt = ask->at;
   const bool fromOrigin = ask->fromOrigin;
+  const bool fromHolder = ask->fromHolder;
   settleAsk(*ask);
   it->second.erase(ask);
   if (it->second.empty()) asks_.erase(it);
@@ -80,7 +81,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
   } else {
     if (absl::IsDeadlineExceeded(event.outcome.status())) budget(fromOrigin).late(now_);
-    readFailed(turn, event, source);
+    readFailed(turn, event, source, fromHolder);
   }
   if (state_ == State::kDraining && asks_.empty()) {
     repeatFromNext(turn);
@@ -91,7 +92,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   if (gathering_) startHub(turn);
 }
 
-void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
+void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool fromHolder) {
   if (!have(event.piece)) giveBack(event.piece);
   if (event.outcome.ok()) {
     switch (*event.outcome) {
@@ -105,7 +106,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source) {
         break;
       case ReadOutcome::kGone:
       case ReadOutcome::kCorrupt:
-        if (source.complete) {
+        if (source.complete && fromHolder) {
           source.dead = true;
         } else {
           source.refused(now_);  // has not begun, or has ended: it may hold the whole soon
@@ -134,7 +135,7 @@ void Fetch::giveBack(uint64_t piece) {
 void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
   Source& source = sources_[index];
   const bool fromOrigin = origin(source);
-  asks_[piece].push_back({index, false, fromOrigin, now_});
+  asks_[piece].push_back({index, false, fromOrigin, source.complete, now_});
   budget(fromOrigin).began();
   ++readsOf(fromOrigin);
   owed_.erase(piece);

@@ -106,12 +106,11 @@ void Fetches::on(Turn& turn, const BlobFinished& event) {
   anyEnded_ |= fetch->ended();
 }
 
-void Fetches::on(Turn& turn, const PieceAsked& event, bool heldHere) {
+void Fetches::on(Turn& turn, const PieceAsked& event) {
   const auto it = byBlob_.find(event.blob);
   if (it == byBlob_.end()) {
-    // Held here: it has just become whole, and a further try reaches the file itself.
-    turn.emit(AnswerPiece{event.peer, event.ask,
-                          heldHere ? ReadOutcome::kNotMine : ReadOutcome::kGone, std::nullopt});
+    // If it has just become whole, whoever serves the piece finds the file itself now.
+    turn.emit(AnswerPiece{event.peer, event.ask, ReadOutcome::kGone, std::nullopt});
     return;
   }
   flights_.at(it->second).fetch->pieceAsked(turn, event.peer, event.ask, event.piece);

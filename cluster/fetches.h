@@ -45,7 +45,7 @@ class Fetches {
   void on(Turn& turn, const HubPiece& event);
   void on(Turn& turn, const HubEnded& event);
   void on(Turn& turn, const BlobFinished& event);
-  void on(Turn& turn, const PieceAsked& event, bool heldHere);
+  void on(Turn& turn, const PieceAsked& event);
   void sourcesChanged();
   void tick(Turn& turn);
 

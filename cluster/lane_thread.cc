@@ -5,6 +5,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <future>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -29,7 +30,7 @@ LaneThread::LaneThread(std::string name) : impl_(std::make_unique<Impl>()) {
 }
 
 LaneThread::~LaneThread() {
-  if (impl_->thread.joinable()) stop([] {});
+  stop();
 }
 
 void LaneThread::post(std::function<void()> job) {
@@ -40,11 +41,18 @@ boost::asio::io_context& LaneThread::io() {
   return impl_->io;
 }
 
-void LaneThread::stop(std::function<void()> last) {
-  boost::asio::post(impl_->io, [this, last = std::move(last)] {
-    last();
-    impl_->work.reset();
+void LaneThread::run(const std::function<void()>& job) {
+  const auto done = std::make_shared<std::promise<void>>();
+  boost::asio::post(impl_->io, [&job, done] {
+    job();
+    done->set_value();
   });
+  done->get_future().wait();
+}
+
+void LaneThread::stop() {
+  if (!impl_->thread.joinable()) return;
+  boost::asio::post(impl_->io, [this] { impl_->work.reset(); });
   impl_->thread.join();
 }
 

@@ -26,9 +26,11 @@ class LaneThread {
   void post(std::function<void()> job);
   boost::asio::io_context& io();
 
-  // Runs `last` on the lane (destroy what lives there in it), lets what it posted run out, and
-  // joins.
-  void stop(std::function<void()> last);
+  // Runs the job on the lane and waits for its end. Not from the lane, nor after stop().
+  void run(const std::function<void()>& job);
+
+  // Lets what was posted run out, and joins. Destroy what lives on the lane before, by run().
+  void stop();
 
  private:
   struct Impl;

@@ -19,6 +19,16 @@ constexpr absl::Duration kExchangePeriod = absl::Seconds(10);
 constexpr size_t kLinksAskedAtOnce = 8;  // later links bring few new members
 constexpr absl::Duration kForgetUnreached = absl::Minutes(10);
 constexpr absl::Duration kForgetGone = absl::Hours(24);
+constexpr absl::Duration kAcquaintMax = absl::Seconds(2);  // a seed that is there links far sooner
+constexpr absl::Duration kNewsPeriodMin = absl::Milliseconds(250);
+
+// Rates and free space move all the time; the rest is news.
+bool isNews(const NodeSummary& before, const NodeSummary& now) {
+  const auto lasting = [](const NodeSummary& s) {
+    return std::tie(s.state, s.blobs, s.heldBytes, s.savedBytes, s.problems);
+  };
+  return lasting(before) != lasting(now);
+}
 
 }  // namespace
 
@@ -98,10 +108,39 @@ bool Members::linkUp(Turn& turn, const LinkUp& event) {
   }
   if (dialled) addTarget(*event.dialled, id, absl::InfiniteFuture());
   refreshUsable(turn.now());
-  turn.call(id, HeartbeatRequest{summary_}, CallPurpose::kHeartbeat);
-  peer.calling = true;
+  beat(turn, id, peer);
   if (linkedCount_ <= kLinksAskedAtOnce) turn.call(id, MembersRequest{}, CallPurpose::kMembers);
   return true;
+}
+
+void Members::setSummary(Turn& turn, const NodeSummary& summary) {
+  news_ |= isNews(summary_, summary);
+  summary_ = summary;
+  if (!news_) return;
+  news_ = false;
+  for (auto& [id, peer] : peers_) {
+    if (!peer.linked) continue;
+    if (peer.calling || turn.now() - peer.exchanged < std::max(kNewsPeriodMin, period(false) / 4)) {
+      news_ = true;  // with the next summary
+      continue;
+    }
+    beat(turn, id, peer);
+  }
+}
+
+void Members::beat(Turn& turn, const NodeId& id, Peer& peer) {
+  peer.calling = true;
+  turn.call(id, HeartbeatRequest{summary_}, CallPurpose::kHeartbeat);
+}
+
+bool Members::acquainted(absl::Time now) const {
+  if (startedAt_ == absl::InfinitePast()) return targets_.empty();
+  if (now - startedAt_ >= kAcquaintMax) return true;
+  return std::all_of(targets_.begin(), targets_.end(), [&](const auto& entry) {
+    const DialTarget& target = entry.second;
+    if (!target.seed || target.failures > 0) return true;
+    return target.node && (*target.node == self_.id || linked(*target.node));
+  });
 }
 
 void Members::linkDown(Turn& turn, const NodeId& id) {
@@ -270,7 +309,8 @@ void Members::askForMembers(Turn& turn) {
 }
 
 std::vector<NodeId> Members::tick(Turn& turn, bool busy) {
-  const absl::Duration beat = period(busy);
+  if (startedAt_ == absl::InfinitePast()) startedAt_ = turn.now();
+  const absl::Duration beatPeriod = period(busy);
   const absl::Duration expected = period(false);
   std::vector<NodeId> goneNow;
   bool changed = false;
@@ -292,10 +332,7 @@ std::vector<NodeId> Members::tick(Turn& turn, bool busy) {
     if (!peer.suspected && silent > expected * kSuspectedAfterPeriods) {
       peer.suspected = changed = true;
     }
-    if (!peer.calling && turn.now() - peer.exchanged >= beat) {
-      peer.calling = true;
-      turn.call(id, HeartbeatRequest{summary_}, CallPurpose::kHeartbeat);
-    }
+    if (!peer.calling && turn.now() - peer.exchanged >= beatPeriod) beat(turn, id, peer);
   }
   if (changed) refreshUsable(turn.now());
   dialDue(turn);

@@ -34,7 +34,8 @@ class Members {
   // Any message of a peer counts as a heartbeat.
   void heard(const NodeId& peer, absl::Time now);
 
-  void setSummary(const NodeSummary& summary) { summary_ = summary; }
+  // What is news in it is told to the peers soon, not only with the next heartbeat.
+  void setSummary(Turn& turn, const NodeSummary& summary);
   HeartbeatReply onHeartbeat(Turn& turn, const NodeId& peer, const HeartbeatRequest& request);
   void heartbeatAnswered(Turn& turn, const NodeId& peer, const absl::StatusOr<Reply>& reply);
   MembersReply onMembersRequest() const;
@@ -43,6 +44,10 @@ class Members {
   // `busy`: fetches or leases are live, so heartbeats go each second. Returns who is gone since the
   // last tick.
   std::vector<NodeId> tick(Turn& turn, bool busy);
+
+  // False for a moment after the start: a seed has neither answered nor failed yet, so it is not
+  // known who holds what.
+  bool acquainted(absl::Time now) const;
 
   const MemberInfo& self() const { return self_; }
   bool linked(const NodeId& id) const;
@@ -84,6 +89,7 @@ class Members {
 
   absl::Duration period(bool busy) const;
   absl::Duration jittered(absl::Duration duration);
+  void beat(Turn& turn, const NodeId& id, Peer& peer);
   void learn(const MemberInfo& info, absl::Time now);
   void addTarget(const Address& address, const NodeId& node, absl::Time next);
   void redialSoon(const NodeId& id, const Peer& peer, absl::Time now);
@@ -95,6 +101,8 @@ class Members {
   MemberInfo self_;
   absl::BitGenRef random_;
   NodeSummary summary_;
+  bool news_ = false;                            // in summary_, that some peer was not told
+  absl::Time startedAt_ = absl::InfinitePast();  // the first tick
   absl::btree_map<NodeId, Peer> peers_;  // ordered: what is emitted must not depend on hashes
   absl::btree_map<Address, DialTarget> targets_;
   std::vector<NodeId> usable_;

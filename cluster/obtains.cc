@@ -59,6 +59,10 @@ void Obtains::on(Turn& turn, const PresenceKnown& event) {
       ++obtain.missing[at->second].files;
     }
   }
+  // Empty blobs need no source. They are made when all others are there, so that a repo that cannot
+  // be had leaves nothing behind.
+  std::stable_partition(obtain.missing.begin(), obtain.missing.end(),
+                        [](const Missing& missing) { return missing.blob.size > 0; });
   obtain.progress.bytesPresent = obtain.progress.bytesDone;
   obtain.rateBytes = obtain.progress.bytesDone;
   obtain.rateAt = turn.now();
@@ -97,6 +101,12 @@ void Obtains::pump(Turn& turn) {
       }
     }
   }
+  // Where a fetch could not even begin, nothing else will say that it ended.
+  std::vector<ObtainKey> ended;
+  for (const auto& [key, obtain] : running_) {
+    if (obtain.ended == obtain.missing.size()) ended.push_back(key);
+  }
+  for (const ObtainKey& key : ended) settle(turn, key);
 }
 
 bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool small) {
@@ -107,6 +117,13 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
   }
   if (next == obtain.missing.size()) return false;
   Missing& missing = obtain.missing[next];
+  if (missing.blob.size == 0) {
+    if (obtain.fetching > 0) return false;
+    if (!obtain.failure.ok()) {
+      fail(obtain, missing, obtain.failure);
+      return true;
+    }
+  }
   const Listing& listing = obtain.request.listing;
   const BlobSite site{listing.repo, listing.commit, listing.files[missing.file].path};
   const absl::Status status = fetches_.want(turn, missing.blob, site, obtain.request.from, key);
@@ -114,9 +131,7 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
     missing.state = Missing::State::kFetching;
     ++obtain.fetching;
   } else {
-    noteFailure(obtain, missing, status);
-    missing.state = Missing::State::kFailed;
-    ++obtain.ended;
+    fail(obtain, missing, status);
   }
   return true;
 }
@@ -133,21 +148,22 @@ void Obtains::fetchEnded(Turn& turn, const Fetches::Ended& ended) {
         });
     if (missing == obtain.missing.end()) continue;
     --obtain.fetching;
-    ++obtain.ended;
     for (const auto& [source, bytes] : ended.received) obtain.received[source] += bytes;
     if (ended.status.ok()) {
       missing->state = Missing::State::kDone;
+      ++obtain.ended;
       obtain.progress.filesDone += missing->files;
       obtain.progress.bytesDone += missing->blob.size * missing->files;
     } else {
-      missing->state = Missing::State::kFailed;
-      noteFailure(obtain, *missing, ended.status);
+      fail(obtain, *missing, ended.status);
     }
     settle(turn, key);
   }
 }
 
-void Obtains::noteFailure(Obtain& obtain, const Missing& missing, const absl::Status& status) {
+void Obtains::fail(Obtain& obtain, Missing& missing, const absl::Status& status) {
+  missing.state = Missing::State::kFailed;
+  ++obtain.ended;
   obtain.failedFiles += missing.files;
   obtain.failure = worse(obtain.failure, status);
 }

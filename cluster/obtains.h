@@ -64,7 +64,7 @@ class Obtains {
   absl::Status checkSpace(const Obtain& obtain, uint64_t freeBytes) const;
   bool beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool small);
   void settle(Turn& turn, const ObtainKey& key);
-  void noteFailure(Obtain& obtain, const Missing& missing, const absl::Status& status);
+  static void fail(Obtain& obtain, Missing& missing, const absl::Status& status);
   ObtainProgress snapshot(const Obtain& obtain) const;
   uint64_t bytesNow(const Obtain& obtain) const;
   void finish(const ObtainKey& key, ObtainState state, const absl::Status& status);

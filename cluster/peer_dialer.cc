@@ -2,15 +2,14 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "protocol/errors.h"
 #include "protocol/kj_stream.h"
 #include "protocol/limits.h"
+#include "protocol/socket_deadline.h"
 
 namespace roost {
 namespace {
@@ -18,43 +17,51 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-// Resolves and connects; the timer closes the socket, which is how a wait ends in Boost 1.74.
-asio::awaitable<absl::StatusOr<tcp::socket>> connectTo(Address address) {
-  const auto executor = co_await asio::this_coro::executor;
-  auto socket = std::make_shared<tcp::socket>(executor);
-  auto resolver = std::make_shared<tcp::resolver>(executor);
-  asio::steady_timer timer(executor, absl::ToChronoNanoseconds(kHandshakeTimeout));
-  auto expired = std::make_shared<bool>(false);
-  timer.async_wait([socket, resolver, expired](boost::system::error_code ec) {
-    if (ec) return;
-    *expired = true;
-    resolver->cancel();
-    boost::system::error_code ignored;
-    socket->close(ignored);
-  });
+// A literal address does not bother the resolver, whose thread cannot be interrupted.
+asio::awaitable<absl::StatusOr<std::vector<tcp::endpoint>>> endpointsOf(Address address) {
   boost::system::error_code ec;
-  const auto found = co_await resolver->async_resolve(
-      address.host, std::to_string(address.port), asio::redirect_error(asio::use_awaitable, ec));
-  if (!ec) {
-    co_await asio::async_connect(*socket, found, asio::redirect_error(asio::use_awaitable, ec));
+  const auto literal = asio::ip::make_address(address.host, ec);
+  if (!ec) co_return std::vector<tcp::endpoint>(1, tcp::endpoint(literal, address.port));
+  tcp::resolver resolver(co_await asio::this_coro::executor);
+  const std::string port = std::to_string(address.port);
+  const auto found = co_await resolver.async_resolve(address.host, port,
+                                                     asio::redirect_error(asio::use_awaitable, ec));
+  if (ec) {
+    co_return absl::UnavailableError(
+        absl::StrCat("cannot find ", address.toString(), ": ", ec.message()));
   }
-  timer.cancel();
-  if (*expired) {
-    co_return absl::DeadlineExceededError(absl::StrCat("no answer from ", address.toString()));
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+  co_return endpoints;
+}
+
+asio::awaitable<absl::StatusOr<tcp::socket>> connectTo(Address address) {
+  const auto endpoints = co_await endpointsOf(address);
+  if (!endpoints.ok()) co_return endpoints.status();
+  const auto executor = co_await asio::this_coro::executor;
+  tcp::socket socket(executor);
+  boost::system::error_code ec;
+  {
+    const SocketDeadline deadline(socket, kHandshakeTimeout);
+    co_await asio::async_connect(socket, *endpoints, asio::redirect_error(asio::use_awaitable, ec));
+    if (deadline.passed()) {
+      co_return absl::DeadlineExceededError(absl::StrCat("no answer from ", address.toString()));
+    }
   }
   if (ec) {
     co_return absl::UnavailableError(
         absl::StrCat("cannot connect to ", address.toString(), ": ", ec.message()));
   }
-  socket->set_option(tcp::no_delay(true), ec);
-  co_return std::move(*socket);
+  socket.set_option(tcp::no_delay(true), ec);
+  co_return std::move(socket);
 }
 
 asio::awaitable<absl::StatusOr<PeerConnection>> dialOne(Address address, LinkKind kind,
                                                         const TlsContext* tls) {
   auto socket = co_await connectTo(address);
   if (!socket.ok()) co_return socket.status();
-  ROOST_CO_RETURN_IF_ERROR(co_await sendPreface(*socket, kind));
+  const absl::Status greeted = co_await sendPreface(*socket, kind);
+  if (!greeted.ok()) co_return greeted;
   if (tls == nullptr) {
     co_return PeerConnection{makeKjStream(*std::move(socket)), std::move(address)};
   }

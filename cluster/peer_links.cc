@@ -18,6 +18,7 @@
 #include "protocol/convert.h"
 #include "protocol/errors.h"
 #include "protocol/kj_await.h"
+#include "protocol/limits.h"
 #include "protocol/roost.capnp.h"
 #include "protocol/rpc_link.h"
 
@@ -54,10 +55,18 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
     std::unique_ptr<RpcLink> rpc;
     kj::Maybe<wire::Peer::Client> calls;
     std::set<uint64_t> asks;  // questions of this link that still wait for respond()
+    std::shared_ptr<asio::steady_timer> patience;  // for the hello of who called us
+    // What a peer asks right behind its hello waits until that is admitted.
+    std::vector<kj::Own<kj::PromiseFulfiller<void>>> admitted;
   };
 
-  Impl(asio::io_context& io, MemberInfo self, const TlsContext* tls, Handlers handlers)
-      : io_(io), self_(std::move(self)), tls_(tls), handlers_(std::move(handlers)) {}
+  Impl(asio::io_context& io, MemberInfo self, const TlsContext* tls, Handlers handlers,
+       absl::Duration helloTimeout)
+      : io_(io),
+        self_(std::move(self)),
+        tls_(tls),
+        handlers_(std::move(handlers)),
+        helloTimeout_(helloTimeout) {}
 
   void dial(const Address& address) {
     asio::co_spawn(io_, runDial(shared_from_this(), address), asio::detached);
@@ -71,6 +80,7 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
   }
 
   bool linked(const NodeId& peer) const { return linked_.contains(peer); }
+  int accepted() const { return accepted_; }
 
   void call(const NodeId& peer, const Request& request, Answer answer) {
     const auto it = linked_.find(peer);
@@ -99,11 +109,20 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
   // Called by the Peer capability of a link. The promise is kept by the RPC system.
   kj::Promise<absl::StatusOr<Reply>> ask(const std::weak_ptr<Link>& weak, Request request) {
     const auto link = weak.lock();
-    if (!link || !link->peer || stopped_) {
+    if (!link || !link->rpc || stopped_) {
       return absl::StatusOr<Reply>(absl::UnavailableError("the link is closing"));
     }
-    if (link->asks.size() >= kAsksPerLinkMax) {
+    if (link->asks.size() + link->admitted.size() >= kAsksPerLinkMax ||
+        link->rpc->unsentBytes() > kUnsentBytesPerLinkMax) {
       return absl::StatusOr<Reply>(absl::AbortedError("too many questions at once"));
+    }
+    if (!link->peer) {
+      auto admitted = kj::newPromiseAndFulfiller<void>();
+      link->admitted.push_back(kj::mv(admitted.fulfiller));
+      return admitted.promise.then(
+          [self = shared_from_this(), weak, request = std::move(request)]() mutable {
+            return self->ask(weak, std::move(request));
+          });
     }
     auto paf = kj::newPromiseAndFulfiller<absl::StatusOr<Reply>>();
     const uint64_t id = ++lastAsk_;
@@ -160,6 +179,8 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
     }
     link->peer = peer;
     linked_[peer.id] = link;
+    if (link->patience) link->patience->cancel();
+    for (auto& waiting : std::exchange(link->admitted, {})) waiting->fulfill();
     // By post, as in ask(); and after the reply to the hello is on its way.
     asio::post(io_, [self = shared_from_this(), link] {
       if (!self->stopped_ && self->isCurrent(*link)) self->handlers_.up(*link->peer, link->dialled);
@@ -189,6 +210,9 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
   };
   class PeerServer;
   class DoorServer;
+  struct Judged {
+    absl::Status status;
+  };
 
   absl::Status clone(const MemberInfo& peer) {
     const std::string text = absl::StrCat(
@@ -207,7 +231,9 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
 
   // Destroys the RPC system in a job of its own: the caller may be inside it.
   void retire(const std::shared_ptr<Link>& link) {
+    if (link->patience) link->patience->cancel();
     asio::post(io_, [link] {
+      link->admitted.clear();
       link->calls = nullptr;
       link->rpc.reset();
     });
@@ -235,20 +261,33 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
 
   // Ends a link that has not said hello in time.
   static asio::awaitable<void> expectHello(std::shared_ptr<Impl> self, std::shared_ptr<Link> link) {
-    asio::steady_timer timer(self->io_, absl::ToChronoNanoseconds(kHandshakeTimeout));
+    const auto timer = std::make_shared<asio::steady_timer>(
+        self->io_, absl::ToChronoNanoseconds(self->helloTimeout_));
+    link->patience = timer;
     boost::system::error_code ignored;
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     if (!link->peer) self->end(link);
   }
 
   static asio::awaitable<void> runDial(std::shared_ptr<Impl> self, Address address);
   static asio::awaitable<void> runAccept(std::shared_ptr<Impl> self, tcp::socket socket);
 
+  // Counts an accepted connection for as long as its coroutine lives.
+  struct Counted {
+    explicit Counted(int& count) : count_(count) { ++count_; }
+    ~Counted() { --count_; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    int& count_;
+  };
+
   asio::io_context& io_;
   const MemberInfo self_;
   const TlsContext* tls_;
   Handlers handlers_;
+  const absl::Duration helloTimeout_;
   bool stopped_ = false;
+  int accepted_ = 0;
   uint64_t lastAsk_ = 0;
   uint64_t lastSerial_ = 0;
   std::set<std::shared_ptr<Link>> links_;
@@ -341,27 +380,28 @@ asio::awaitable<void> PeerLinks::Impl::runDial(std::shared_ptr<Impl> self, Addre
   auto request = link->rpc->bootstrap().castAs<wire::Door>().controlRequest();
   toWire(self->self_, request.initHello());
   request.setPeer(kj::heap<PeerServer>(self, link));
-  auto response = co_await withTimeout(
-      kj::Promise<capnp::Response<wire::Door::ControlResults>>(request.send()), kHandshakeTimeout);
+  // Judged at once, not when this coroutine gets its turn: the peer's first calls may be in the
+  // same packet.
+  kj::Promise<Judged> judged =
+      request.send().then([self, link](capnp::Response<wire::Door::ControlResults>&& response) {
+        auto hello = fromWire(response.getHello());
+        if (!hello.ok()) return Judged{hello.status()};
+        link->calls = response.getPeer();
+        return Judged{self->admit(link, *std::move(hello))};
+      });
+  const absl::StatusOr<Judged> outcome = co_await withTimeout(kj::mv(judged), kHandshakeTimeout);
   if (self->stopped_) co_return;
-  absl::Status status = response.status();
-  if (status.ok()) {
-    auto hello = fromWire(response->getHello());
-    status = hello.status();
-    if (status.ok()) {
-      link->calls = response->getPeer();
-      status = self->admit(link, *std::move(hello));
-    }
-  }
+  const absl::Status status = outcome.ok() ? outcome->status : outcome.status();
   if (!status.ok()) {
     self->end(link);
     self->handlers_.dialFailed(address, status);
     co_return;
   }
-  co_await watch(self, link);
+  if (link->rpc) co_await watch(self, link);
 }
 
 asio::awaitable<void> PeerLinks::Impl::runAccept(std::shared_ptr<Impl> self, tcp::socket socket) {
+  const Counted counted(self->accepted_);
   boost::system::error_code ec;
   const auto remote = socket.remote_endpoint(ec);
   auto stream = co_await answerPeer(std::move(socket), self->tls_);
@@ -384,8 +424,8 @@ asio::awaitable<void> PeerLinks::Impl::runAccept(std::shared_ptr<Impl> self, tcp
 }
 
 PeerLinks::PeerLinks(asio::io_context& io, MemberInfo self, const TlsContext* tls,
-                     Handlers handlers)
-    : impl_(std::make_shared<Impl>(io, std::move(self), tls, std::move(handlers))) {}
+                     Handlers handlers, absl::Duration helloTimeout)
+    : impl_(std::make_shared<Impl>(io, std::move(self), tls, std::move(handlers), helloTimeout)) {}
 PeerLinks::~PeerLinks() {
   impl_->stop();
 }
@@ -406,6 +446,9 @@ void PeerLinks::respond(AskId ask, absl::StatusOr<Reply> reply) {
 }
 bool PeerLinks::linked(const NodeId& peer) const {
   return impl_->linked(peer);
+}
+int PeerLinks::accepted() const {
+  return impl_->accepted();
 }
 void PeerLinks::stop() {
   impl_->stop();

@@ -19,7 +19,9 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cluster/core.h"
+#include "protocol/limits.h"
 #include "protocol/messages.h"
 #include "protocol/tls.h"
 
@@ -42,7 +44,9 @@ class PeerLinks {
   using Answer = std::function<void(absl::StatusOr<Reply>)>;
 
   // tls: null without a cluster key. io and tls must outlive this.
-  PeerLinks(boost::asio::io_context& io, MemberInfo self, const TlsContext* tls, Handlers handlers);
+  // helloTimeout: how long a stranger may stay without saying who it is.
+  PeerLinks(boost::asio::io_context& io, MemberInfo self, const TlsContext* tls, Handlers handlers,
+            absl::Duration helloTimeout = kHandshakeTimeout);
   ~PeerLinks();
 
   void dial(const Address& address);
@@ -53,7 +57,9 @@ class PeerLinks {
   void call(const NodeId& peer, const Request& request, Answer answer);
   void respond(AskId ask, absl::StatusOr<Reply> reply);
   bool linked(const NodeId& peer) const;
-  // Ends all links; no handler is called afterwards.
+  // Accepted connections that are open, those of strangers included.
+  int accepted() const;
+  // Ends all links; no handler is called afterwards, and no Answer.
   void stop();
 
  private:

@@ -27,6 +27,7 @@ std::string encodeJob(const JobOrder& order, const NodeId& coordinator) {
 
 absl::StatusOr<JobOrder> decodeJob(absl::string_view bytes) try {
   auto words = kj::heapArray<capnp::word>(bytes.size() / sizeof(capnp::word));
+  if (words.size() == 0) return absl::InvalidArgumentError("not a saved job");
   std::memcpy(words.begin(), bytes.data(), words.asBytes().size());
   capnp::ReaderOptions options;
   options.traversalLimitInWords = kMessageBytesMax / sizeof(capnp::word);

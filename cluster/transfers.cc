@@ -1,5 +1,6 @@
 #include "cluster/transfers.h"
 
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
@@ -33,21 +34,22 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
  public:
   explicit Impl(Seams seams) : s_(std::move(seams)) {}
 
-  // A large blob on its way. The writer belongs to the queue's jobs, which run one at a time.
+  // A large blob on its way. `own` is the queue's: its jobs run one at a time, the last closes it.
   struct Active {
     FetchId id;
     BlobInfo blob;
     BlobSite site;
     std::shared_ptr<const HubPublisher> publisher;
     std::shared_ptr<SerialQueue> queue;
-    std::shared_ptr<BlobWriter> writer;
+    std::shared_ptr<BlobWriter> own;
+    std::shared_ptr<const BlobWriter> writer;  // the same, for `loop`
     std::optional<HubDownloadId> hub;
     bool fromHub = false;
-    bool closed = false;
   };
   using ActivePtr = std::shared_ptr<Active>;
 
   void open(const OpenWriter& effect) {
+    if (stopped_) return;
     auto publisher = s_.publisherOf(effect.site.repo);
     if (!publisher.ok()) return tell(WriterOpened{effect.fetch, publisher.status()});
     auto active = std::make_shared<Active>(Active{.id = effect.fetch,
@@ -57,20 +59,17 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     active->queue = std::make_shared<SerialQueue>(s_.pool, WorkPriority::kReaderWaits,
                                                   active->publisher->root().path());
     active_[effect.fetch] = active;
-    submit(active, "open", [this, self = shared_from_this(), active] {
-      auto opened =
-          openWriter(*active->publisher, active->site.repo, active->blob, s_.partialFolder);
-      absl::StatusOr<std::vector<uint64_t>> present = std::vector<uint64_t>();
-      if (opened.ok()) {
-        present = (*opened)->present();
-      } else {
-        present = opened.status();
+    submit(active, "open", [self = shared_from_this(), active] {
+      auto opened = self->openWriter(*active->publisher, active->site.repo, active->blob,
+                                     self->s_.partialFolder);
+      if (!opened.ok()) {
+        return self->tell(WriterOpened{active->id, opened.status()});
       }
-      post([self, active, opened = std::make_shared<decltype(opened)>(std::move(opened)),
-            present = std::move(present)]() mutable {
-        if (active->closed) return;  // the writer goes, and its temporary with it
-        if (opened->ok()) active->writer = *std::move(*opened);
-        self->tell(WriterOpened{active->id, std::move(present)});
+      active->own = *std::move(opened);
+      self->post([self, active, writer = active->own, present = active->own->present()] {
+        if (self->find(active->id) != active) return;
+        active->writer = writer;
+        self->tell(WriterOpened{active->id, present});
       });
     });
   }
@@ -144,8 +143,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const ActivePtr active = find(fetch);
     if (!active || !active->writer) return;
     submit(active, "verify", [self = shared_from_this(), active] {
-      auto hashes = active->writer->finish();
-      const std::vector<PieceHash> pieces = active->writer->pieceHashes();
+      if (!active->own) return;
+      auto hashes = active->own->finish();
+      const std::vector<PieceHash> pieces = active->own->pieceHashes();
       if (!hashes.ok()) {
         return self->post([self, active, status = hashes.status(), pieces] {
           self->tell(BlobFinished{active->id, status, pieces});
@@ -159,7 +159,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const ActivePtr active = find(fetch);
     if (!active || !active->writer) return;
     submit(active, "restart", [self = shared_from_this(), active] {
-      const absl::Status status = active->writer->restart();
+      if (!active->own) return;
+      const absl::Status status = active->own->restart();
       self->post([self, active, status] {
         absl::StatusOr<std::vector<uint64_t>> present = std::vector<uint64_t>();
         if (!status.ok()) present = status;
@@ -172,11 +173,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const ActivePtr active = find(effect.fetch);
     if (!active) return;
     stopHub(effect.fetch);
-    active->closed = true;
+    active->writer.reset();
     active_.erase(effect.fetch);
     submit(active, "close", [active, keep = effect.keepPartial] {
-      if (active->writer && keep) active->writer->keepPartial();
-      active->writer.reset();
+      if (active->own && keep) active->own->keepPartial();
+      active->own.reset();
     });
   }
 
@@ -189,6 +190,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void stop() {
     stopped_ = true;
+    cancelled_ = true;
     small_.clear();
     while (!active_.empty()) close({active_.begin()->first, true});
   }
@@ -217,14 +219,15 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   // keep up.
   void submit(const ActivePtr& active, const char* name, WorkPool::Job job) {
     const absl::Status status = active->queue->submit(name, std::move(job));
-    if (!status.ok() && !stopped_) tell(WriterOpened{active->id, status});
+    if (!status.ok()) tell(WriterOpened{active->id, status});
   }
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> openWriter(const HubPublisher& publisher,
                                                          const RepoId& repo, const BlobInfo& blob,
                                                          const std::string& journals) const {
     ROOST_ASSIGN_OR_RETURN(BlobSlot slot, publisher.blobSlot(repo, blob));
-    return BlobWriter::open(std::move(slot), {.node = s_.self, .journalFolder = journals},
+    return BlobWriter::open(std::move(slot),
+                            {.node = s_.self, .journalFolder = journals, .cancelled = &cancelled_},
                             s_.reservations);
   }
 
@@ -243,9 +246,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     submit(
         active, "write",
         [self = shared_from_this(), active, effect, data = std::move(answer->data)]() mutable {
-          const absl::Status status = active->writer
-                                          ? active->writer->write(effect.piece, data.bytes)
-                                          : absl::CancelledError("the fetch has ended");
+          const absl::Status status = active->own ? active->own->write(effect.piece, data.bytes)
+                                                  : absl::CancelledError("the fetch has ended");
           const uint64_t bytes = data.bytes.size();
           data = {};  // home to its lane before the core asks for more
           self->post([self, effect, status, bytes] {
@@ -260,8 +262,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   // On the hub thread.
   void downloaded(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece) {
     submit(active, "write", [self = shared_from_this(), active, piece = std::move(piece)] {
-      if (!active->writer) return;
-      const absl::Status status = active->writer->write(
+      if (!active->own) return;
+      const absl::Status status = active->own->write(
           piece->index,
           {reinterpret_cast<const uint8_t*>(piece->bytes.data()), piece->bytes.size()});
       self->post([self, active, index = piece->index, status] {
@@ -355,6 +357,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   // On a work thread, in the blob's queue.
   void publish(const ActivePtr& active, BlobHashes hashes, int tries) {
+    if (!active->own) return;  // closed while it waited for a client's lock
     const auto lock =
         ClientLock::tryAcquire(active->publisher->root(), active->site.repo, active->blob.id);
     if (lock.ok() && !lock->mayPublish() && tries < kLockTriesMax) {
@@ -368,7 +371,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
         });
       });
     }
-    auto published = active->writer->publish();
+    auto published = active->own->publish();
     const std::vector<PieceHash> pieces = hashes.pieces;
     const auto slot = active->publisher->blobSlot(active->site.repo, active->blob);
     absl::Status status = published.ok() ? slot.status() : published.status();
@@ -384,6 +387,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   }
 
   bool stopped_ = false;
+  std::atomic<bool> cancelled_ = false;  // for work threads: ends the check of a long partial
   uint64_t fromPeers_ = 0;
   uint64_t downloads_ = 0;
   std::map<FetchId, ActivePtr> active_;

@@ -22,6 +22,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "cache/leftovers.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
@@ -39,6 +40,7 @@
 #include "node/traffic.h"
 #include "protocol/errors.h"
 #include "protocol/kj_loop.h"
+#include "protocol/socket_deadline.h"
 #include "protocol/tls.h"
 
 namespace roost {
@@ -54,6 +56,7 @@ struct Overloaded : Fs... {
 };
 
 constexpr size_t kProblemsMax = 50;
+constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written
 
 absl::StatusOr<std::unique_ptr<TlsContext>> tlsOf(const AgentConfig& config) {
   if (!config.hasClusterKey()) return std::unique_ptr<TlsContext>();
@@ -96,6 +99,18 @@ size_t laneCount() {
 // A lane and what lives on it. Members are made and destroyed on the lane's thread.
 struct Lane {
   explicit Lane(const std::string& name) : thread(name) {}
+  ~Lane() {
+    close();
+    thread.stop();
+  }
+  // Ends its links. The thread goes on: bytes that were received find their way home.
+  void close() {
+    thread.run([this] {
+      SocketDeadline::endAll(thread.io());
+      client.reset();
+      server.reset();
+    });
+  }
   LaneThread thread;
   std::unique_ptr<BulkClient> client;
   std::unique_ptr<BulkServer> server;
@@ -114,6 +129,9 @@ class Agent final : public BlobProvider {
         ticker_(io_),
         summaryTimer_(io_) {}
 
+  // What jobs refer to is still there while they end.
+  ~Agent() override { pool_.stop(WorkPool::AtStop::kDrain); }
+
   // Builds everything, top down. An error ends the start.
   absl::Status build() {
     ROOST_ASSIGN_OR_RETURN(auto opened, Index::open(config_.stateDir + "/index.db"));
@@ -124,6 +142,7 @@ class Agent final : public BlobProvider {
     index_ = std::make_unique<IndexQueue>(pool_, std::move(opened.index));
 
     const std::vector<Root> roots = findFolders();
+    ROOST_RETURN_IF_ERROR(tidy(roots));
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
     if (config_.hub) {
       hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_);
@@ -216,6 +235,24 @@ class Agent final : public BlobProvider {
     return resolved.roots;
   }
 
+  // Removes what a killed agent left behind. Journals before any writer opens; temporaries, which
+  // take a look at every repo, in idle time: those that are in use are locked.
+  absl::Status tidy(const std::vector<Root>& roots) {
+    const std::string partials = partialFolder();
+    ROOST_RETURN_IF_ERROR(removeOrphanJournals(partials, identity_.id()).status());
+    for (const Root& root : roots) {
+      if (!root.exists || !root.config.write) continue;
+      ROOST_RETURN_IF_ERROR(
+          pool_.submit({"tidy", WorkPriority::kIdle, root.config.path},
+                       [path = root.config.path, node = identity_.id(), partials] {
+                         removeLeftovers(path, node, partials, kLeftoverAge);
+                       }));
+    }
+    return absl::OkStatus();
+  }
+
+  std::string partialFolder() const { return config_.stateDir + "/partial"; }
+
   absl::StatusOr<MemberInfo> describeSelf(const std::vector<Root>& roots) {
     MemberInfo self{.id = identity_.id(), .epoch = identity_.epoch(), .name = config_.name};
     ROOST_ASSIGN_OR_RETURN(self.addresses, advertisedAddresses(config_.advertise, config_.listen));
@@ -285,6 +322,7 @@ class Agent final : public BlobProvider {
                   saveAdverts(*index_, identity_.id(), false, changes,
                               {logId_, changes.back().sequence});
                   apply(LocalChanged{std::move(changes)});
+                  tellSummarySoon();
                 },
             .settled = [this] { ready(); },
             .report = [this](const std::string& text) { note(text, "", ""); }};
@@ -297,7 +335,7 @@ class Agent final : public BlobProvider {
             .pool = pool_,
             .reservations = reservations_,
             .self = identity_.id(),
-            .partialFolder = config_.stateDir + "/partial",
+            .partialFolder = partialFolder(),
             .lanes = std::move(lanes),
             .hub = hub_ ? &hub_->lane : nullptr,
             .addressesOf =
@@ -312,6 +350,7 @@ class Agent final : public BlobProvider {
                   if (!blob.fromHub) {
                     savedBytes_ += blob.blob.size;
                     addSavedBytes(*index_, blob.blob.size);
+                    tellSummarySoon();
                   }
                   folders_->landed(blob);
                 }};
@@ -381,6 +420,7 @@ class Agent final : public BlobProvider {
   // ---- The circle: event → core → effects ----
 
   void apply(const Event& event) {
+    if (stopping_) return;
     // An effect that is performed at once may bring the next event: it waits its turn.
     queue_.push_back(event);
     if (applying_) return;
@@ -491,7 +531,8 @@ class Agent final : public BlobProvider {
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         continue;
       }
-      if (greeting_ + serveCounters_.links >= kPeerConnectionsMax) continue;  // closes it: full
+      const int open = greeting_ + links_->accepted() + serveCounters_.links;
+      if (open >= kPeerConnectionsMax) continue;  // closes it: full
       asio::co_spawn(io_, greet(std::move(socket)), asio::detached);
     }
   }
@@ -529,9 +570,28 @@ class Agent final : public BlobProvider {
     return NodeState::kReady;
   }
 
-  // Each second: what this node says about itself.
+  // Each second, and soon after what it says has changed: what this node says about itself.
   void tellSummary() {
     if (stopping_) return;
+    apply(SummaryChanged{summary()});
+    measureFree();
+    summaryIn(std::chrono::seconds(1));
+    summarySoon_ = false;
+  }
+
+  void tellSummarySoon() {
+    if (std::exchange(summarySoon_, true)) return;
+    summaryIn(std::chrono::milliseconds(100));
+  }
+
+  void summaryIn(std::chrono::milliseconds delay) {
+    summaryTimer_.expires_after(delay);
+    summaryTimer_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) tellSummary();
+    });
+  }
+
+  NodeSummary summary() {
     const InventorySummary held = folders_->inventory().summary();
     const absl::Time now = absl::Now();
     const uint64_t in = transfers_->bytesFromPeers();
@@ -550,12 +610,7 @@ class Agent final : public BlobProvider {
                         .problems = static_cast<uint32_t>(problems().size())};
     warming_ = core_->sizes().obtains > 0;
     summary.state = state();
-    apply(SummaryChanged{summary});
-    measureFree();
-    summaryTimer_.expires_after(std::chrono::seconds(1));
-    summaryTimer_.async_wait([this](boost::system::error_code ec) {
-      if (!ec) tellSummary();
-    });
+    return summary;
   }
 
   void measureFree() {
@@ -613,18 +668,15 @@ class Agent final : public BlobProvider {
     signals_.cancel(ignored);
     ticker_.cancel();
     summaryTimer_.cancel();
+    SocketDeadline::endAll(io_);
     control_->stop();
+    resolver_->stop();
     transfers_->stop();
     folders_->stop();
     links_->stop();
     hub_.reset();
+    for (const auto& lane : lanes_) lane->close();
     pool_.stop(WorkPool::AtStop::kDrain);
-    for (const auto& lane : lanes_) {
-      lane->thread.stop([&lane = *lane] {
-        lane.client.reset();
-        lane.server.reset();
-      });
-    }
     pieceAsks_.clear();
   }
 
@@ -665,6 +717,7 @@ class Agent final : public BlobProvider {
   int greeting_ = 0;
   bool warming_ = false;
   bool measuring_ = false;
+  bool summarySoon_ = false;
   uint64_t freeBytes_ = 0;
   uint64_t savedBytes_ = 0;
   Traffic inTraffic_;

@@ -1,6 +1,11 @@
 #include "node/commands.h"
 
 #include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -17,6 +22,8 @@ namespace asio = boost::asio;
 using nlohmann::json;
 
 namespace {
+
+constexpr std::chrono::milliseconds kAcquaintPause(20);
 
 absl::StatusOr<std::string> textIn(const json& arguments, const char* key) {
   const auto it = arguments.find(key);
@@ -123,7 +130,8 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
                     {"protocol", {{"min", kProtocolVersionMin}, {"max", kProtocolVersion}}}};
   }
   if (!document.ok()) co_return document.status();
-  co_return document->dump();
+  // A path on disk may be no UTF-8; the answer still is.
+  co_return document->dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 Commands::Document Commands::where(const json& arguments) const {
@@ -232,9 +240,20 @@ absl::StatusOr<std::vector<NodeId>> Commands::targets(const json& arguments) con
   return chosen;
 }
 
+// Right after the start it is not known yet which nodes there are and what they hold.
+asio::awaitable<void> Commands::becomeAcquainted() const {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  while (!s_.core.acquainted(s_.now())) {
+    timer.expires_after(kAcquaintPause);
+    boost::system::error_code ignored;
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+}
+
 asio::awaitable<Commands::Document> Commands::warm(const json& arguments, bool get) {
   ROOST_CO_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
   ROOST_CO_ASSIGN_OR_RETURN(const SourceRule from, sourceRuleIn(arguments));
+  co_await becomeAcquainted();
   std::vector<NodeId> nodes(1, s_.core.self().id);
   if (!get) {
     ROOST_CO_ASSIGN_OR_RETURN(nodes, targets(arguments));

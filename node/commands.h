@@ -46,6 +46,7 @@ class Commands {
   Document ls() const;
   Document job(const nlohmann::json& arguments) const;
   Document cancel(const nlohmann::json& arguments);
+  boost::asio::awaitable<void> becomeAcquainted() const;
   boost::asio::awaitable<Document> warm(const nlohmann::json& arguments, bool get);
   boost::asio::awaitable<Document> verify(const nlohmann::json& arguments);
   nlohmann::json plan(const JobOrder& order) const;

@@ -32,6 +32,13 @@ absl::Status noAgent(const std::string& address, absl::string_view why) {
                "Start one with `roost agent`, or name another with --agent."));
 }
 
+absl::Status notAllowed(const std::string& address) {
+  return absl::PermissionDeniedError(
+      sentence(absl::StrCat("cannot talk to the agent at ", address),
+               "its socket is for the agent's own user",
+               "Run the command as that user, or name another agent with --agent."));
+}
+
 class Connection final : public ControlClient {
  public:
   absl::Status open(const std::string& address) {
@@ -40,6 +47,7 @@ class Connection final : public ControlClient {
     boost::system::error_code ec;
     if (address.size() > 107) return noAgent(address, "the path is too long for a socket");
     socket.connect(Unix::endpoint(address), ec);
+    if (ec == asio::error::access_denied) return notAllowed(address);
     if (ec) return noAgent(address, ec.message());
     link_ = std::make_unique<RpcLink>(makeKjStream(std::move(socket)), LinkSide::kDialled, nullptr);
     return absl::OkStatus();

@@ -18,6 +18,7 @@
 #include "protocol/kj_stream.h"
 #include "protocol/roost.capnp.h"
 #include "protocol/rpc_link.h"
+#include "protocol/signal.h"
 
 namespace roost {
 
@@ -28,6 +29,7 @@ namespace {
 
 constexpr size_t kControlLinksMax = 64;
 constexpr size_t kSocketPathMax = 107;  // sun_path
+constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 
 struct Answer {
   absl::StatusOr<std::string> document;
@@ -70,7 +72,11 @@ class ControlInterface final : public wire::Control::Server {
 class ControlServer::Impl : public std::enable_shared_from_this<ControlServer::Impl> {
  public:
   Impl(asio::io_context& io, std::string path, Handler handler)
-      : io_(io), path_(std::move(path)), handler_(std::move(handler)), acceptor_(io) {}
+      : io_(io),
+        path_(std::move(path)),
+        handler_(std::move(handler)),
+        acceptor_(io),
+        pause_(io.get_executor()) {}
 
   absl::Status listen() {
     if (path_.size() > kSocketPathMax) {
@@ -97,6 +103,7 @@ class ControlServer::Impl : public std::enable_shared_from_this<ControlServer::I
     stopped_ = true;
     boost::system::error_code ignored;
     acceptor_.close(ignored);
+    pause_.notify();
     unlink(path_.c_str());
     for (const auto& link : links_) retire(link);
     links_.clear();
@@ -115,7 +122,12 @@ class ControlServer::Impl : public std::enable_shared_from_this<ControlServer::I
       Unix::socket socket(self->io_);
       co_await self->acceptor_.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
       if (ec == asio::error::operation_aborted || self->stopped_) co_return;
-      if (ec || self->links_.size() >= kControlLinksMax) continue;  // the socket closes: busy
+      if (ec) {
+        // Out of descriptors: the next try would fail as fast.
+        co_await self->pause_.wait(kAcceptPause);
+        continue;
+      }
+      if (self->links_.size() >= kControlLinksMax) continue;  // the socket closes: busy
       asio::co_spawn(self->io_, serve(self, std::move(socket)), asio::detached);
     }
   }
@@ -134,6 +146,7 @@ class ControlServer::Impl : public std::enable_shared_from_this<ControlServer::I
   const std::string path_;
   const Handler handler_;
   Unix::acceptor acceptor_;
+  Signal pause_;
   bool stopped_ = false;
   std::set<LinkPtr> links_;
 };

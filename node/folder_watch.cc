@@ -64,14 +64,15 @@ class FolderWatch::Impl : public std::enable_shared_from_this<FolderWatch::Impl>
 
   void poll() {
     polling_ = true;
+    const absl::Time began = absl::Now();
     const absl::Status submitted =
         pool_.submit({"poll folders", WorkPriority::kNormal, "poll"},
-                     [self = shared_from_this(), targets = watcher_.pollTargets()] {
+                     [self = shared_from_this(), began, targets = watcher_.pollTargets(began)] {
                        auto result = std::make_shared<PollResult>(pollFolders(targets));
-                       asio::post(self->io_, [self, result] {
+                       asio::post(self->io_, [self, began, result] {
                          if (self->stopped_) return;
                          self->polling_ = false;
-                         self->dirty(self->watcher_.polled(*result, absl::Now()));
+                         self->dirty(self->watcher_.polled(*result, began, absl::Now()));
                          self->schedulePoll();
                        });
                      });

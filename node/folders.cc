@@ -28,6 +28,7 @@ using RepoPlace = std::pair<RootIndex, RepoId>;
 
 // Clients rename and link in bursts; a burst is one scan.
 constexpr absl::Duration kDebounce = absl::Milliseconds(30);
+constexpr absl::Duration kBusyPause = absl::Milliseconds(20);
 constexpr size_t kScansMax = 4;
 constexpr size_t kChecksMax = 2;  // idle threads
 
@@ -343,7 +344,9 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
         [this, job](std::function<void(CheckOutcome)> done) {
           check(job, false, [done](const CheckOutcome& outcome) { done(outcome); });
         };
-    CheckOutcome outcome = co_await awaitCallback<CheckOutcome>(start);
+    const CheckOutcome dropped{
+        absl::CancelledError("the agent is stopping"), {job.stamp, job.blob.id, {}}, {}, false};
+    CheckOutcome outcome = co_await awaitCallback<CheckOutcome>(start, dropped);
     co_return outcome;
   }
 
@@ -364,7 +367,8 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
       auto opened = LocalBlob::open(copy.path, copy.blob, copy.stamp, std::move(pieces));
       answer(opened.ok() ? *std::move(opened) : nullptr);
     });
-    if (!submitted.ok()) answer(nullptr);
+    // Many small blobs at once: the index is busy, the blob is not gone.
+    if (!submitted.ok()) later(kBusyPause, [this, blob, answer] { open(blob, answer); });
   }
 
   void foundBad(const BlobId& blob, const absl::Status& why) {

@@ -46,8 +46,11 @@ asio::awaitable<absl::StatusOr<Resolver::Named>> Resolver::commitOf(RepoId repo,
   HubApi* hub = from == SourceRule::kClusterOnly ? nullptr : known ? hurried_ : hub_;
   if (hub != nullptr) {
     using Answer = absl::StatusOr<HubRevision>;
-    const Answer answer = co_await awaitCallback<Answer>(
-        [&](std::function<void(Answer)> done) { hub->revision(repo, ref.text(), done); });
+    // Named, not temporaries: GCC 12 loses track of those that live across a co_await.
+    const std::function<void(std::function<void(Answer)>)> ask =
+        [&](std::function<void(Answer)> done) { hub->revision(repo, ref.text(), done); };
+    const Answer stopping = absl::CancelledError("the agent is stopping");
+    const Answer answer = co_await awaitCallback<Answer>(ask, stopping);
     if (answer.ok()) {
       co_return Named{answer->commit, answer->visibility,
                       RefState{ref, answer->commit, answer->at}};
@@ -84,8 +87,10 @@ asio::awaitable<absl::StatusOr<Listing>> Resolver::filesOf(RepoId repo, Commit c
     using Answer = absl::StatusOr<Listing>;
     const bool held = from == SourceRule::kAny && !core_.repoHolders(repo).empty();
     HubApi* hub = held ? hurried_ : hub_;
-    Answer answer = co_await awaitCallback<Answer>(
-        [&](std::function<void(Answer)> done) { hub->tree(repo, commit, done); });
+    const std::function<void(std::function<void(Answer)>)> ask =
+        [&](std::function<void(Answer)> done) { hub->tree(repo, commit, done); };
+    const Answer stopping = absl::CancelledError("the agent is stopping");
+    Answer answer = co_await awaitCallback<Answer>(ask, stopping);
     if (answer.ok() || from == SourceRule::kHubOnly || isFinal(answer.status())) co_return answer;
     hubSaid = answer.status();
   }
@@ -113,8 +118,10 @@ asio::awaitable<std::vector<Listing>> Resolver::listingsInCluster(RepoId repo, C
     if (manifestsOnly && !holder.advert.manifest) continue;
     using Answer = absl::StatusOr<Reply>;
     const Request request = ListingRequest{repo, commit};
-    const Answer answer = co_await awaitCallback<Answer>(
-        [&](std::function<void(Answer)> done) { links_.call(holder.node, request, done); });
+    const std::function<void(std::function<void(Answer)>)> ask =
+        [&](std::function<void(Answer)> done) { links_.call(holder.node, request, done); };
+    const Answer stopping = absl::CancelledError("the agent is stopping");
+    const Answer answer = co_await awaitCallback<Answer>(ask, stopping);
     if (!answer.ok()) continue;  // another holder may know
     const auto& listing = std::get<ListingReply>(*answer).listing;
     // A peer may only answer what it was asked.

@@ -43,6 +43,12 @@ class Resolver {
                                                                std::optional<Revision> revision,
                                                                SourceRule from);
 
+  // The hub is not asked any more: it may go now.
+  void stop() {
+    hub_ = nullptr;
+    hurried_ = nullptr;
+  }
+
  private:
   struct Named {
     Commit commit;

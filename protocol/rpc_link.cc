@@ -4,6 +4,7 @@
 #include <capnp/rpc-twoparty.h>
 #include <kj/async.h>
 
+#include <memory>
 #include <utility>
 
 namespace roost {
@@ -38,8 +39,12 @@ struct RpcLink::Parts {
         stream(kj::mv(s)),
         network(*stream, sideOf(side), readerOptions(limits.messageBytesMax)),
         rpc(network, kj::mv(offered)),
-        disconnected(network.onDisconnect()
-                         .then([this] { stream->abortRead(); })
+        disconnected(network
+                         .onDisconnect()
+                         // A branch that is still waited for keeps this alive beyond the link.
+                         .then([this, left = std::weak_ptr<const bool>(alive)] {
+                           if (!left.expired()) stream->abortRead();
+                         })
                          .eagerlyEvaluate(nullptr)
                          .fork()),
         peer(askPeer()) {
@@ -57,6 +62,7 @@ struct RpcLink::Parts {
   kj::Own<kj::AsyncIoStream> stream;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<twoparty::VatId> rpc;
+  const std::shared_ptr<const bool> alive = std::make_shared<const bool>(true);
   kj::ForkedPromise<void> disconnected;
   // Asked for at once: a dialling RpcSystem neither reads nor serves before it has asked.
   capnp::Capability::Client peer;

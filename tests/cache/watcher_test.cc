@@ -245,9 +245,9 @@ TEST_F(WatchedRepo, TheRootItselfMovingAwayIsNoticedAndPolledFor) {
   std::filesystem::rename(hub_.root(), away);
   EXPECT_THAT(seen(), Contains(Dirty{kRoot, std::nullopt, true}));
   watcher_->forgetRoot(kRoot);
-  EXPECT_THAT(pollFolders(watcher_->pollTargets()).dirty, IsEmpty());
+  EXPECT_THAT(pollFolders(watcher_->pollTargets(absl::Now())).dirty, IsEmpty());
   std::filesystem::rename(away, hub_.root());
-  EXPECT_THAT(pollFolders(watcher_->pollTargets()).dirty, ElementsAre(theRoot()));
+  EXPECT_THAT(pollFolders(watcher_->pollTargets(absl::Now())).dirty, ElementsAre(theRoot()));
   scanRootAndWatch();
   EXPECT_EQ(watcher_->nextPoll(), absl::InfiniteFuture());
 }
@@ -343,8 +343,8 @@ TEST_F(WatcherTest, WithoutWatchesFoldersArePolledAndItIsToldSo) {
   scanAndWatch();
   EXPECT_THAT(watcher_->problems(), ElementsAre(HasSubstr("max_user_watches")));
   EXPECT_LE(watcher_->nextPoll(), absl::Now());
-  EXPECT_FALSE(watcher_->pollTargets().empty());
-  const auto unsettled = [&] { return pollFolders(watcher_->pollTargets()).dirty; };
+  EXPECT_FALSE(watcher_->pollTargets(absl::Now()).empty());
+  const auto unsettled = [&] { return pollFolders(watcher_->pollTargets(absl::Now())).dirty; };
   while (!unsettled().empty()) scanAndWatch();
   hub_.file(repo_, commitOf('b'), "config.json", "{}");
   EXPECT_THAT(unsettled(), Contains(theRepo()));
@@ -368,8 +368,12 @@ class PolledTest : public WatcherTest {
     } while (!poll().empty());
   }
   std::vector<Dirty> poll() {
-    return watcher_->polled(pollFolders(watcher_->pollTargets()), absl::Now());
+    now_ += absl::Minutes(1);  // each is due
+    return watcher_->polled(pollFolders(watcher_->pollTargets(now_)), now_, now_);
   }
+
+ private:
+  absl::Time now_ = absl::Now();
 };
 
 TEST_F(PolledTest, NoWatchIsTaken) {
@@ -401,11 +405,29 @@ TEST_F(PolledTest, ARepoThatIsGoneIsFound) {
 }
 
 TEST_F(PolledTest, ASlowFileSystemIsPolledLessOften) {
-  const absl::Time now = absl::Now();
-  watcher_->polled({{}, absl::Milliseconds(1)}, now);
+  const absl::Time now = absl::Now() + absl::Hours(1);
+  watcher_->polled({{}, absl::Milliseconds(1)}, now, now);
   EXPECT_EQ(watcher_->nextPoll(), now + absl::Seconds(3));
-  watcher_->polled({{}, absl::Seconds(1)}, now);
-  EXPECT_EQ(watcher_->nextPoll(), now + absl::Seconds(20));
+  const absl::Time later = now + absl::Seconds(3);
+  watcher_->polled({{}, absl::Seconds(1)}, later, later);
+  EXPECT_EQ(watcher_->nextPoll(), later + absl::Seconds(20));
+}
+
+TEST_F(PolledTest, ARootThatIsNotThereYetIsLookedForOftenAndTheOthersAreNot) {
+  const absl::Time now = absl::Now() + absl::Hours(1);
+  Root missing;
+  missing.realPath = hub_.outside() / "later";
+  missing.exists = false;
+  watcher_->addRoot(missing);
+  watcher_->polled({{}, absl::Milliseconds(1)}, now, now);
+  EXPECT_EQ(watcher_->nextPoll(), now + absl::Milliseconds(250));
+
+  const absl::Time soon = now + absl::Milliseconds(250);
+  const std::vector<PollTarget> due = watcher_->pollTargets(soon);
+  ASSERT_EQ(due.size(), 1u);
+  EXPECT_EQ(due.front().path, missing.realPath);
+  watcher_->polled({{}, absl::Milliseconds(1)}, soon, soon);
+  EXPECT_GT(watcher_->pollTargets(now + absl::Seconds(3)).size(), 1u) << "the rest is due in time";
 }
 
 TEST(ScanTime, GathersButKeepsHugeReposCheap) {

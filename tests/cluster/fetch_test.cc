@@ -94,7 +94,7 @@ class FetchTest : public ::testing::Test, public TurnFixture {
   }
   ReadOutcome asked(uint64_t peer, uint64_t piece) {
     step([&](Turn& turn) {
-      fetches.on(turn, PieceAsked{NodeId::ofNumber(peer), AskId{9}, blob.id, piece}, false);
+      fetches.on(turn, PieceAsked{NodeId::ofNumber(peer), AskId{9}, blob.id, piece});
     });
     const auto answers = all<AnswerPiece>();
     return answers.empty() ? kPromised : answers.front().outcome;
@@ -179,6 +179,34 @@ TEST_F(FetchTest, ItPromisesOnlyWhatItTakesItself) {
   while (piecesAskedOf(2).contains(others)) others += 3;
   EXPECT_EQ(asked(3, others), ReadOutcome::kNotMine) << "or two wanters wait for one another";
   EXPECT_EQ(asked(3, 99), ReadOutcome::kGone);
+}
+
+TEST_F(FetchTest, WhoHasItWholeSendsReadersToTheFileItself) {
+  begin();
+  opened({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  finish(absl::OkStatus());
+  ASSERT_TRUE(result()->ok());
+  EXPECT_EQ(asked(3, 3), ReadOutcome::kGone) << "notMine would be asked again for ever";
+}
+
+TEST_F(FetchTest, ALeaseholderThatEndsBeforeItsAdvertIsKnownIsAskedAgainAsAHolder) {
+  begin();
+  opened();
+  grant(0, {1, 2}, 0, 2);
+  ASSERT_FALSE(piecesAskedOf(2).empty());
+  hold(2);  // known before the answer is
+  while (!reads.empty()) answer(NodeId::ofNumber(2), reads.begin()->second, ReadOutcome::kGone);
+  tick(absl::Seconds(1));
+  EXPECT_FALSE(piecesAskedOf(2).empty());
+}
+
+TEST_F(FetchTest, AWriteThatFailsEndsIt) {
+  begin();
+  opened();
+  step([&](Turn& turn) {
+    fetches.on(turn, WriterOpened{id, absl::ResourceExhaustedError("no space left")});
+  });
+  EXPECT_TRUE(absl::IsResourceExhausted(*result()));
 }
 
 TEST_F(FetchTest, APromiseIsKeptWhenThePieceLandsAndBrokenWhenTheHolderGoes) {

@@ -102,5 +102,44 @@ TEST_F(MembersTest, TheDeadAreNotPassedOn) {
   EXPECT_EQ(reply.members[1].id, NodeId::ofNumber(8));
 }
 
+TEST_F(MembersTest, UntilItsSeedsAnsweredOrFailedANodeIsAStranger) {
+  tickAfter(absl::ZeroDuration());
+  EXPECT_FALSE(members.acquainted(now));
+  MemberInfo seed = testMember(9);
+  seed.addresses = {{"seed", 8376}};
+  link(seed, true);
+  EXPECT_TRUE(members.acquainted(now));
+}
+
+TEST_F(MembersTest, ASeedThatFailsIsNotWaitedFor) {
+  tickAfter(absl::ZeroDuration());
+  step([&](Turn& turn) {
+    members.dialFailed(turn, {Address{"seed", 8376}, absl::UnavailableError("no"), std::nullopt});
+  });
+  EXPECT_TRUE(members.acquainted(now));
+}
+
+TEST_F(MembersTest, ASeedThatDoesNotAnswerIsWaitedForTwoSeconds) {
+  tickAfter(absl::ZeroDuration());
+  EXPECT_FALSE(members.acquainted(now + absl::Milliseconds(1'999)));
+  EXPECT_TRUE(members.acquainted(now + absl::Seconds(2)));
+}
+
+TEST_F(MembersTest, NewsOfThisNodeIsToldBeforeTheNextHeartbeat) {
+  link(testMember(9));
+  step([&](Turn& turn) { members.onHeartbeat(turn, NodeId::ofNumber(9), {}); });
+  step([&](Turn& turn) {
+    members.heartbeatAnswered(turn, NodeId::ofNumber(9), Reply(HeartbeatReply{}));
+  });
+  now += absl::Milliseconds(300);
+  step([&](Turn& turn) { members.setSummary(turn, {.inRate = 5}); });
+  EXPECT_TRUE(all<Call>().empty()) << "a rate is no news";
+  step([&](Turn& turn) { members.setSummary(turn, {.blobs = 1}); });
+  ASSERT_EQ(all<Call>().size(), 1u);
+  EXPECT_EQ(std::get<HeartbeatRequest>(all<Call>().front().request).summary.blobs, 1u);
+  step([&](Turn& turn) { members.setSummary(turn, {.blobs = 2}); });
+  EXPECT_TRUE(all<Call>().empty()) << "one is under way";
+}
+
 }  // namespace
 }  // namespace roost
