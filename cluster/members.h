@@ -34,7 +34,10 @@ class Members {
   // Any message of a peer counts as a heartbeat.
   void heard(const NodeId& peer, absl::Time now);
 
-  void setSummary(const NodeSummary& summary) { summary_ = summary; }
+  void setSummary(const NodeSummary& summary) {
+    summary_ = summary;
+    self_.stores = summary.stores;
+  }
   HeartbeatReply onHeartbeat(Turn& turn, const NodeId& peer, const HeartbeatRequest& request);
   void heartbeatAnswered(Turn& turn, const NodeId& peer, const absl::StatusOr<Reply>& reply);
   MembersReply onMembersRequest() const;
@@ -86,6 +89,7 @@ class Members {
   absl::Duration jittered(absl::Duration duration);
   void learn(const MemberInfo& info, absl::Time now);
   void addTarget(const Address& address, const NodeId& node, absl::Time next);
+  static void tellOf(Peer& peer, const NodeSummary& summary, absl::Time now);
   void redialSoon(const NodeId& id, const Peer& peer, absl::Time now);
   void dialDue(Turn& turn);
   void askForMembers(Turn& turn);

@@ -4,6 +4,7 @@
 #include <capnp/rpc-twoparty.h>
 #include <kj/async.h>
 
+#include <memory>
 #include <utility>
 
 namespace roost {
@@ -32,19 +33,30 @@ capnp::ReaderOptions readerOptions(size_t messageBytesMax) {
 }  // namespace
 
 struct RpcLink::Parts {
+  // Branches of `disconnected` that somebody still waits for keep its continuation alive longer
+  // than this: it may only touch what it holds itself.
+  struct StreamRef {
+    kj::AsyncIoStream* stream;
+  };
+
   Parts(kj::Own<kj::AsyncIoStream> s, LinkSide ownSide,
         kj::Maybe<capnp::Capability::Client> offered, const Limits& limits)
       : side(ownSide),
         stream(kj::mv(s)),
         network(*stream, sideOf(side), readerOptions(limits.messageBytesMax)),
         rpc(network, kj::mv(offered)),
+        streamRef(std::make_shared<StreamRef>(StreamRef{stream.get()})),
         disconnected(network.onDisconnect()
-                         .then([this] { stream->abortRead(); })
+                         .then([ref = streamRef] {
+                           if (ref->stream != nullptr) ref->stream->abortRead();
+                         })
                          .eagerlyEvaluate(nullptr)
                          .fork()),
         peer(askPeer()) {
     rpc.setFlowLimit(limits.unansweredCallBytesMax / sizeof(capnp::word));
   }
+
+  ~Parts() { streamRef->stream = nullptr; }
 
   capnp::Capability::Client askPeer() {
     capnp::MallocMessageBuilder message;
@@ -57,6 +69,7 @@ struct RpcLink::Parts {
   kj::Own<kj::AsyncIoStream> stream;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<twoparty::VatId> rpc;
+  std::shared_ptr<StreamRef> streamRef;
   kj::ForkedPromise<void> disconnected;
   // Asked for at once: a dialling RpcSystem neither reads nor serves before it has asked.
   capnp::Capability::Client peer;
