@@ -72,8 +72,10 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
       : s_(std::move(seams)),
         inventory_(told.empty() ? 0 : told.back().sequence),
         publishing_(s_.pool, WorkPriority::kNormal, "publish") {
-    for (const Root& root : s_.roots) roots_.push_back(inventory_.addRoot(root));
-    writable_.resize(roots_.size());
+    for (const Root& root : s_.roots) {
+      roots_.push_back(inventory_.addRoot(root));
+      writable_.push_back(groundOf(root.config).writable);
+    }
     inventory_.restore(told);
   }
 

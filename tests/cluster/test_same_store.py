@@ -35,7 +35,7 @@ def download(agent: Agent, hub: Hub, folder: Path, repo: str = "org/tiny") -> No
 
 
 def hashed(agent: Agent) -> int:
-    """How many files this agent has ever hashed."""
+    """How many files this agent has hashed, of those that were not new then: it remembers these."""
     index = sqlite3.connect(f"file:{agent.state / 'index.db'}?mode=ro", uri=True)
     try:
         return int(index.execute("SELECT count(*) FROM trust").fetchone()[0])
@@ -71,10 +71,14 @@ def test_one_of_two_agents_hashes_and_tells(
     folder: Path, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
 ) -> None:
     first, second = pair_on(clusters, hub, "--hub-cache", str(folder))
-
+    for agent in (first, second):
+        agent.stop()
     download(second, hub, folder)
 
-    wait_for_holder([first, second], first)
+    for agent in (first, second):
+        agent.start()
+
+    wait_for_holder([first.wait_ready(), second.wait_ready()], first)
     wait_until_hashed(first)
     wait_until(lambda: first.nodes()[first.name]["check_bytes_left"] == 0, 5, "all is checked")
     assert hashed(second) == 0
@@ -90,13 +94,26 @@ def test_one_of_two_agents_hashes_and_tells(
 
 
 @pytest.mark.quick
+def test_what_any_of_them_sees_arrive_is_told_by_one(
+    folder: Path, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
+) -> None:
+    first, second = pair_on(clusters, hub, "--hub-cache", str(folder))
+
+    download(second, hub, folder)
+
+    wait_for_holder([first, second], first)
+    second.hf("cache", "rm", "model/org/tiny", "--yes", HF_HUB_CACHE=str(folder))
+    for agent in (first, second):
+        wait_until(lambda: not holders(agent), TAKEOVER_S, f"{agent.name} knows that it is gone")
+
+
+@pytest.mark.quick
 def test_the_next_takes_the_place_of_one_that_died(
     folder: Path, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
 ) -> None:
     first, second = pair_on(clusters, hub, "--hub-cache", str(folder))
     download(first, hub, folder)
     wait_for_holder([first, second], first)
-    wait_until_hashed(first)
 
     first.kill9()
 
