@@ -4,7 +4,9 @@ place."""
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Callable
 
@@ -36,11 +38,14 @@ def download(agent: Agent, hub: Hub, folder: Path, repo: str = "org/tiny") -> No
 
 def hashed(agent: Agent) -> int:
     """How many files this agent has hashed, of those that were not new then: it remembers these."""
-    index = sqlite3.connect(f"file:{agent.state / 'index.db'}?mode=ro", uri=True)
-    try:
-        return int(index.execute("SELECT count(*) FROM trust").fetchone()[0])
-    finally:
-        index.close()
+    with tempfile.TemporaryDirectory(prefix="roost-") as folder:
+        for file in agent.state.glob("index.db*"):  # the agent keeps its own locked
+            shutil.copy(file, folder)
+        index = sqlite3.connect(Path(folder, "index.db"))
+        try:
+            return int(index.execute("SELECT count(*) FROM trust").fetchone()[0])
+        finally:
+            index.close()
 
 
 def holders(agent: Agent, repo: str = "org/tiny") -> list[tuple[str, bool]]:
