@@ -90,8 +90,11 @@ def test_one_of_two_agents_hashes_and_tells(
     for agent in (first, second):
         cluster = agent.roost_json("status")["cluster"]
         assert cluster["unique_bytes"] == cluster["held_bytes"] == TINY_BYTES
-        nodes = agent.nodes()
-        assert sum(node["blobs"] for node in nodes.values()) == len(TINY)
+        wait_until(
+            lambda: sum(node["blobs"] for node in agent.nodes().values()) == len(TINY),
+            5,
+            f"{agent.name} knows that one of them counts the blobs",
+        )
     assert second.roost_json("ls")["repos"], "it sees what lies in its folder"
     done = second.roost("get", "org/tiny", "--from", "cluster")
     assert done.returncode == 0, done.stderr
