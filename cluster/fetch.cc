@@ -200,7 +200,8 @@ void Fetch::startHub(Turn& turn) {
   if (pieces.empty()) return;
   hubRunning_ = true;
   hubDelivered_ = false;
-  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_});
+  const bool followed = grant_.wanters.size() > 1;
+  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, followed});
 }
 
 bool Fetch::gather() {

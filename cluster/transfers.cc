@@ -24,6 +24,10 @@ namespace {
 constexpr absl::Duration kLockPause = absl::Milliseconds(200);
 constexpr int kLockTriesMax = 25;
 
+// A ranged request of the hub while other nodes follow, who ask in order: what lands far ahead of
+// what they have is lost with this node.
+constexpr uint64_t kFollowedRangeBytes = 2 << 20;
+
 uint32_t pieceLength(const BlobInfo& blob, uint64_t piece) {
   return static_cast<uint32_t>(std::min(kPieceBytes, blob.size - piece * kPieceBytes));
 }
@@ -112,7 +116,10 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     current_[effect.fetch] = number;
     active->fromHub = true;
     active->hub = s_.hub->start(
-        {.blob = active->blob, .site = active->site, .pieces = effect.pieces},
+        {.blob = active->blob,
+         .site = active->site,
+         .pieces = effect.pieces,
+         .rangeBytesMax = effect.followed ? kFollowedRangeBytes : kHubRangeBytes},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));
         },
