@@ -248,19 +248,29 @@ void Inventory::setVisibility(const RepoId& repo, Visibility visibility) {
   }
 }
 
+void Inventory::setStore(RootIndex index, const std::optional<StoreId>& store) {
+  Root& root = at(index).root;
+  if (root.store == store) return;
+  root.store = store;
+  setFollower(static_cast<size_t>(index), false);  // until somebody decides otherwise
+}
+
 void Inventory::setFollower(const StoreId& store, bool follower) {
   for (size_t i = 0; i < roots_.size(); ++i) {
-    RootState& state = roots_[i];
-    if (state.root.store != store || state.follower == follower) continue;
-    state.follower = follower;
-    for (const auto& [key, folder] : folders_) {
-      if (key.first != static_cast<RootIndex>(i)) continue;
-      touchRepo(key);
-      for (CopyId id : folder.copies) {
-        const Copy& copy = copies_.find(id)->second;
-        touch(copy);
-        enqueue(id, copy);
-      }
+    if (roots_[i].root.store == store) setFollower(i, follower);
+  }
+}
+
+void Inventory::setFollower(size_t root, bool follower) {
+  if (roots_[root].follower == follower) return;
+  roots_[root].follower = follower;
+  for (const auto& [key, folder] : folders_) {
+    if (key.first != static_cast<RootIndex>(root)) continue;
+    touchRepo(key);
+    for (CopyId id : folder.copies) {
+      const Copy& copy = copies_.find(id)->second;
+      touch(copy);
+      enqueue(id, copy);
     }
   }
 }

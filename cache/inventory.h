@@ -98,6 +98,8 @@ class Inventory {
 
   RootIndex addRoot(const Root& root);
   const Root& root(RootIndex index) const { return at(index).root; }
+  // The root appeared, or something else was mounted there.
+  void setStore(RootIndex index, const std::optional<StoreId>& store);
   size_t roots() const { return roots_.size(); }
 
   // What peers have been told before a restart. Not held until a scan finds it again, but not told
@@ -203,6 +205,7 @@ class Inventory {
 
   const RootState& at(RootIndex index) const { return roots_[static_cast<size_t>(index)]; }
   RootState& at(RootIndex index) { return roots_[static_cast<size_t>(index)]; }
+  void setFollower(size_t root, bool follower);
   bool follows(const Copy& copy) const { return at(copy.folder->first).follower; }
 
   // Names under which a copy can be asked for.

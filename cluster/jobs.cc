@@ -100,12 +100,10 @@ const Jobs::Target* Jobs::deputyOf(const Job& job, const Target& target) const {
   for (const Target& other : job.targets) {
     if (other.node == target.node) return nullptr;  // the targets are sorted: it is the first
     const MemberInfo* theirs = members_.find(other.node);
-    if (theirs == nullptr) continue;
-    for (const StoreId& store : theirs->stores) {
-      if (std::find(info->stores.begin(), info->stores.end(), store) != info->stores.end()) {
-        return &other;
-      }
-    }
+    const bool there = other.node == members_.self().id || members_.linked(other.node);
+    if (theirs == nullptr || (!there && !other.ended)) continue;
+    // Only the first is written to.
+    if (!theirs->stores.empty() && theirs->stores.front() == info->stores.front()) return &other;
   }
   return nullptr;
 }

@@ -93,7 +93,10 @@ bool Members::linkUp(Turn& turn, const LinkUp& event) {
   }
   Peer& peer = peers_.try_emplace(id, Peer{event.peer}).first->second;
   if (!peer.linked) ++linkedCount_;
+  const bool sameProcess = peer.info.instance == event.peer.instance;
+  std::vector<StoreId> stores = sameProcess ? peer.info.stores : event.peer.stores;
   peer.info = event.peer;
+  peer.info.stores = std::move(stores);  // it may have more of them since its start
   if (peer.info.addresses.size() > kAddressesMax) {
     peer.info.addresses.erase(peer.info.addresses.begin() + kAddressesMax,
                               peer.info.addresses.end());
@@ -116,6 +119,7 @@ bool Members::linkUp(Turn& turn, const LinkUp& event) {
 void Members::setSummary(Turn& turn, const NodeSummary& summary) {
   news_ |= isNews(summary_, summary);
   summary_ = summary;
+  self_.stores = summary.stores;
   if (!news_) return;
   news_ = false;
   for (auto& [id, peer] : peers_) {
@@ -192,11 +196,16 @@ void Members::heard(const NodeId& id, absl::Time now) {
   refreshUsable(now);
 }
 
+void Members::tellOf(Peer& peer, const NodeSummary& summary, absl::Time now) {
+  peer.summary = summary;
+  peer.info.stores = summary.stores;
+  peer.exchanged = now;
+}
+
 HeartbeatReply Members::onHeartbeat(Turn& turn, const NodeId& id, const HeartbeatRequest& request) {
   const auto it = peers_.find(id);
   if (it != peers_.end()) {
-    it->second.summary = request.summary;
-    it->second.exchanged = turn.now();
+    tellOf(it->second, request.summary, turn.now());
   }
   return HeartbeatReply{summary_};
 }
@@ -207,8 +216,7 @@ void Members::heartbeatAnswered(Turn& turn, const NodeId& id, const absl::Status
   it->second.calling = false;
   if (!reply.ok()) return;
   if (const auto* answer = std::get_if<HeartbeatReply>(&*reply)) {
-    it->second.summary = answer->summary;
-    it->second.exchanged = turn.now();
+    tellOf(it->second, answer->summary, turn.now());
   }
 }
 

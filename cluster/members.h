@@ -92,6 +92,7 @@ class Members {
   void beat(Turn& turn, const NodeId& id, Peer& peer);
   void learn(const MemberInfo& info, absl::Time now);
   void addTarget(const Address& address, const NodeId& node, absl::Time next);
+  static void tellOf(Peer& peer, const NodeSummary& summary, absl::Time now);
   void redialSoon(const NodeId& id, const Peer& peer, absl::Time now);
   void dialDue(Turn& turn);
   void askForMembers(Turn& turn);

@@ -18,6 +18,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "absl/random/random.h"
@@ -27,6 +28,7 @@
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
 #include "cluster/peer_links.h"
+#include "cluster/store_election.h"
 #include "cluster/transfers.h"
 #include "node/commands.h"
 #include "node/control_server.h"
@@ -36,6 +38,7 @@
 #include "node/identity.h"
 #include "node/listen_addresses.h"
 #include "node/resolver.h"
+#include "node/root_ground.h"
 #include "node/saved_state.h"
 #include "node/traffic.h"
 #include "protocol/errors.h"
@@ -57,6 +60,7 @@ struct Overloaded : Fs... {
 
 constexpr size_t kProblemsMax = 50;
 constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written
+constexpr absl::Duration kMeetingTime = absl::Seconds(2);  // to hear of those who share a folder
 
 absl::StatusOr<std::unique_ptr<TlsContext>> tlsOf(const AgentConfig& config) {
   if (!config.hasClusterKey()) return std::unique_ptr<TlsContext>();
@@ -222,6 +226,7 @@ class Agent final : public BlobProvider {
     RootSearch search = findRoots(environment_, options);
     // Used where none of the clients' folders can be written.
     search.roots.push_back({.path = config_.stateDir + "/hub", .origin = "roost's own"});
+    makeWritableRoot(search.roots);
     ResolvedRoots resolved = resolveRoots(search.roots);
     for (const auto* notes : {&search.notes, &resolved.notes}) {
       for (const std::string& text : *notes) note(text, "", "");
@@ -258,9 +263,9 @@ class Agent final : public BlobProvider {
     ROOST_ASSIGN_OR_RETURN(self.addresses, advertisedAddresses(config_.advertise, config_.listen));
     self.zone = config_.zone;
     self.instance = absl::Uniform<uint64_t>(random_);
-    for (const Root& root : roots) {
-      if (root.store && self.stores.size() < kAddressesMax) self.stores.push_back(*root.store);
-    }
+    std::vector<RootGround> grounds;
+    for (const Root& root : roots) grounds.push_back(groundOf(root.config));
+    self.stores = storesOf(grounds);
     return self;
   }
 
@@ -300,6 +305,8 @@ class Agent final : public BlobProvider {
               if (absl::IsUnauthenticated(why)) {
                 note(absl::StrCat("cannot join ", address.toString()), why.message(),
                      "Give all agents the same cluster key.");
+              } else if (absl::IsFailedPrecondition(why) || absl::IsInternal(why)) {
+                note(absl::StrCat("refused by ", address.toString()), why.message(), "");
               }
               apply(DialFailed{address, why});
             },
@@ -574,6 +581,7 @@ class Agent final : public BlobProvider {
   void tellSummary() {
     if (stopping_) return;
     apply(SummaryChanged{summary()});
+    shareStores();
     measureFree();
     summaryIn(std::chrono::seconds(1));
     summarySoon_ = false;
@@ -610,7 +618,23 @@ class Agent final : public BlobProvider {
                         .problems = static_cast<uint32_t>(problems().size())};
     warming_ = core_->sizes().obtains > 0;
     summary.state = state();
+    summary.stores = folders_->stores();
     return summary;
+  }
+
+  // Of the agents that see one folder only one hashes and advertises what is in it.
+  void shareStores() {
+    const absl::Time now = absl::Now();
+    const std::set<StoreId> followed = followedStores(core_->nodes(), now);
+    for (const StoreId& store : core_->self().stores) {
+      if (followed.contains(store) == followed_.contains(store)) continue;
+      spdlog::info("store {}: {}", store.text(),
+                   followed.contains(store) ? "another agent looks after it" : "this agent's");
+    }
+    followed_ = followed;
+    folders_->follow(followed);
+    // Hashing waits until those who may do it already have been heard.
+    if (config_.join.empty() || now - startedAt_ > kMeetingTime) folders_->mayCheck();
   }
 
   void measureFree() {
@@ -715,6 +739,8 @@ class Agent final : public BlobProvider {
   std::map<AskId, uint64_t> accepted_;
   size_t nextLane_ = 0;
   int greeting_ = 0;
+  const absl::Time startedAt_ = absl::Now();
+  std::set<StoreId> followed_;  // stores that another agent looks after
   bool warming_ = false;
   bool measuring_ = false;
   bool summarySoon_ = false;

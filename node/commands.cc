@@ -276,6 +276,15 @@ asio::awaitable<Commands::Document> Commands::warm(const json& arguments, bool g
   co_return withSnapshot(jobDocument(*view), kept);
 }
 
+// Whether what one of them writes is there for the other.
+bool Commands::writesWhere(const NodeId& a, const NodeId& b) const {
+  if (a == b) return true;
+  const auto first = s_.core.node(a);
+  const auto second = s_.core.node(b);
+  if (!first || !second || first->info.stores.empty() || second->info.stores.empty()) return false;
+  return first->info.stores.front() == second->info.stores.front();
+}
+
 json Commands::plan(const JobOrder& order) const {
   json nodes = json::array();
   for (const NodeId& target : order.targets) {
@@ -284,8 +293,9 @@ json Commands::plan(const JobOrder& order) const {
     for (const FileEntry& file : order.listing.files) {
       if (!seen.insert(file.blob.id).second) continue;
       const auto holders = s_.core.holders(file.blob.id);
-      const bool held = std::any_of(holders.begin(), holders.end(),
-                                    [&](const HolderView& h) { return h.node == target; });
+      const bool held = std::any_of(holders.begin(), holders.end(), [&](const HolderView& h) {
+        return writesWhere(h.node, target);
+      });
       if (held) continue;
       ++missingFiles;
       missing += file.blob.size;

@@ -50,6 +50,7 @@ class Commands {
   boost::asio::awaitable<Document> warm(const nlohmann::json& arguments, bool get);
   boost::asio::awaitable<Document> verify(const nlohmann::json& arguments);
   nlohmann::json plan(const JobOrder& order) const;
+  bool writesWhere(const NodeId& a, const NodeId& b) const;
   nlohmann::json withSnapshot(nlohmann::json document, const JobOrder& order) const;
   absl::StatusOr<std::vector<NodeId>> targets(const nlohmann::json& arguments) const;
 

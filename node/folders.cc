@@ -16,6 +16,7 @@
 #include "cache/unique_fd.h"
 #include "node/await_callback.h"
 #include "node/folder_watch.h"
+#include "node/root_ground.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -72,7 +73,10 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
       : s_(std::move(seams)),
         inventory_(told.empty() ? 0 : told.back().sequence),
         publishing_(s_.pool, WorkPriority::kNormal, "publish") {
-    for (const Root& root : s_.roots) roots_.push_back(inventory_.addRoot(root));
+    for (const Root& root : s_.roots) {
+      roots_.push_back(inventory_.addRoot(root));
+      writable_.push_back(groundOf(root.config).writable);
+    }
     inventory_.restore(told);
   }
 
@@ -111,11 +115,39 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   }
 
   void scanRoot(RootIndex root) {
-    const std::string path = inventory_.root(root).config.path;
-    submit({"scan root", WorkPriority::kNormal, path}, [self = shared_from_this(), root, path] {
-      auto scan = std::make_shared<absl::StatusOr<RootScan>>(scanRootFolder(self->s_.origin, path));
-      self->post([self, root, scan] { self->rootScanned(root, *scan); });
+    const RootConfig& config = inventory_.root(root).config;
+    submit({"scan root", WorkPriority::kNormal, config.path}, [self = shared_from_this(), root,
+                                                               config] {
+      auto scan =
+          std::make_shared<absl::StatusOr<RootScan>>(scanRootFolder(self->s_.origin, config.path));
+      auto ground = std::make_shared<RootGround>(groundOf(config));
+      self->post([self, root, scan, ground] {
+        self->inventory_.setStore(root, ground->store);
+        self->writable_[static_cast<size_t>(root)] = ground->writable;
+        self->rootScanned(root, *scan);
+      });
     });
+  }
+
+  std::vector<StoreId> stores() const {
+    std::vector<RootGround> grounds;
+    for (size_t i = 0; i < roots_.size(); ++i) {
+      grounds.push_back({inventory_.root(roots_[i]).store, writable_[i]});
+    }
+    return storesOf(grounds);
+  }
+
+  void follow(const std::set<StoreId>& followed) {
+    for (const StoreId& store : stores()) {
+      inventory_.setFollower(store, followed.contains(store));
+    }
+    flush();
+    checkNext();
+  }
+
+  void mayCheck() {
+    if (std::exchange(mayCheck_, true)) return;
+    checkNext();
   }
 
   static absl::StatusOr<RootScan> scanRootFolder(const HubOrigin& origin, const std::string& path) {
@@ -262,7 +294,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   // ---- Verification ----
 
   void checkNext() {
-    while (settled_ && checks_ < kChecksMax) {
+    while (settled_ && mayCheck_ && checks_ < kChecksMax) {
       const std::optional<VerifyJob> job = inventory_.nextToVerify();
       if (!job) return;
       ++checks_;
@@ -589,6 +621,8 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   SerialQueue publishing_;
   std::unique_ptr<FolderWatch> watch_;
   std::vector<RootIndex> roots_;
+  std::vector<bool> writable_;  // of roots_
+  bool mayCheck_ = false;
   size_t rootsToRead_ = 0;
   std::set<RootIndex> rootsSoon_;
   std::set<RootIndex> unread_;  // all their repos are to be scanned, watched or not
@@ -624,6 +658,15 @@ bool Folders::isSettled() const {
 }
 std::vector<std::string> Folders::problems() const {
   return impl_->inventory_.problems();
+}
+std::vector<StoreId> Folders::stores() const {
+  return impl_->stores();
+}
+void Folders::follow(const std::set<StoreId>& followed) {
+  impl_->follow(followed);
+}
+void Folders::mayCheck() {
+  impl_->mayCheck();
 }
 void Folders::landed(const LandedBlob& blob) {
   impl_->landed(blob);

@@ -14,6 +14,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +68,13 @@ class Folders {
   const Inventory& inventory() const;
   bool isSettled() const;
   std::vector<std::string> problems() const;
+
+  // Of its roots as they are now, the one that is written to first.
+  std::vector<StoreId> stores() const;
+  // Other agents look after these: what lies there is neither hashed nor advertised.
+  void follow(const std::set<StoreId>& followed);
+  // Background hashing may begin: it is known who else sees the same folders.
+  void mayCheck();
 
   // A blob was published by this node: its hash is known, its repo is scanned at once.
   void landed(const LandedBlob& blob);

@@ -286,6 +286,24 @@ absl::StatusOr<Listing> fromWire(wire::Listing::Reader from) {
   return listing;
 }
 
+namespace {
+
+void writeStores(const std::vector<StoreId>& stores, capnp::List<capnp::Text>::Builder to) {
+  for (uint32_t i = 0; i < to.size(); ++i) to.set(i, stores[i].text());
+}
+
+absl::StatusOr<std::vector<StoreId>> readStores(capnp::List<capnp::Text>::Reader from) {
+  if (from.size() > kStoresMax) return bad("too many stores");
+  std::vector<StoreId> stores;
+  for (auto text : from) {
+    ROOST_ASSIGN_OR_RETURN(StoreId store, StoreId::parse(toView(text)));
+    stores.push_back(std::move(store));
+  }
+  return stores;
+}
+
+}  // namespace
+
 void toWire(const MemberInfo& value, wire::MemberInfo::Builder to) {
   to.setId(toData(value.id.bytes()));
   to.setEpoch(value.epoch);
@@ -299,8 +317,7 @@ void toWire(const MemberInfo& value, wire::MemberInfo::Builder to) {
   to.setFeatures(value.features);
   to.setZone(value.zone);
   to.setInstance(value.instance);
-  auto stores = to.initStores(static_cast<uint32_t>(value.stores.size()));
-  for (uint32_t i = 0; i < stores.size(); ++i) stores.set(i, value.stores[i].text());
+  writeStores(value.stores, to.initStores(static_cast<uint32_t>(value.stores.size())));
 }
 
 absl::StatusOr<MemberInfo> fromWire(wire::MemberInfo::Reader from) {
@@ -319,11 +336,7 @@ absl::StatusOr<MemberInfo> fromWire(wire::MemberInfo::Reader from) {
   if (from.getZone().size() != 0) {
     ROOST_ASSIGN_OR_RETURN(member.zone, parseNodeName(toView(from.getZone())));
   }
-  if (from.getStores().size() > kAddressesMax) return bad("too many stores");
-  for (auto text : from.getStores()) {
-    ROOST_ASSIGN_OR_RETURN(StoreId store, StoreId::parse(toView(text)));
-    member.stores.push_back(std::move(store));
-  }
+  ROOST_ASSIGN_OR_RETURN(member.stores, readStores(from.getStores()));
   return member;
 }
 
@@ -341,10 +354,12 @@ void toWire(const NodeSummary& value, wire::NodeSummary::Builder to) {
   to.setCheckBytesLeft(value.checkBytesLeft);
   to.setCheckBytesTotal(value.checkBytesTotal);
   to.setProblems(value.problems);
+  writeStores(value.stores, to.initStores(static_cast<uint32_t>(value.stores.size())));
 }
 
 absl::StatusOr<NodeSummary> fromWire(wire::NodeSummary::Reader from) {
   ROOST_ASSIGN_OR_RETURN(auto state, enumOf<NodeState>(from.getState(), 0, 5, "node state"));
+  ROOST_ASSIGN_OR_RETURN(auto stores, readStores(from.getStores()));
   return NodeSummary{.state = state,
                      .blobs = from.getBlobs(),
                      .heldBytes = from.getHeldBytes(),
@@ -357,7 +372,8 @@ absl::StatusOr<NodeSummary> fromWire(wire::NodeSummary::Reader from) {
                      .savedBytes = from.getSavedBytes(),
                      .checkBytesLeft = from.getCheckBytesLeft(),
                      .checkBytesTotal = from.getCheckBytesTotal(),
-                     .problems = from.getProblems()};
+                     .problems = from.getProblems(),
+                     .stores = std::move(stores)};
 }
 
 void toWire(const LogPosition& value, wire::LogPosition::Builder to) {

@@ -32,6 +32,7 @@ inline constexpr size_t kMessageBytesMax =
 inline constexpr size_t kAdvertPageMax = 2'000;          // adverts in one page: about 200 KB
 inline constexpr size_t kMembersMax = 4'096;             // full mesh serves about 1,000
 inline constexpr size_t kAddressesMax = 16;              // per member: several NICs, IPv4 and IPv6
+inline constexpr size_t kStoresMax = 16;                 // per member: physical folders it watches
 inline constexpr size_t kWantsMax = 1'024;               // blobs in one Want message
 inline constexpr size_t kAdvertsPerNodeMax = 2'000'000;  // a peer that claims more is not believed
 inline constexpr size_t kTombstonesMax = 50'000;  // withdrawn adverts remembered for delta resume

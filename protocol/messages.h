@@ -35,10 +35,12 @@ struct MemberInfo {
                                    // is told what was seen)
   uint16_t versionMin = kProtocolVersionMin;
   uint16_t versionMax = kProtocolVersion;
-  uint64_t features = 0;        // bits; unknown ones are ignored
-  std::string zone;             // label; empty: none
+  uint64_t features = 0;  // bits; unknown ones are ignored
+  std::string zone;       // label; empty: none
   uint64_t instance = 0;  // random per process: tells a link to oneself from a cloned state folder
-  std::vector<StoreId> stores;  // physical stores behind its roots
+  // Physical stores behind its roots; the first is the one where what arrives is written. As they
+  // were at its start: each summary has them as they are.
+  std::vector<StoreId> stores;
   friend bool operator==(const MemberInfo&, const MemberInfo&) = default;
 };
 
@@ -70,7 +72,8 @@ struct NodeSummary {
       0;  // published bytes that did not come from the hub, since the cluster's start (persisted)
   uint64_t checkBytesLeft = 0;  // unverified bytes still to hash
   uint64_t checkBytesTotal = 0;
-  uint32_t problems = 0;  // entries of its problem list (wrong content, unreadable roots …)
+  uint32_t problems = 0;        // entries of its problem list (wrong content, unreadable roots …)
+  std::vector<StoreId> stores;  // as in MemberInfo, but now: folders appear and are mounted
   friend bool operator==(const NodeSummary&, const NodeSummary&) = default;
 };
 

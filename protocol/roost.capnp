@@ -55,6 +55,7 @@ struct NodeSummary {
   checkBytesLeft @10 :UInt64;
   checkBytesTotal @11 :UInt64;
   problems @12 :UInt32;
+  stores @13 :List(Text);
 }
 
 # ---- Adverts ---------------------------------------------------------------------------------------------------------

@@ -531,6 +531,23 @@ TEST_F(InventoryTest, AFollowerServesItselfButNeitherTellsNorHashes) {
   EXPECT_TRUE(inventory_.nextToVerify().has_value());
 }
 
+TEST_F(InventoryTest, AFolderThatStandsOnAnotherStoreIsFollowedNoLonger) {
+  const StoreId store = *StoreId::parse("store-1");
+  apply(Picture(repo_).file(commit_, "a", "aa"));
+  inventory_.setFollower(store, true);
+  told();
+  EXPECT_THAT(peer_.blobs, IsEmpty());
+  inventory_.setStore(RootIndex{0}, store);
+  told();
+  EXPECT_THAT(peer_.blobs, IsEmpty()) << "it is the same store";
+  inventory_.setStore(RootIndex{0}, *StoreId::parse("store-2"));
+  told();
+  EXPECT_THAT(peer_.blobs, SizeIs(1));
+  inventory_.setFollower(store, true);
+  told();
+  EXPECT_THAT(peer_.blobs, SizeIs(1));
+}
+
 TEST_F(InventoryTest, VisibilityIsUnknownUntilToldOrConfigured) {
   apply(Picture(repo_).file(commit_, "a", "aa"));
   EXPECT_EQ(advert().visibility, Visibility::kUnknown);

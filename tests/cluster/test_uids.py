@@ -211,7 +211,9 @@ def test_read_only_folder_is_served_and_never_written(
         10,
         "a knows what b's read-only folder has",
     )
-    a.warm("org/tiny", "--nodes", "a", "--from", "cluster")
+    hub.reset_stats()
+    a.warm("org/tiny", "--nodes", "a")
+    assert hub.egress_bytes == 0, "only the list of files, which the client keeps to its own user"
     b.warm("org/other", "--nodes", "b")
 
     assert snapshot_files(a.hub_cache, "org/tiny", tiny) == TINY

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "protocol/limits.h"
+
 namespace roost {
 namespace {
 
@@ -36,6 +40,20 @@ TEST(Convert, AMemberSurvivesTheTrip) {
   member.instance = 99;
   member.stores = {*StoreId::parse("nfs-1")};
   EXPECT_EQ(trip<wire::MemberInfo>(member).value(), member);
+}
+
+TEST(Convert, ASummarySurvivesTheTrip) {
+  NodeSummary summary{.state = NodeState::kReady, .blobs = 3, .problems = 1};
+  summary.stores = {*StoreId::parse("nfs-1"), *StoreId::parse("local-2")};
+  EXPECT_EQ(trip<wire::NodeSummary>(summary).value(), summary);
+}
+
+TEST(Convert, MoreStoresThanAnyNodeHasAreRefused) {
+  NodeSummary summary;
+  for (size_t i = 0; i <= kStoresMax; ++i) {
+    summary.stores.push_back(*StoreId::parse(std::to_string(i)));
+  }
+  EXPECT_FALSE(trip<wire::NodeSummary>(summary).ok());
 }
 
 TEST(Convert, AnOrderSurvivesTheTrip) {

@@ -147,6 +147,15 @@ TEST_P(RpcLinkOver, aLinkMayBeDestroyedWithCallsUnderWayAndCapabilitiesLeft) {
             absl::StatusCode::kUnavailable);
 }
 
+TEST_P(RpcLinkOver, whoWaitsForTheEndOfADestroyedLinkHearsOfIt) {
+  auto links = std::make_unique<Links>(loop_, GetParam());
+  auto ended = links->dialled.onDisconnect().eagerlyEvaluate(nullptr);
+  loop_.settle();
+  links.reset();
+  loop_.settle();
+  (void)loop_.run(awaitPromise(kj::mv(ended)));  // ok or an error, but it comes
+}
+
 TEST_P(RpcLinkOver, resultsThatNobodyReadsAreCountedAndEndTheLink) {
   StreamPair streams = streamPair(loop_, GetParam(), absl::Milliseconds(300));
   RpcLink serving(kj::mv(streams.accepted), LinkSide::kAccepted,

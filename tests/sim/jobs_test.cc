@@ -79,6 +79,30 @@ TEST_F(JobsTest, OfTwoTargetsOnOneStoreOnlyOneFetches) {
   EXPECT_EQ(world->job(1, job)->targets[1].progress.state, ObtainState::kDone);
 }
 
+TEST_F(JobsTest, ASharedFolderThatIsOnlyReadSparesNoTarget) {
+  WorldOptions options{.seed = 4, .nodes = 4};
+  const StoreId shared = *StoreId::parse("nfs-1");
+  options.stores = {{}, {}, {*StoreId::parse("own-2"), shared}, {*StoreId::parse("own-3"), shared}};
+  start(options);
+  const uint64_t job = world->order(1, orderOf({kFile}, ids({2, 3})));
+  EXPECT_TRUE(resultOf(1, job).ok());
+  EXPECT_TRUE(world->published(2, kFile.id));
+  EXPECT_TRUE(world->published(3, kFile.id));
+}
+
+TEST_F(JobsTest, OfTargetsOnOneStoreTheNextTakesTheOneThatIsAway) {
+  WorldOptions options{.seed = 4, .nodes = 4};
+  const StoreId store = *StoreId::parse("nfs-1");
+  options.stores = {{}, {}, {store}, {store}};
+  start(options);
+  world->crash(2);
+  world->runFor(absl::Seconds(5));
+  const uint64_t job = world->order(1, orderOf({kFile}, ids({2, 3})));
+  EXPECT_TRUE(world->runUntilDone(absl::Minutes(2), [&] { return world->published(3, kFile.id); }));
+  world->start(2);
+  EXPECT_TRUE(resultOf(1, job).ok());
+}
+
 TEST_F(JobsTest, AJobSurvivesItsCoordinatorAndItsTarget) {
   start({.seed = 5, .nodes = 4});
   const uint64_t job = world->order(1, orderOf({kFile}, ids({2, 3})));

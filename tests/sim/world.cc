@@ -145,6 +145,7 @@ void World::start(NodeIndex index) {
   }
   NodeSummary summary;
   summary.state = NodeState::kReady;
+  summary.stores = node.info.stores;
   send(index, SummaryChanged{summary});
   LocalChanged changed;
   for (const auto& [blob, copy] : node.disk) {
