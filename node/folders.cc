@@ -345,7 +345,7 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
           check(job, false, [done](const CheckOutcome& outcome) { done(outcome); });
         };
     const CheckOutcome dropped{
-        absl::CancelledError("the agent is stopping"), {job.stamp, job.blob.id, {}}, {}, false};
+        absl::CancelledError("the agent is stopping"), {job.stamp, job.expected.id, {}}, {}, false};
     CheckOutcome outcome = co_await awaitCallback<CheckOutcome>(start, dropped);
     co_return outcome;
   }
