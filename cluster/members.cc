@@ -25,7 +25,7 @@ constexpr absl::Duration kNewsPeriodMin = absl::Milliseconds(250);
 // Rates and free space move all the time; the rest is news.
 bool isNews(const NodeSummary& before, const NodeSummary& now) {
   const auto lasting = [](const NodeSummary& s) {
-    return std::tie(s.state, s.blobs, s.heldBytes, s.savedBytes, s.problems);
+    return std::tie(s.state, s.blobs, s.heldBytes, s.savedBytes, s.problems, s.stores);
   };
   return lasting(before) != lasting(now);
 }

@@ -138,7 +138,8 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
     return kj::mv(paf.promise);
   }
 
-  // Both hellos are known: does this link stay? Empty: yes.
+  // Both hellos are known: does this link stay? Ok: yes. kAborted: no, and nothing is wrong.
+  // kFailedPrecondition: people must do something.
   absl::Status admit(const std::shared_ptr<Link>& link, MemberInfo peer) {
     if (stopped_) return absl::UnavailableError("the agent is stopping");
     fillAddresses(peer, link->seenHost);
@@ -148,16 +149,15 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
           ", this node ", self_.versionMin, " to ", self_.versionMax, ". Upgrade the older one."));
     }
     if (peer.id == self_.id) {
-      if (peer.instance == self_.instance) return absl::AlreadyExistsError("this is myself");
+      if (peer.instance == self_.instance) return absl::AbortedError("this is myself");
       return clone(peer);
     }
     switch (handlers_.judge(peer, link->weDialled)) {
       case LinkVerdict::kSelf:
-        return absl::AlreadyExistsError("this is myself");
+        return absl::AbortedError("this is myself");
       case LinkVerdict::kClone:
+      case LinkVerdict::kStale:  // its state folder's next start is known, and yet it runs
         return clone(peer);
-      case LinkVerdict::kStale:
-        return absl::AlreadyExistsError("a newer start of that agent is known");
       case LinkVerdict::kFull:
         return absl::AbortedError("the cluster has too many members");
       case LinkVerdict::kAccept:
@@ -173,7 +173,7 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
       const bool sameProcess = old->peer->instance == peer.instance;
       const bool ours = self_.id < peer.id;  // whose dialling counts
       if (sameProcess && old->weDialled != link->weDialled && old->weDialled == ours) {
-        return absl::AlreadyExistsError("there is a link already");
+        return absl::AbortedError("there is a link already");
       }
       end(old);
     }
@@ -217,10 +217,10 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
   absl::Status clone(const MemberInfo& peer) {
     const std::string text = absl::StrCat(
         "node id ", peer.id.shortHex(), " (", peer.name,
-        ") is used by two agents at once: a state "
-        "folder was copied. Remove the file node-id from the newer one's state folder.");
+        ") is used by two agents at once: a state folder was copied. Remove the file node-id from "
+        "the copy and start its agent again.");
     handlers_.report(text);
-    return absl::AlreadyExistsError(text);
+    return absl::FailedPreconditionError(text);
   }
 
   bool isCurrent(const Link& link) const {
@@ -261,6 +261,7 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
 
   // Ends a link that has not said hello in time.
   static asio::awaitable<void> expectHello(std::shared_ptr<Impl> self, std::shared_ptr<Link> link) {
+    if (link->peer || !self->links_.contains(link)) co_return;
     const auto timer = std::make_shared<asio::steady_timer>(
         self->io_, absl::ToChronoNanoseconds(self->helloTimeout_));
     link->patience = timer;
