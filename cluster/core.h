@@ -254,6 +254,7 @@ struct HubDownload {
   BlobSite site;
   std::vector<uint64_t> pieces;
   uint64_t fence;
+  bool followed = false;  // others take the pieces from here as they land
 };
 struct StopHub {
   FetchId fetch;

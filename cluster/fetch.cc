@@ -14,6 +14,7 @@ namespace roost {
 namespace {
 
 constexpr absl::Duration kHopelessMax = absl::Seconds(15);   // an agent restarts within that
+constexpr absl::Duration kRefusedMax = absl::Seconds(3);     // once the hub has said no
 constexpr absl::Duration kStandstillMax = absl::Minutes(5);  // whatever sources there seem to be
 constexpr int kHubFailuresMax = 3;
 constexpr absl::Duration kGatheringMax = absl::Seconds(3);
@@ -200,7 +201,8 @@ void Fetch::startHub(Turn& turn) {
   if (pieces.empty()) return;
   hubRunning_ = true;
   hubDelivered_ = false;
-  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_});
+  const bool followed = grant_.wanters.size() > 1;
+  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, followed});
 }
 
 bool Fetch::gather() {
@@ -316,7 +318,11 @@ void Fetch::checkHope(Turn& turn) {
   const bool hubSoon =
       world_.hubAllowed && rule_ != SourceRule::kClusterOnly && hubFailures_ < kHubFailuresMax;
   if (anyOrigin() || hubRunning_ || hubSoon || leaseholderThere || holderMayReturn) hopeAt_ = now_;
-  if (now_ - hopeAt_ > kHopelessMax || now_ - progressAt_ > kStandstillMax) end(turn, hopeless());
+  const bool refused = !hubError_.ok() && !absl::IsUnavailable(hubError_) &&
+                       !absl::IsDeadlineExceeded(hubError_) &&
+                       world_.catalog.holders(blob_).empty();
+  const absl::Duration patience = refused ? kRefusedMax : kHopelessMax;
+  if (now_ - hopeAt_ > patience || now_ - progressAt_ > kStandstillMax) end(turn, hopeless());
 }
 
 absl::Status Fetch::hopeless() const {

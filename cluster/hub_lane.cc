@@ -47,6 +47,7 @@ struct Download {
         token(std::move(anOrder.token)),
         onPiece(std::move(piece)),
         done(std::move(end)),
+        rangeBytes(std::min(options.rangeBytes, anOrder.rangeBytesMax)),
         pieces(std::move(anOrder.pieces)),
         plan(0, {}, 1),
         backoff(options.patience) {}
@@ -59,6 +60,7 @@ struct Download {
   const TokenSource token;
   const HubLane::OnPiece onPiece;
   const HubLane::Done done;
+  const uint64_t rangeBytes;     // of one request
   std::vector<uint64_t> pieces;  // until the plan is made
   std::atomic<bool> stopped = false;
 
@@ -160,7 +162,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     if (!refused.ok()) return end(download, refused);
     if (download->pieces.empty()) return end(download, absl::OkStatus());
     download->plan =
-        HubPlan(download->blob.size, std::exchange(download->pieces, {}), options_.rangeBytes);
+        HubPlan(download->blob.size, std::exchange(download->pieces, {}), download->rangeBytes);
     assign();
     keepGoverning();
   }

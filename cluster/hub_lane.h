@@ -46,6 +46,7 @@ class HubLane {
     BlobSite site;
     std::vector<uint64_t> pieces;  // ascending
     TokenSource token = nullptr;   // instead of the lane's
+    uint64_t rangeBytesMax = UINT64_MAX;
   };
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
   using Done = std::function<void(absl::Status)>;

@@ -24,6 +24,10 @@ namespace {
 constexpr absl::Duration kLockPause = absl::Milliseconds(200);
 constexpr int kLockTriesMax = 25;
 
+// A ranged request of the hub while other nodes follow, who ask in order: what lands far ahead of
+// what they have is lost with this node.
+constexpr uint64_t kFollowedRangeBytes = 2 << 20;
+
 uint32_t pieceLength(const BlobInfo& blob, uint64_t piece) {
   return static_cast<uint32_t>(std::min(kPieceBytes, blob.size - piece * kPieceBytes));
 }
@@ -56,8 +60,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                                                   .blob = effect.blob,
                                                   .site = effect.site,
                                                   .publisher = *std::move(publisher)});
-    active->queue = std::make_shared<SerialQueue>(s_.pool, WorkPriority::kReaderWaits,
-                                                  active->publisher->root().path());
+    active->queue = queueOf(*active);
     active_[effect.fetch] = active;
     submit(active, "open", [self = shared_from_this(), active] {
       auto opened = self->openWriter(*active->publisher, active->site.repo, active->blob,
@@ -112,7 +115,10 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     current_[effect.fetch] = number;
     active->fromHub = true;
     active->hub = s_.hub->start(
-        {.blob = active->blob, .site = active->site, .pieces = effect.pieces},
+        {.blob = active->blob,
+         .site = active->site,
+         .pieces = effect.pieces,
+         .rangeBytesMax = effect.followed ? kFollowedRangeBytes : kHubRangeBytes},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));
         },
@@ -201,6 +207,20 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   ActivePtr find(FetchId fetch) const {
     const auto it = active_.find(fetch);
     return it == active_.end() ? nullptr : it->second;
+  }
+
+  // A fetch that was closed may still be about to let go of the temporary that the next fetch of
+  // this blob opens: they share a queue.
+  std::shared_ptr<SerialQueue> queueOf(const Active& active) {
+    std::erase_if(queues_, [](const auto& entry) { return entry.second.expired(); });
+    auto& known = queues_[active.blob.id];
+    std::shared_ptr<SerialQueue> queue = known.lock();
+    if (!queue) {
+      queue = std::make_shared<SerialQueue>(s_.pool, WorkPriority::kReaderWaits,
+                                            active.publisher->root().path());
+      known = queue;
+    }
+    return queue;
   }
 
   void post(std::function<void()> job) {
@@ -391,6 +411,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   uint64_t fromPeers_ = 0;
   uint64_t downloads_ = 0;
   std::map<FetchId, ActivePtr> active_;
+  std::map<BlobId, std::weak_ptr<SerialQueue>> queues_;
   std::map<FetchId, uint64_t> current_;  // hub downloads that are not stopped
   absl::flat_hash_map<NodeId, std::vector<ReadSmall>> small_;
 };

@@ -85,9 +85,10 @@ TEST(Revision, PrivateWinsOverGated) {
       parseHubRevision(absl::StrCat(R"({"gated":"manual","private":true,"sha":")", kSha1, R"("})"))
           ->visibility,
       Visibility::kPrivate);
-  EXPECT_EQ(parseHubRevision(absl::StrCat(R"({"gated":false,"private":false,"sha":")", kSha1, R"("})"))
-                ->visibility,
-            Visibility::kPublic);
+  EXPECT_EQ(
+      parseHubRevision(absl::StrCat(R"({"gated":false,"private":false,"sha":")", kSha1, R"("})"))
+          ->visibility,
+      Visibility::kPublic);
 }
 
 TEST(Revision, IsRefusedWithoutACommitOrWithABadFile) {
@@ -95,7 +96,7 @@ TEST(Revision, IsRefusedWithoutACommitOrWithABadFile) {
   EXPECT_FALSE(parseHubRevision(R"({"sha":"main"})").ok());
   EXPECT_FALSE(parseHubRevision(R"({"sha":7})").ok());
   EXPECT_THAT(std::string(parseHubRevision(absl::StrCat(R"({"sha":")", kSha1,
-                                                     R"(","siblings":[{"rfilename":"/etc"}]})"))
+                                                        R"(","siblings":[{"rfilename":"/etc"}]})"))
                               .status()
                               .message()),
               HasSubstr("/etc"));

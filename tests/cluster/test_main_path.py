@@ -4,7 +4,7 @@ offline."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 
@@ -138,12 +138,20 @@ def test_get_prints_the_snapshot(hub: Hub, tiny: str, clusters: Callable[..., Cl
 class TestCacheCommands:
     """`hf cache ...` on a cache that an agent filled, as on one that the client filled itself."""
 
-    @pytest.fixture
-    def node(self, hub: Hub, tiny: str, clusters: Callable[..., Cluster]) -> Agent:
-        a, b = clusters(2, hub_url=hub.url)
-        fill(a, hub, "org/tiny")
-        a.warm("org/tiny", "--nodes", "b")
-        return b
+    @pytest.fixture(scope="class")
+    def standing_hub(self) -> Iterator[Hub]:
+        with Hub() as hub:
+            hub.add_repo("org/tiny", files=TINY)
+            yield hub
+
+    @pytest.fixture(scope="class")
+    def node(self, standing_hub: Hub) -> Iterator[Agent]:
+        """A filled node for all tests that leave it as it was."""
+        with Cluster(2, hub_url=standing_hub.url) as cluster:
+            a, b = cluster
+            fill(a, standing_hub, "org/tiny")
+            a.warm("org/tiny", "--nodes", "b")
+            yield b
 
     @pytest.mark.quick
     def test_ls_lists_the_repo(self, node: Agent) -> None:
@@ -151,24 +159,36 @@ class TestCacheCommands:
         assert done.returncode == 0 and "model/org/tiny" in done.stdout, done.stdout + done.stderr
 
     @pytest.mark.quick
-    def test_ls_lists_the_revision(self, node: Agent, tiny: str) -> None:
+    def test_ls_lists_the_revision(self, node: Agent) -> None:
+        commit = node.where("org/tiny")["b"]["commit"]
         done = node.hf("cache", "ls", "--revisions", "-q")
-        assert tiny in done.stdout, done.stdout + done.stderr
+        assert commit in done.stdout, done.stdout + done.stderr
 
     @pytest.mark.quick
-    def test_verify_finds_every_checksum_right(self, node: Agent, hub: Hub) -> None:
-        done = node.hf("cache", "verify", "org/tiny", "--fail-on-missing-files", endpoint=hub.url)
+    def test_verify_finds_every_checksum_right(self, node: Agent, standing_hub: Hub) -> None:
+        done = node.hf(
+            "cache",
+            "verify",
+            "org/tiny",
+            "--fail-on-missing-files",
+            endpoint=standing_hub.url,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     @pytest.mark.quick
     def test_prune_finds_nothing_to_remove(self, node: Agent) -> None:
         before = tree_digest(node.hub_cache)
+        assert before
         done = node.hf("cache", "prune", "--yes")
         assert done.returncode == 0, done.stderr
         assert tree_digest(node.hub_cache) == before
 
-    @pytest.mark.quick
-    def test_rm_removes_the_repo(self, node: Agent) -> None:
-        done = node.hf("cache", "rm", "model/org/tiny", "--yes")
+    def test_rm_removes_the_repo(
+        self, hub: Hub, tiny: str, clusters: Callable[..., Cluster]
+    ) -> None:
+        a, b = clusters(2, hub_url=hub.url)
+        fill(a, hub, "org/tiny")
+        a.warm("org/tiny", "--nodes", "b")
+        done = b.hf("cache", "rm", "model/org/tiny", "--yes")
         assert done.returncode == 0, done.stderr
-        assert tree_digest(node.hub_cache) == {}
+        assert tree_digest(b.hub_cache) == {}

@@ -1,0 +1,412 @@
+#include <atomic>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cluster/bulk_client.h"
+#include "cluster/bulk_server.h"
+#include "cluster/lane_thread.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "protocol/convert.h"
+#include "protocol/kj_await.h"
+#include "protocol/kj_stream.h"
+#include "protocol/roost.capnp.h"
+#include "protocol/rpc_link.h"
+#include "protocol/socket_deadline.h"
+#include "tests/cache/temp_folder.h"
+#include "tests/protocol/loop.h"
+
+namespace roost {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+constexpr absl::Duration kLong = absl::Seconds(30);
+
+// Blobs in files, as folders would have them; and outcomes for pieces of those still arriving.
+class Shelf final : public BlobProvider {
+ public:
+  void put(const std::string& path, const std::vector<uint8_t>& content) {
+    const BlobHashes hashes = hashesOf(content);
+    const FileStamp stamp = *FileStamp::ofPath(path);
+    const auto pieces = std::make_shared<const std::vector<PieceHash>>(hashes.pieces);
+    const std::lock_guard lock(mutex_);
+    blobs_[hashes.id] = *LocalBlob::open(path, {hashes.id, content.size()}, stamp, pieces);
+  }
+  void open(const NodeId&, const BlobId& blob,
+            std::function<void(std::shared_ptr<const LocalBlob>)> answer) override {
+    const std::lock_guard lock(mutex_);
+    const auto it = blobs_.find(blob);
+    if (holdOpens) {
+      held_.push_back(std::move(answer));
+    } else {
+      answer(it == blobs_.end() ? nullptr : it->second);
+    }
+  }
+  void askPiece(
+      const NodeId&, const BlobId&, uint64_t,
+      std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)> answer) override {
+    answer(pieceOutcome, nullptr);
+  }
+  void foundBad(const BlobId& blob, const absl::Status&) override {
+    const std::lock_guard lock(mutex_);
+    bad.push_back(blob);
+  }
+
+  std::atomic<ReadOutcome> pieceOutcome = ReadOutcome::kGone;
+  std::atomic<bool> holdOpens = false;
+  std::vector<BlobId> bad;
+
+ private:
+  std::mutex mutex_;
+  std::map<BlobId, std::shared_ptr<const LocalBlob>> blobs_;
+  std::vector<std::function<void(std::shared_ptr<const LocalBlob>)>> held_;
+};
+
+// A client on one lane, a server on another, and the door between them.
+class BulkTest : public ::testing::TestWithParam<bool> {
+ protected:
+  BulkTest()
+      : tls_(ClusterKeys{ClusterKey::generate(), std::nullopt}),
+        clientLane_("client"),
+        serverLane_("server"),
+        acceptor_(doorIo_, {asio::ip::make_address("127.0.0.1"), 0}) {
+    const TlsContext* tls = GetParam() ? &tls_ : nullptr;
+    serverLane_.run([&] {
+      server_ = std::make_unique<BulkServer>(serverLane_.io(), tls, pool_, shelf_, counters_);
+    });
+    clientLane_.run([&] {
+      client_ = std::make_unique<BulkClient>(clientLane_.io(), NodeId::ofNumber(1), 1, tls);
+    });
+    target_.addresses.push_back({"127.0.0.1", acceptor_.local_endpoint().port()});
+    acceptNext();
+    door_ = std::thread([this] { doorIo_.run(); });
+  }
+  ~BulkTest() override {
+    asio::post(doorIo_, [this] { acceptor_.close(); });
+    door_.join();
+    clientLane_.run([&] {
+      SocketDeadline::endAll(clientLane_.io());
+      client_.reset();
+    });
+    endServer();
+    pool_.stop(WorkPool::AtStop::kDrain);
+  }
+
+  void endServer() {
+    if (!server_) return;
+    serverLane_.run([&] {
+      SocketDeadline::endAll(serverLane_.io());
+      server_.reset();
+    });
+  }
+
+  void acceptNext() {
+    acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
+      if (ec) return;
+      // The preface is the door's to read, as in the agent.
+      char preface[8];
+      asio::read(socket, asio::buffer(preface));
+      auto detached = DetachedSocket::detach(std::move(socket));
+      serverLane_.post([this, held = std::make_shared<DetachedSocket>(*std::move(detached))] {
+        if (server_) server_->accept(std::move(*held));
+      });
+      acceptNext();
+    });
+  }
+
+  // What a read came to, as values: the bytes are copied, and the message goes home to its lane.
+  struct Got {
+    absl::Status status;
+    ReadOutcome outcome = ReadOutcome::kGone;
+    std::vector<uint8_t> bytes;
+  };
+  static Got gotOf(const absl::StatusOr<ReadAnswer>& answer) {
+    if (!answer.ok()) return {answer.status(), ReadOutcome::kGone, {}};
+    return {
+        absl::OkStatus(), answer->outcome, {answer->data.bytes.begin(), answer->data.bytes.end()}};
+  }
+  std::future<Got> startRead(const BlobId& blob, uint64_t offset, uint32_t length,
+                             absl::Duration deadline = kLong) {
+    auto promise = std::make_shared<std::promise<Got>>();
+    auto future = promise->get_future();
+    clientLane_.post([=, this] {
+      client_->read(
+          target_, blob, offset, length, deadline,
+          [promise](absl::StatusOr<ReadAnswer> answer) { promise->set_value(gotOf(answer)); });
+    });
+    return future;
+  }
+  Got read(const BlobId& blob, uint64_t offset, uint32_t length, absl::Duration deadline = kLong) {
+    return startRead(blob, offset, length, deadline).get();
+  }
+  absl::StatusOr<std::vector<Got>> readSmall(const std::vector<BlobId>& ids) {
+    std::promise<absl::StatusOr<std::vector<Got>>> promise;
+    clientLane_.post([&] {
+      client_->readSmall(target_, ids, kLong, [&](absl::StatusOr<std::vector<ReadAnswer>> answers) {
+        if (!answers.ok()) return promise.set_value(answers.status());
+        std::vector<Got> all;
+        for (const ReadAnswer& one : *answers) all.push_back(gotOf(one));
+        promise.set_value(std::move(all));
+      });
+    });
+    return promise.get_future().get();
+  }
+
+  BlobId put(const std::vector<uint8_t>& content, const std::string& name = "blob") {
+    const std::string path = folder_.write(name, textOf(content));
+    shelf_.put(path, content);
+    return infoOf(content).id;
+  }
+  static std::vector<uint8_t> part(const std::vector<uint8_t>& all, size_t from, size_t size) {
+    const auto first = all.begin() + static_cast<ptrdiff_t>(from);
+    return {first, first + static_cast<ptrdiff_t>(size)};
+  }
+
+  TempFolder folder_;
+  TlsContext tls_;
+  WorkPool pool_;
+  Shelf shelf_;
+  ServeCounters counters_;
+  LaneThread clientLane_;
+  LaneThread serverLane_;
+  std::unique_ptr<BulkClient> client_;
+  std::unique_ptr<BulkServer> server_;
+  PeerTarget target_{NodeId::ofNumber(2), {}};
+  asio::io_context doorIo_;
+  tcp::acceptor acceptor_;
+  std::thread door_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Transports, BulkTest, ::testing::Bool(),
+                         [](const auto& one) { return one.param ? "Tls" : "Tcp"; });
+
+TEST_P(BulkTest, PiecesArriveAsTheyAreTheShortLastOneToo) {
+  const auto content = randomBytes(2 * kPieceBytes + 777, 1);
+  const BlobId id = put(content);
+  for (uint64_t piece = 0; piece < 3; ++piece) {
+    const auto size = static_cast<uint32_t>(pieceBytes(content.size(), piece));
+    const Got got = read(id, piece * kPieceBytes, size);
+    ASSERT_TRUE(got.status.ok()) << got.status;
+    EXPECT_EQ(got.outcome, ReadOutcome::kData);
+    EXPECT_EQ(got.bytes, part(content, piece * kPieceBytes, size)) << piece;
+  }
+  EXPECT_EQ(counters_.bytesOut, content.size());
+}
+
+TEST_P(BulkTest, ManyReadsAtOnceAllArrive) {
+  const auto content = randomBytes(24 * kPieceBytes, 2);
+  const BlobId id = put(content);
+  std::vector<std::future<Got>> reads;
+  for (size_t i = 0; i < 96; ++i) {
+    reads.push_back(startRead(id, (i % 24) * kPieceBytes, kPieceBytes));
+  }
+  for (size_t i = 0; i < reads.size(); ++i) {
+    const Got got = reads[i].get();
+    ASSERT_TRUE(got.status.ok()) << got.status;
+    ASSERT_EQ(got.outcome, ReadOutcome::kData) << i;
+    EXPECT_EQ(got.bytes, part(content, (i % 24) * kPieceBytes, kPieceBytes));
+  }
+}
+
+TEST_P(BulkTest, SmallBlobsTravelTogetherEachWithItsOwnOutcome) {
+  const auto first = randomBytes(100, 3), second = randomBytes(70'000, 4);
+  const BlobId a = put(first, "a"), b = put(second, "b");
+  const BlobId empty = put({}, "empty");
+  const BlobId unknown = infoOf(randomBytes(5, 5)).id;
+  const auto got = readSmall({a, unknown, b, empty});
+  ASSERT_TRUE(got.ok()) << got.status();
+  ASSERT_EQ(got->size(), 4u);
+  EXPECT_EQ((*got)[0].bytes, first);
+  EXPECT_EQ((*got)[1].outcome, ReadOutcome::kGone);
+  EXPECT_EQ((*got)[2].bytes, second);
+  EXPECT_EQ((*got)[3].outcome, ReadOutcome::kData);
+  EXPECT_TRUE((*got)[3].bytes.empty());
+}
+
+TEST_P(BulkTest, WhatANodeDoesNotHaveIsGone) {
+  EXPECT_EQ(read(infoOf(randomBytes(9, 6)).id, 0, 9).outcome, ReadOutcome::kGone);
+}
+
+TEST_P(BulkTest, APieceOfAnArrivingBlobThatIsNobodysHereIsNotMine) {
+  shelf_.pieceOutcome = ReadOutcome::kNotMine;
+  EXPECT_EQ(read(infoOf(randomBytes(9, 6)).id, 0, 9).outcome, ReadOutcome::kNotMine);
+}
+
+TEST_P(BulkTest, ABlobThatRottedOnTheDiskIsCorruptAndReported) {
+  auto content = randomBytes(kPieceBytes, 7);
+  const BlobId id = put(content);
+  content[1000] ^= 1;
+  // The stamp stays: this is what a dying disk does, not a writer.
+  const auto mtime = std::filesystem::last_write_time(folder_ / "blob");
+  {
+    std::fstream file(folder_ / "blob", std::ios::in | std::ios::out | std::ios::binary);
+    file.write(reinterpret_cast<const char*>(content.data()),
+               static_cast<std::streamsize>(content.size()));
+  }
+  std::filesystem::last_write_time(folder_ / "blob", mtime);
+  EXPECT_EQ(read(id, 0, kPieceBytes).outcome, ReadOutcome::kCorrupt);
+  endServer();
+  EXPECT_THAT(shelf_.bad, ::testing::ElementsAre(id));
+}
+
+TEST_P(BulkTest, ABlobCutShortIsNotServed) {
+  const auto content = randomBytes(2 * kPieceBytes, 8);
+  const BlobId id = put(content);
+  std::filesystem::resize_file(folder_ / "blob", kPieceBytes);
+  EXPECT_NE(read(id, kPieceBytes, kPieceBytes).outcome, ReadOutcome::kData);
+}
+
+TEST_P(BulkTest, AReadOutsideTheBlobOrOfMoreThanAPieceIsRefused) {
+  const auto content = randomBytes(kPieceBytes + 5, 9);
+  const BlobId id = put(content);
+  const std::vector<std::pair<uint64_t, uint32_t>> hostile = {
+      {0, 0},          {0, kPieceBytes + 1},         {kPieceBytes - 1, 2}, {kPieceBytes, 6},
+      {UINT64_MAX, 1}, {UINT64_MAX - 3, UINT32_MAX}, {kBlobBytesMax, 1},
+  };
+  for (const auto& [offset, length] : hostile) {
+    const Got got = read(id, offset, length);
+    EXPECT_FALSE(got.status.ok()) << offset << " + " << length;
+  }
+  EXPECT_EQ(read(id, kPieceBytes, 5).bytes.size(), 5u);  // the link goes on
+}
+
+TEST_P(BulkTest, AReadThatIsNotAnsweredEndsAtItsDeadlineAndTheLinkGoesOn) {
+  const auto content = randomBytes(1000, 10);
+  const BlobId slow = infoOf(randomBytes(3, 11)).id;
+  const BlobId id = put(content);
+  shelf_.holdOpens = true;
+  const Got late = read(slow, 0, 3, absl::Milliseconds(50));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late.status)) << late.status;
+  shelf_.holdOpens = false;
+  EXPECT_EQ(read(id, 0, 1000).bytes, content);
+}
+
+TEST_P(BulkTest, WhenThePeerIsLostReadsUnderWayAreUnavailable) {
+  shelf_.holdOpens = true;
+  auto pending = startRead(infoOf(randomBytes(3, 12)).id, 0, 3);
+  auto second = startRead(infoOf(randomBytes(3, 13)).id, 0, 3);
+  while (counters_.links == 0) std::this_thread::yield();
+  endServer();
+  EXPECT_TRUE(absl::IsUnavailable(pending.get().status));
+  EXPECT_TRUE(absl::IsUnavailable(second.get().status));
+}
+
+TEST_P(BulkTest, ForgettingAPeerEndsItsReads) {
+  shelf_.holdOpens = true;
+  auto pending = startRead(infoOf(randomBytes(3, 12)).id, 0, 3);
+  clientLane_.run([&] { client_->forget(target_.id); });
+  EXPECT_TRUE(absl::IsUnavailable(pending.get().status));
+}
+
+TEST_P(BulkTest, BytesThatAreStillHeldWhenTheClientEndsStayReadable) {
+  const auto content = randomBytes(kPieceBytes, 14);
+  const BlobId id = put(content);
+  std::promise<ReceivedBytes> promise;
+  clientLane_.post([&] {
+    client_->read(target_, id, 0, kPieceBytes, kLong,
+                  [&](absl::StatusOr<ReadAnswer> answer) { promise.set_value(answer->data); });
+  });
+  ReceivedBytes held = promise.get_future().get();
+  clientLane_.run([&] { client_.reset(); });
+  EXPECT_EQ(std::vector<uint8_t>(held.bytes.begin(), held.bytes.end()), content);
+  held = {};  // home to its lane
+  clientLane_.run([&] {});
+}
+
+TEST_P(BulkTest, NobodyThereIsUnavailable) {
+  PeerTarget nobody{NodeId::ofNumber(3), {}};
+  {
+    const tcp::acceptor closed(doorIo_, {asio::ip::make_address("127.0.0.1"), 0});
+    nobody.addresses.push_back({"127.0.0.1", closed.local_endpoint().port()});
+  }
+  std::promise<absl::Status> promise;
+  clientLane_.post([&] {
+    client_->read(nobody, infoOf({}).id, 0, 1, kLong,
+                  [&](absl::StatusOr<ReadAnswer> answer) { promise.set_value(answer.status()); });
+  });
+  EXPECT_TRUE(absl::IsUnavailable(promise.get_future().get()));
+}
+
+// Asks for far more than it ever takes: what waits for it must stay within the limits of its link.
+TEST_P(BulkTest, AClientThatReadsNothingCostsNoMoreThanItsLink) {
+  const auto content = randomBytes(kPieceBytes, 15);
+  const BlobId id = put(content);
+  std::promise<uint64_t> out;
+  std::thread greedy([&] {
+    Loop loop;
+    tcp::socket socket(loop.io);
+    socket.connect({asio::ip::make_address("127.0.0.1"), target_.addresses.front().port});
+    EXPECT_TRUE(loop.run(sendPreface(socket, LinkKind::kBulk)).ok());
+    kj::Own<kj::AsyncIoStream> stream;
+    if (GetParam()) {
+      stream = makeKjStream(*loop.run(tlsConnect(std::move(socket), tls_)));
+    } else {
+      stream = makeKjStream(std::move(socket));
+    }
+    RpcLink link(kj::mv(stream), LinkSide::kDialled, nullptr);
+    auto bulk = link.bootstrap().castAs<wire::Door>().bulkRequest();
+    bulk.setCaller(toData(NodeId::ofNumber(9).bytes()));
+    auto source = bulk.send().getSource();
+    auto open = source.openRequest();
+    toWire(id, open.initId());
+    auto reader = open.send().getReader();
+    kj::Vector<kj::Promise<capnp::Response<wire::BlobReader::ReadResults>>> calls;
+    for (int i = 0; i < 2000; ++i) {
+      auto request = reader.readRequest();
+      request.setOffset(0);
+      request.setLength(kPieceBytes);
+      calls.add(request.send());
+    }
+    // It looks at none of its answers until the last has come: each is data or busy.
+    size_t data = 0;
+    for (auto& call : calls) {
+      auto response = loop.run(awaitPromise(kj::mv(call)));
+      ASSERT_TRUE(response.ok()) << response.status();
+      data += response->getOutcome() == wire::ReadOutcome::DATA;
+      EXPECT_LE(counters_.unsentBytes, kUnsentBytesPerLinkMax + 2 * kPieceBytes);
+    }
+    out.set_value(data);
+  });
+  greedy.join();
+  EXPECT_GE(out.get_future().get(), 1u);
+}
+
+TEST_P(BulkTest, WhatALinkHadUnsentIsNotCountedForEver) {
+  const auto content = randomBytes(8 * kPieceBytes, 16);
+  const BlobId id = put(content);
+  std::vector<std::future<Got>> reads;
+  for (size_t i = 0; i < 8; ++i) reads.push_back(startRead(id, i * kPieceBytes, kPieceBytes));
+  for (auto& one : reads) EXPECT_EQ(one.get().outcome, ReadOutcome::kData);
+  while (counters_.unsentBytes != 0) std::this_thread::yield();  // hangs if it is never measured
+}
+
+TEST_P(BulkTest, TheServersEndDoesNotWaitForStrangers) {
+  tcp::socket stranger(doorIo_);
+  stranger.connect({asio::ip::make_address("127.0.0.1"), target_.addresses.front().port});
+  asio::write(stranger, asio::buffer("ROOSTb1\n", 8));
+  while (counters_.links == 0) std::this_thread::yield();
+  const absl::Time before = absl::Now();
+  endServer();
+  serverLane_.stop();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(5));
+  EXPECT_EQ(counters_.links, 0);
+}
+
+}  // namespace
+}  // namespace roost
