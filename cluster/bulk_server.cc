@@ -438,6 +438,7 @@ class BulkServer::Impl::Door final : public wire::Door::Server {
 
 asio::awaitable<void> BulkServer::Impl::expectCaller(std::shared_ptr<Impl> self,
                                                      std::shared_ptr<Link> link) {
+  if (!self->links_.contains(link)) co_return;  // it has ended before its coroutine began
   const auto timer =
       std::make_shared<asio::steady_timer>(self->io_, absl::ToChronoNanoseconds(kHandshakeTimeout));
   link->patience = timer;

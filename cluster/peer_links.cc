@@ -261,7 +261,7 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
 
   // Ends a link that has not said hello in time.
   static asio::awaitable<void> expectHello(std::shared_ptr<Impl> self, std::shared_ptr<Link> link) {
-    if (link->peer || !self->links_.contains(link)) co_return;
+    if (link->peer || !self->links_.contains(link)) co_return;  // it has met or ended already
     const auto timer = std::make_shared<asio::steady_timer>(
         self->io_, absl::ToChronoNanoseconds(self->helloTimeout_));
     link->patience = timer;

@@ -154,7 +154,7 @@ std::string renderProgress(const nlohmann::json& job, const TextStyle& style) {
   const std::string from = progress.sources.empty() ? "" : "  " + sourceNames(progress);
   const std::string left =
       progress.secondsLeft ? absl::StrCat("  ", formatClock(*progress.secondsLeft), " left") : "";
-  const std::string percent = " " + percentText(part);
+  const std::string percent = absl::StrCat(" ", percentText(part));
   const auto wide = [&](int columns) { return "  " + bar(part, columns, style) + percent; };
   // What can be left out on a narrow screen, least wanted first.
   const std::vector<std::string> lines = {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "protocol/limits.h"
 #include "tests/cache/hub_folder.h"
@@ -214,7 +215,7 @@ TEST_F(HubLayoutTest, OnlyFortyHexDigitsAreARef) {
   const std::string hex = commit_.hex();
   EXPECT_EQ(parseRef(hex), commit_);
   for (const std::string& bad : {std::string(), hex + "\n", hex.substr(1), hex + "0",
-                                 std::string(40, 'A'), " " + hex.substr(1)}) {
+                                 std::string(40, 'A'), absl::StrCat(" ", hex.substr(1))}) {
     EXPECT_EQ(parseRef(bad), std::nullopt) << bad;
   }
 }

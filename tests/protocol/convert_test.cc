@@ -36,7 +36,7 @@ auto trip(const Value& value) {
 TEST(Convert, AMemberSurvivesTheTrip) {
   MemberInfo member{.id = NodeId::random(), .epoch = 7, .name = "gpu-01"};
   member.addresses = {*Address::parse("10.0.0.1:8376"), *Address::parse("[fd00::1]:8376")};
-  member.zone = "a";
+  member.zone = std::string("zone-a");
   member.instance = 99;
   member.stores = {*StoreId::parse("nfs-1")};
   EXPECT_EQ(trip<wire::MemberInfo>(member).value(), member);
