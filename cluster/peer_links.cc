@@ -241,8 +241,14 @@ class PeerLinks::Impl : public std::enable_shared_from_this<PeerLinks::Impl> {
 
   void end(std::shared_ptr<Link> link) {
     if (links_.erase(link) == 0) return;
-    for (uint64_t ask : link->asks) waiting_.erase(ask);
-    link->asks.clear();
+    // Told as a lost link: a fulfiller that is just dropped would say "bug".
+    for (uint64_t ask : std::exchange(link->asks, {})) {
+      const auto it = waiting_.find(ask);
+      if (it == waiting_.end()) continue;
+      it->second.fulfiller->fulfill(
+          absl::StatusOr<Reply>(absl::UnavailableError("the link has ended")));
+      waiting_.erase(it);
+    }
     if (isCurrent(*link)) {
       linked_.erase(link->peer->id);
       if (!stopped_) {

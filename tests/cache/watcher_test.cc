@@ -405,7 +405,7 @@ TEST_F(PolledTest, ARepoThatIsGoneIsFound) {
 }
 
 TEST_F(PolledTest, ASlowFileSystemIsPolledLessOften) {
-  const absl::Time now = absl::Now() + absl::Hours(1);
+  const absl::Time now = watcher_->nextPoll() + absl::Hours(1);
   watcher_->polled({{}, absl::Milliseconds(1)}, now, now);
   EXPECT_EQ(watcher_->nextPoll(), now + absl::Seconds(3));
   const absl::Time later = now + absl::Seconds(3);
@@ -414,7 +414,7 @@ TEST_F(PolledTest, ASlowFileSystemIsPolledLessOften) {
 }
 
 TEST_F(PolledTest, ARootThatIsNotThereYetIsLookedForOftenAndTheOthersAreNot) {
-  const absl::Time now = absl::Now() + absl::Hours(1);
+  const absl::Time now = watcher_->nextPoll() + absl::Hours(1);
   Root missing;
   missing.realPath = hub_.outside() / "later";
   missing.exists = false;

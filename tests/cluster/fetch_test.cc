@@ -16,6 +16,7 @@ constexpr uint64_t kMiB = 1 << 20;
 class FetchTest : public ::testing::Test, public TurnFixture {
  protected:
   FetchTest() {
+    step([&](Turn& turn) { members.tick(turn, false); });
     for (const uint64_t peer : {2, 3, 4}) {
       step([&](Turn& turn) { members.linkUp(turn, LinkUp{testMember(peer), std::nullopt}); });
       catalog.setPresent(NodeId::ofNumber(peer), true);

@@ -115,8 +115,7 @@ TEST_F(ControlTest, EveryErrorKeepsItsCodeAndItsWords) {
 }
 
 TEST_F(ControlTest, ABugInACommandDoesNotEndTheAgent) {
-  const auto client = connect();
-  EXPECT_FALSE(client->call("bug", json::object()).ok());
+  EXPECT_FALSE(connect()->call("bug", json::object()).ok());
   EXPECT_TRUE(connect()->call("echo", json::object()).ok());
 }
 
