@@ -116,7 +116,7 @@ absl::StatusOr<Reservation> Reservations::reserve(int fd, const std::string& nam
         sentence("no room for " + name,
                  absl::StrCat("it needs ", humanBytes(bytes), " (", bytes, " bytes), ",
                               humanBytes(room), " (", room, " bytes) can be used"),
-                 "Free some space, for example with: roost evict"));
+                 "Free some space, for example with: hf cache prune"));
   }
   promised_[st.st_dev] += bytes;
   return Reservation(shared_from_this(), st.st_dev, bytes);

@@ -388,11 +388,11 @@ std::vector<std::string> Inventory::problems() const {
       problems.push_back(sentence(absl::StrCat(pathOf(copy), " is not shared"), copy.failure,
                                   "Make it readable, or delete it and download it again"));
     } else {
-      problems.push_back(
-          sentence(absl::StrCat(pathOf(copy), " is not shared"),
-                   copy.content ? absl::StrCat("its content is ", copy.content->toString())
-                                : "its content changed since it was verified",
-                   "Run `roost verify --repair`, or delete it and download it again"));
+      problems.push_back(sentence(absl::StrCat(pathOf(copy), " is not shared"),
+                                  copy.content
+                                      ? absl::StrCat("its content is ", copy.content->toString())
+                                      : "its content changed since it was verified",
+                                  "`roost warm REPO --nodes self` replaces it"));
     }
   }
   return problems;

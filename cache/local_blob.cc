@@ -50,7 +50,7 @@ absl::Status LocalBlob::checkRead(uint64_t offset, absl::Span<const uint8_t> byt
   if (pieces_ != nullptr && wholePiece && !bytes.empty() && pieceHash(bytes) != (*pieces_)[piece]) {
     return absl::DataLossError(sentence(absl::StrCat("cannot serve piece ", piece, " of ", path_),
                                         "its content is not what was verified",
-                                        "Check the disk; roost verify --repair"));
+                                        "Check the disk, then `roost warm REPO --nodes self`"));
   }
   return offset + bytes.size() == blob_.size ? checkUnchanged() : absl::OkStatus();
 }

@@ -32,6 +32,15 @@ uint32_t pieceLength(const BlobInfo& blob, uint64_t piece) {
   return static_cast<uint32_t>(std::min(kPieceBytes, blob.size - piece * kPieceBytes));
 }
 
+// Whatever goes wrong between the question and the answer is the source's failure, never this
+// node's own: a peer that stops, or breaks its protocol, is one less to ask. Busy is an outcome
+// like others.
+absl::StatusOr<ReadOutcome> failureOfSource(const absl::Status& status) {
+  if (absl::IsAborted(status)) return ReadOutcome::kBusy;
+  if (absl::IsDeadlineExceeded(status)) return status;
+  return absl::UnavailableError(status.message());
+}
+
 }  // namespace
 
 class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
@@ -259,7 +268,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       if (answer.ok()) {
         outcome = answer->outcome;
       } else {
-        outcome = answer.status();
+        outcome = failureOfSource(answer.status());
       }
       return tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
     }
@@ -326,7 +335,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     for (size_t i = 0; i < batch.size(); ++i) {
       const ReadSmall& one = batch[i];
       if (!answers.ok()) {
-        tell(SmallRead{one.fetch, one.source, answers.status()});
+        tell(SmallRead{one.fetch, one.source, failureOfSource(answers.status())});
       } else if ((*answers)[i].outcome != ReadOutcome::kData) {
         tell(SmallRead{one.fetch, one.source, (*answers)[i].outcome});
       } else {

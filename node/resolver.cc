@@ -79,8 +79,8 @@ std::optional<RefState> Resolver::refInCluster(const RepoId& repo, const RefName
 asio::awaitable<absl::StatusOr<Listing>> Resolver::filesOf(RepoId repo, Commit commit,
                                                            SourceRule from) {
   if (from != SourceRule::kHubOnly) {
-    const std::vector<Listing> manifests = co_await listingsInCluster(repo, commit, true);
-    if (!manifests.empty()) co_return manifests.front();
+    auto own = inventory_.listing(repo, commit);
+    if (own && own->complete) co_return *std::move(own);
   }
   absl::Status hubSaid;
   if (hub_ != nullptr && from != SourceRule::kClusterOnly) {
@@ -94,6 +94,8 @@ asio::awaitable<absl::StatusOr<Listing>> Resolver::filesOf(RepoId repo, Commit c
     if (answer.ok() || from == SourceRule::kHubOnly || isFinal(answer.status())) co_return answer;
     hubSaid = answer.status();
   }
+  const std::vector<Listing> manifests = co_await listingsInCluster(repo, commit, true);
+  if (!manifests.empty()) co_return manifests.front();
   const std::vector<Listing> listings = co_await listingsInCluster(repo, commit, false);
   if (!listings.empty()) {
     Listing united = unite(listings, nullptr);

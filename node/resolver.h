@@ -1,9 +1,10 @@
 // From what people name (a repo, perhaps a branch) to what nodes move: a commit and its files.
 //
 // A branch is the hub's to say; if the hub cannot be asked, the newest word that any node has of it
-// counts. The files of a commit never change, so any node's manifest is as good as the hub's and is
-// asked first; without a manifest and without a hub the listings of all holders are united, and
-// completeness stays unknown.
+// counts. The files of a commit are the hub's to say too, unless this node has its manifest
+// already; a peer's manifest counts where the hub does not answer, so that no member can put files
+// of its own under a commit while the hub can be asked. Without a manifest the listings of all
+// holders are united, and completeness stays unknown.
 //
 // Threads: `loop`. Errors: kNotFound with what was not found and where; kPermissionDenied;
 // kUnavailable if neither hub nor peers can answer.

@@ -349,7 +349,7 @@ TEST_F(InventoryTest, WrongContentIsWithdrawnAndStaysSoWhileItsStampDoes) {
   EXPECT_THAT(inventory_.problems(),
               ElementsAre(::testing::AllOf(HasSubstr("/hub/models--org--tiny/blobs/"),
                                            HasSubstr(sha256Of("no").toString()),
-                                           HasSubstr("roost verify --repair"))));
+                                           HasSubstr("roost warm REPO --nodes self"))));
   apply(picture);
   EXPECT_THAT(peer_.blobs, IsEmpty());
   EXPECT_FALSE(inventory_.nextToVerify().has_value());
