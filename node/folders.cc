@@ -346,7 +346,15 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
           if (!copy) copy = inventory_.findIn(root, repo, file.blob.id);
         }
         if (!copy) {
-          result.missing.push_back(file.path.text());
+          // Not usable, but perhaps there: what was found to be wrong before is told as wrong.
+          const CheckOutcome shown = co_await awaitShown(*view, advert.commit, file);
+          if (absl::IsNotFound(shown.status)) {
+            result.missing.push_back(file.path.text());
+          } else {
+            result.wrong.push_back({file.path.text(), file.blob.id.toString(),
+                                    shown.status.ok() ? shown.copy.content.toString()
+                                                      : std::string(shown.status.message())});
+          }
           continue;
         }
         if (!seen.insert(copy->path).second) continue;
@@ -364,6 +372,26 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
       }
     }
     co_return result;
+  }
+
+  // Hashes what the snapshot shows under a file's name, if anything, without telling the inventory.
+  asio::awaitable<CheckOutcome> awaitShown(const RepoView& view, Commit commit, FileEntry file) {
+    VerifyJob job{{}, "", file.blob, true, {}, {}};
+    if (!view.roots.empty()) {
+      job.path =
+          absl::StrCat(inventory_.root(view.roots.front()).config.path, "/", view.repo.folder(),
+                       "/snapshots/", commit.hex(), "/", file.path.text());
+    }
+    const std::function<void(std::function<void(CheckOutcome)>)> start =
+        [this, job](std::function<void(CheckOutcome)> done) {
+          submit({"hash", WorkPriority::kNormal, job.path}, [self = shared_from_this(), job, done] {
+            done(hashCopy(job, &self->cancelled_, false));
+          });
+        };
+    const CheckOutcome dropped{
+        absl::CancelledError("the agent is stopping"), {job.stamp, job.expected.id, {}}, {}, false};
+    CheckOutcome outcome = co_await awaitCallback<CheckOutcome>(start, dropped);
+    co_return outcome;
   }
 
   static VerifyJob jobOf(const LocalCopy& copy) {
