@@ -115,7 +115,7 @@ class TransfersTest : public ::testing::Test {
     pool_->stop(WorkPool::AtStop::kDrain);
     loop_.settle();
     transfers_.reset();
-    pool_.reset();
+    ended_.push_back(std::move(pool_));  // as in the agent, lanes end before the pool goes
   }
 
   void acceptNext() {
@@ -187,6 +187,7 @@ class TransfersTest : public ::testing::Test {
   TempFolder folder_;
   std::shared_ptr<Reservations> reservations_ = Reservations::create();
   WorkPool holderPool_;
+  std::vector<std::unique_ptr<WorkPool>> ended_;
   Holder holder_;
   ServeCounters counters_;
   LaneThread holderLane_;
