@@ -608,9 +608,8 @@ class Folders::Impl : public std::enable_shared_from_this<Folders::Impl> {
   }
 
   std::string snapshotPath(const RepoId& repo, const Commit& commit) const {
-    const std::string root = target_            ? inventory_.root(*target_).config.path
-                             : s_.roots.empty() ? s_.ownRoot
-                                                : s_.roots.front().config.path;
+    // There is always a root: the agent's own comes last.
+    const std::string& root = inventory_.root(target_.value_or(RootIndex{0})).config.path;
     return absl::StrCat(root, "/", repo.folder(), "/snapshots/", commit.hex());
   }
 

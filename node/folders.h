@@ -49,9 +49,7 @@ class Folders {
     IndexQueue& index;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
-    HubOrigin origin;  // of the repos in hub caches
-    std::string partialFolder;
-    std::string ownRoot;      // used where no known root can be written
+    HubOrigin origin;         // of the repos in hub caches
     std::vector<Root> roots;  // the first that can be written gets what arrives
     std::function<void(std::vector<AdvertChange>)> changed;
     std::function<void()> settled;  // all folders were read once
