@@ -1,5 +1,6 @@
 #include "protocol/names.h"
 
+#include <arpa/inet.h>
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -70,6 +71,20 @@ std::optional<uint16_t> parsePort(absl::string_view text) {
   return static_cast<uint16_t>(port);
 }
 
+// RFC 4291 text, with or without a zone ("fe80::1%eth0", RFC 4007).
+bool isIpv6(absl::string_view text) {
+  const size_t percent = text.find('%');
+  const absl::string_view number = text.substr(0, percent);
+  in6_addr address;
+  // inet_pton reads up to a NUL, so the characters are looked at first.
+  if (!allOf(number, ":.") || inet_pton(AF_INET6, std::string(number).c_str(), &address) != 1) {
+    return false;
+  }
+  if (percent == absl::string_view::npos) return true;
+  const absl::string_view zone = text.substr(percent + 1);
+  return !zone.empty() && allOf(zone, "._-");
+}
+
 bool isRepoSegment(absl::string_view segment) {
   const auto edge = [](char c) { return isAlnum(c) || c == '_'; };
   return !segment.empty() && allOf(segment, "._-") && edge(segment.front()) &&
@@ -117,7 +132,7 @@ absl::StatusOr<HubOrigin> HubOrigin::parse(absl::string_view url) {
     const size_t close = authority.find(']');
     if (close == absl::string_view::npos) return no("'[' without ']'");
     host = absl::AsciiStrToLower(authority.substr(0, close + 1));
-    if (host.size() < 4 || !allOf(absl::string_view(host).substr(1, host.size() - 2), ":.%")) {
+    if (!isIpv6(absl::string_view(host).substr(1, host.size() - 2))) {
       return no("not an IPv6 address");
     }
     authority.remove_prefix(close + 1);
@@ -282,7 +297,7 @@ absl::StatusOr<Address> Address::parse(absl::string_view text) {
   absl::string_view host = text.substr(0, colon);
   const bool brackets = absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
   if (brackets) host = host.substr(1, host.size() - 2);
-  if (host.empty() || !allOf(host, brackets ? ".:%_-" : "._-")) {
+  if (brackets ? !isIpv6(host) : host.empty() || !allOf(host, "._-")) {
     return no("expected a host name, an IPv4 address or [an IPv6 address]");
   }
   return Address{std::string(host), *port};

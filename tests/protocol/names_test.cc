@@ -201,13 +201,15 @@ TEST(Address, hasAHostAndAPort) {
 
 TEST(Address, refusesEverythingElse) {
   for (const char* bad :
-       {"",           ":",         "host",         "host:",   ":80",     "host:0",
-        "host:65536", "host:-1",   "host:+1",      "host: 1", "host:1 ", "host:0x50",
-        "::1:80",     "[::1]",     "[::1]80",      "[]:80",   "[::1:80", "::1]:80",
-        "ho st:80",   "host/x:80", "user@host:80", "a:b:80",  "[a]b:80"}) {
+       {"",           ":",         "host",         "host:",    ":80",         "host:0",
+        "host:65536", "host:-1",   "host:+1",      "host: 1",  "host:1 ",     "host:0x50",
+        "::1:80",     "[::1]",     "[::1]80",      "[]:80",    "[::1:80",     "::1]:80",
+        "ho st:80",   "host/x:80", "user@host:80", "a:b:80",   "[a]b:80",     "[host]:80",
+        "[%]:80",     "[a%b]:80",  "[::1%]:80",    "[::g]:80", "[1.2.3.4]:80"}) {
     EXPECT_FALSE(Address::parse(bad).ok()) << bad;
   }
   EXPECT_FALSE(Address::parse(std::string("host\0:80", 8)).ok());
+  EXPECT_FALSE(Address::parse(std::string("[::1\0]:80", 9)).ok());
   EXPECT_FALSE(Address::parse(std::string(300, 'a') + ":80").ok());
 }
 
