@@ -12,17 +12,12 @@ namespace {
 
 constexpr absl::Duration kFollowHeld = absl::Seconds(25);
 
-AdvertKey keyOfChange(const AdvertChange& change) {
-  if (const auto* advert = std::get_if<Advert>(&change.what)) return keyOf(*advert);
-  return std::get<AdvertKey>(change.what);
-}
-
 }  // namespace
 
 std::vector<AdvertChange> AdvertLog::append(Turn& turn, const std::vector<AdvertChange>& changes) {
   std::vector<AdvertChange> applied;
   for (const AdvertChange& given : changes) {
-    const AdvertKey key = keyOfChange(given);
+    const AdvertKey key = keyOf(given);
     const bool withdrawn = std::holds_alternative<AdvertKey>(given.what);
     const auto it = latest_.find(key);
     if (it == latest_.end() && withdrawn) continue;  // nobody knows of it
@@ -53,7 +48,7 @@ void AdvertLog::trimTombstones() {
     const uint64_t oldest = *tombstones_.begin();
     tombstones_.erase(tombstones_.begin());
     const auto it = log_.find(oldest);
-    latest_.erase(keyOfChange(it->second));
+    latest_.erase(keyOf(it->second));
     log_.erase(it);
     forgottenUpTo_ = oldest;
   }

@@ -70,6 +70,7 @@ struct Core::Parts {
   void on(Turn& turn, const JobOrdered& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobRestored& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobCancelled& event) { jobs.on(turn, event); }
+  void on(Turn& turn, const SeedsFound& event) { members.addSeeds(event.seeds, turn.now()); }
 
   void asked(Turn& turn, const Asked& event, const HeartbeatRequest& request) {
     respond(turn, event, members.onHeartbeat(turn, event.peer, request));

@@ -200,11 +200,15 @@ struct JobRestored {
 struct JobCancelled {
   uint64_t id;
 };
+// Addresses to dial besides those of the start: a host file was read.
+struct SeedsFound {
+  std::vector<Address> seeds;
+};
 
 using Event = std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged,
                            SummaryChanged, CatalogRestored, WriterOpened, PieceRead, SmallRead,
                            HubPiece, HubEnded, BlobFinished, PresenceKnown, RepoPublished,
-                           PieceAsked, JobOrdered, JobRestored, JobCancelled>;
+                           PieceAsked, JobOrdered, JobRestored, JobCancelled, SeedsFound>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ struct Download {
         token(std::move(anOrder.token)),
         onPiece(std::move(piece)),
         done(std::move(end)),
-        rangeBytes(std::min(options.rangeBytes, anOrder.rangeBytesMax)),
+        rangeBytes(anOrder.underWayMax == UINT64_MAX ? options.rangeBytes : kPieceBytes),
+        streamsMax(std::max<uint64_t>(1, anOrder.underWayMax / kPieceBytes)),
         pieces(std::move(anOrder.pieces)),
         plan(0, {}, 1),
         backoff(options.patience) {}
@@ -61,6 +62,7 @@ struct Download {
   const HubLane::OnPiece onPiece;
   const HubLane::Done done;
   const uint64_t rangeBytes;     // of one request
+  const uint64_t streamsMax;     // of this download
   std::vector<uint64_t> pieces;  // until the plan is made
   std::atomic<bool> stopped = false;
 
@@ -205,7 +207,8 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     while (started) {
       started = false;
       for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
-        if (download->phase != Phase::kReady || download->sequential || !download->plan.hasWork()) {
+        if (download->phase != Phase::kReady || download->sequential || !download->plan.hasWork() ||
+            download->streams.size() >= download->streamsMax) {
           continue;
         }
         wantedMore_ = true;

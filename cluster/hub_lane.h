@@ -44,9 +44,9 @@ class HubLane {
   struct Order {
     BlobInfo blob;
     BlobSite site;
-    std::vector<uint64_t> pieces;  // ascending
-    TokenSource token = nullptr;   // instead of the lane's
-    uint64_t rangeBytesMax = UINT64_MAX;
+    std::vector<uint64_t> pieces;       // ascending
+    TokenSource token = nullptr;        // instead of the lane's
+    uint64_t underWayMax = UINT64_MAX;  // bytes asked for and not yet here, at least one piece
   };
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
   using Done = std::function<void(absl::Status)>;

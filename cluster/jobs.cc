@@ -233,6 +233,9 @@ void Jobs::settle(Turn& turn, Job& job) {
   job.finished = true;
   job.finishedAt = turn.now();
   job.result = sum(job);
+  // Nobody asks for them any more, and 200 finished jobs may have named 200,000 files each.
+  job.order.listing.files = {};
+  job.order.manifestOnly = {};
   --running_;
   turn.emit(JobChanged{job.order.id, true});
   forgetOld();

@@ -34,14 +34,18 @@ bool isNews(const NodeSummary& before, const NodeSummary& now) {
 
 Members::Members(MemberInfo self, const std::vector<Address>& seeds, absl::BitGenRef random)
     : self_(std::move(self)), random_(random) {
-  for (const Address& seed : seeds) {
-    DialTarget target;
-    target.next = absl::InfinitePast();
-    target.since = absl::InfiniteFuture();
-    target.seed = true;
-    targets_.emplace(seed, target);
-  }
+  addSeeds(seeds, absl::InfinitePast());
   usable_.push_back(self_.id);
+}
+
+void Members::addSeeds(const std::vector<Address>& seeds, absl::Time now) {
+  for (const Address& seed : seeds) {
+    if (targets_.size() >= kMembersMax * 4) return;
+    DialTarget target;
+    target.next = now;
+    target.since = absl::InfiniteFuture();
+    targets_.emplace(seed, target).first->second.seed = true;
+  }
 }
 
 absl::Duration Members::period(bool busy) const {

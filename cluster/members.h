@@ -24,6 +24,8 @@ class Members {
  public:
   Members(MemberInfo self, const std::vector<Address>& seeds, absl::BitGenRef random);
 
+  void addSeeds(const std::vector<Address>& seeds, absl::Time now);
+
   // What to do with a link whose hellos are done; see LinkVerdict.
   LinkVerdict judge(const MemberInfo& peer, bool dialled) const;
 

@@ -1,4 +1,5 @@
-// The form in which a job's order is kept in the index, so that the job goes on after a restart.
+// The form in which jobs are kept in the index: a running one goes on after a restart, a finished
+// one is remembered with how it ended.
 //
 // Threads: any (values only). Errors: kInvalidArgument: not such a form.
 #ifndef ROOST_CLUSTER_SAVED_JOBS_H_
@@ -12,8 +13,9 @@
 
 namespace roost {
 
-std::string encodeJob(const JobOrder& order, const NodeId& coordinator);
-absl::StatusOr<JobOrder> decodeJob(absl::string_view bytes);
+// Of a finished job the progress of its targets is kept as well; their names are not.
+std::string encodeJob(const JobView& job, const NodeId& coordinator);
+absl::StatusOr<JobView> decodeJob(absl::string_view bytes);
 
 }  // namespace roost
 

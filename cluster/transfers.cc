@@ -24,9 +24,12 @@ namespace {
 constexpr absl::Duration kLockPause = absl::Milliseconds(200);
 constexpr int kLockTriesMax = 25;
 
-// A ranged request of the hub while other nodes follow, who ask in order: what lands far ahead of
-// what they have is lost with this node.
-constexpr uint64_t kFollowedRangeBytes = 2 << 20;
+// What the hub is asked for at once while other nodes follow: it leaves the hub a second time if
+// this node dies. 2 % of the blob, so that with what the others lack yet it stays below 5 %.
+uint64_t underWayMax(const BlobInfo& blob, bool followed) {
+  constexpr uint64_t kLeast = 4 * kPieceBytes;  // or a small blob would take one connection
+  return followed ? std::max(kLeast, blob.size / 50) : UINT64_MAX;
+}
 
 uint32_t pieceLength(const BlobInfo& blob, uint64_t piece) {
   return static_cast<uint32_t>(std::min(kPieceBytes, blob.size - piece * kPieceBytes));
@@ -127,7 +130,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
         {.blob = active->blob,
          .site = active->site,
          .pieces = effect.pieces,
-         .rangeBytesMax = effect.followed ? kFollowedRangeBytes : kHubRangeBytes},
+         .underWayMax = underWayMax(active->blob, effect.followed)},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));
         },

@@ -15,8 +15,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <set>
 #include <thread>
@@ -40,6 +38,7 @@
 #include "node/resolver.h"
 #include "node/root_ground.h"
 #include "node/saved_state.h"
+#include "node/seeds.h"
 #include "node/traffic.h"
 #include "protocol/errors.h"
 #include "protocol/kj_loop.h"
@@ -60,6 +59,7 @@ struct Overloaded : Fs... {
 
 constexpr size_t kProblemsMax = 50;
 constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written
+constexpr absl::Duration kHostFilePeriod = absl::Seconds(10);
 constexpr absl::Duration kMeetingTime = absl::Seconds(2);  // to hear of those who share a folder
 
 absl::StatusOr<std::unique_ptr<TlsContext>> tlsOf(const AgentConfig& config) {
@@ -68,32 +68,6 @@ absl::StatusOr<std::unique_ptr<TlsContext>> tlsOf(const AgentConfig& config) {
                                     : ClusterKeys::parse(*config.clusterKeyText);
   if (!keys.ok()) return keys.status();
   return std::make_unique<TlsContext>(*std::move(keys));
-}
-
-std::vector<Address> seedsOf(const AgentConfig& config) {
-  std::vector<Address> seeds;
-  for (const JoinEntry& entry : config.join) {
-    std::visit(Overloaded{
-                   [&](const JoinAddress& join) { seeds.push_back(join.address); },
-                   // Any of the name's addresses leads to all other members.
-                   [&](const JoinDns& join) { seeds.push_back(join.name); },
-                   [&](const JoinFile& join) {
-                     std::ifstream in(join.path);
-                     const std::string text((std::istreambuf_iterator<char>(in)), {});
-                     const auto hosts = parseHostFile(text, config.listen.port);
-                     if (!hosts.ok()) {
-                       spdlog::warn("{}: {}", join.path, hosts.status().ToString());
-                       return;
-                     }
-                     seeds.insert(seeds.end(), hosts->begin(), hosts->end());
-                   },
-                   [&](const JoinSlurm& join) {
-                     seeds.insert(seeds.end(), join.hosts.begin(), join.hosts.end());
-                   },
-               },
-               entry);
-  }
-  return seeds;
 }
 
 size_t laneCount() {
@@ -144,6 +118,8 @@ class Agent final : public BlobProvider {
     savedBytes_ = saved.savedBytes;
     logId_ = saved.logId;
     index_ = std::make_unique<IndexQueue>(pool_, std::move(opened.index));
+    savedAdverts_ = std::make_unique<SavedAdverts>(
+        *index_, [this](std::function<void()> job) { onLoop(std::move(job)); });
 
     const std::vector<Root> roots = findFolders();
     ROOST_RETURN_IF_ERROR(tidy(roots));
@@ -152,7 +128,7 @@ class Agent final : public BlobProvider {
       hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_);
     }
     core_ = std::make_unique<Core>(Core::Options{.self = self,
-                                                 .seeds = seedsOf(config_),
+                                                 .seeds = seedsOf(config_.join),
                                                  .hubAllowed = hub_ != nullptr,
                                                  .logId = saved.logId},
                                    random_);
@@ -326,10 +302,12 @@ class Agent final : public BlobProvider {
             .roots = roots,
             .changed =
                 [this](std::vector<AdvertChange> changes) {
-                  saveAdverts(*index_, identity_.id(), false, changes,
-                              {logId_, changes.back().sequence});
-                  apply(LocalChanged{std::move(changes)});
-                  tellSummarySoon();
+                  // Saved, then told: after a crash no number is given twice.
+                  const LogPosition position{logId_, changes.back().sequence};
+                  savedAdverts_->add(identity_.id(), false, changes, position, [this, changes] {
+                    apply(LocalChanged{changes});
+                    tellSummarySoon();
+                  });
                 },
             .settled = [this] { ready(); },
             .report = [this](const std::string& text) { note(text, "", ""); }};
@@ -418,9 +396,7 @@ class Agent final : public BlobProvider {
   void restore(SavedState saved) {
     if (!saved.own.empty()) apply(LocalChanged{std::move(saved.own)});
     for (CatalogRestored& peer : saved.peers) apply(std::move(peer));
-    for (JobOrder& order : saved.jobs) {
-      apply(JobRestored{AskId{++lastAsk_}, JobView{.order = std::move(order)}});
-    }
+    for (JobView& job : saved.jobs) apply(JobRestored{AskId{++lastAsk_}, std::move(job)});
     accepted_.clear();
   }
 
@@ -474,7 +450,7 @@ class Agent final : public BlobProvider {
               if (const auto job = core_->job(e.id)) saveJob(*index_, *job, identity_.id());
             },
             [&](const SaveCatalog& e) {
-              saveAdverts(*index_, e.peer, e.reset, e.changes, e.position);
+              savedAdverts_->add(e.peer, e.reset, e.changes, e.position);
             },
             [&](const Report& e) {
               if (e.level == Report::Level::kWarning) {
@@ -583,6 +559,8 @@ class Agent final : public BlobProvider {
     apply(SummaryChanged{summary()});
     shareStores();
     measureFree();
+    savedAdverts_->retry();
+    readHostFiles();
     summaryIn(std::chrono::seconds(1));
     summarySoon_ = false;
   }
@@ -656,6 +634,22 @@ class Agent final : public BlobProvider {
     if (!submitted.ok()) measuring_ = false;
   }
 
+  // New lines of --join file:PATH are dialled; who is gone from it goes like any other member.
+  void readHostFiles() {
+    const absl::Time now = absl::Now();
+    if (hostFiles_.empty() || readingHosts_ || now < nextHostRead_) return;
+    const absl::Status submitted =
+        pool_.submit({"host files", WorkPriority::kNormal, "host files"}, [this] {
+          onLoop([this, news = hostFiles_.read()] {
+            readingHosts_ = false;
+            for (const std::string& text : news.problems) note(text, "", "");
+            if (!news.addresses.empty()) apply(SeedsFound{news.addresses});
+          });
+        });
+    readingHosts_ = submitted.ok();
+    nextHostRead_ = now + kHostFilePeriod;
+  }
+
   std::vector<Problem> problems() const {
     std::vector<Problem> all = notes_;
     for (const std::string& text : folders_->problems()) all.push_back({text, "", ""});
@@ -714,6 +708,7 @@ class Agent final : public BlobProvider {
   KjLoop kj_;
   std::shared_ptr<Reservations> reservations_ = Reservations::create();
   std::unique_ptr<IndexQueue> index_;
+  std::unique_ptr<SavedAdverts> savedAdverts_;
   std::unique_ptr<Hub> hub_;
   ServeCounters serveCounters_;
   std::vector<std::unique_ptr<Lane>> lanes_;
@@ -742,6 +737,9 @@ class Agent final : public BlobProvider {
   const absl::Time startedAt_ = absl::Now();
   std::set<StoreId> followed_;  // stores that another agent looks after
   bool warming_ = false;
+  HostFiles hostFiles_{config_.join, config_.listen.port};  // one job at a time has it
+  bool readingHosts_ = false;
+  absl::Time nextHostRead_ = absl::InfinitePast();
   bool measuring_ = false;
   bool summarySoon_ = false;
   uint64_t freeBytes_ = 0;

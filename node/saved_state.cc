@@ -1,6 +1,7 @@
 #include "node/saved_state.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/random/random.h"
 #include "absl/strings/numbers.h"
@@ -8,6 +9,7 @@
 #include "cluster/saved_jobs.h"
 #include "protocol/convert.h"
 #include "protocol/errors.h"
+#include "protocol/limits.h"
 
 namespace roost {
 namespace {
@@ -50,6 +52,24 @@ absl::StatusOr<uint64_t> logIdOf(Index& index) {
   return id;
 }
 
+// By id. Of the finished ones the newest; older ones, and what no version of a job can be read
+// from, leave the index.
+absl::StatusOr<std::vector<JobView>> loadJobs(Index& index) {
+  ROOST_ASSIGN_OR_RETURN(const auto rows, index.loadJobs());
+  std::vector<JobView> jobs;
+  size_t finished = 0;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    auto job = decodeJob(row->second);
+    if (!job.ok() || (job->finished && ++finished > kJobsKept)) {
+      ROOST_RETURN_IF_ERROR(index.dropJob(row->first));
+      continue;
+    }
+    jobs.push_back(*std::move(job));
+  }
+  std::reverse(jobs.begin(), jobs.end());
+  return jobs;
+}
+
 }  // namespace
 
 absl::StatusOr<SavedState> SavedState::load(Index& index, const NodeId& self) {
@@ -64,40 +84,75 @@ absl::StatusOr<SavedState> SavedState::load(Index& index, const NodeId& self) {
       state.own = std::move(changes);
     }
   }
-  ROOST_ASSIGN_OR_RETURN(const auto jobs, index.loadJobs());
-  for (const auto& [id, encoded] : jobs) {
-    if (auto order = decodeJob(encoded); order.ok()) state.jobs.push_back(*std::move(order));
-  }
+  ROOST_ASSIGN_OR_RETURN(state.jobs, loadJobs(index));
   ROOST_ASSIGN_OR_RETURN(state.savedBytes, index.counter(kSavedBytes));
   return state;
 }
 
-void saveAdverts(IndexQueue& index, const NodeId& node, bool reset,
-                 const std::vector<AdvertChange>& changes, const LogPosition& position) {
-  std::vector<SavedAdvert> advertised;
-  std::vector<std::string> withdrawn;
-  for (const AdvertChange& change : changes) {
-    if (const auto* advert = std::get_if<Advert>(&change.what)) {
-      advertised.push_back({rowKey(keyOf(*advert)), encodeAdverts({change})});
-    } else {
-      withdrawn.push_back(rowKey(std::get<AdvertKey>(change.what)));
-    }
+void SavedAdverts::add(const NodeId& node, bool reset, const std::vector<AdvertChange>& changes,
+                       const LogPosition& position, std::function<void()> then) {
+  Batch batch{.reset = reset, .changes = {}, .position = position, .then = {}};
+  for (const AdvertChange& change : changes) batch.changes.insert_or_assign(keyOf(change), change);
+  if (then) batch.then.push_back(std::move(then));
+  Batch& waiting = waiting_[node];
+  waiting = joined(std::move(waiting), std::move(batch));
+  saveNext();
+}
+
+SavedAdverts::Batch SavedAdverts::joined(Batch earlier, Batch later) {
+  if (later.reset) {
+    earlier.reset = true;
+    earlier.changes.clear();
   }
-  // A hint: what is not saved is asked of the peer again.
-  (void)index.submit([node, reset, position, advertised = std::move(advertised),
-                      withdrawn = std::move(withdrawn)](Index& to) {
-    (void)to.saveCatalog(node, reset, advertised, withdrawn, position);
-  });
+  for (auto& [key, change] : later.changes) {
+    earlier.changes.insert_or_assign(key, std::move(change));
+  }
+  earlier.position = later.position;
+  std::move(later.then.begin(), later.then.end(), std::back_inserter(earlier.then));
+  return earlier;
+}
+
+void SavedAdverts::saveNext() {
+  if (saving_ || waiting_.empty()) return;
+  const auto awaited = std::find_if(waiting_.begin(), waiting_.end(),
+                                    [](const auto& entry) { return !entry.second.then.empty(); });
+  auto node = waiting_.extract(awaited == waiting_.end() ? waiting_.begin() : awaited);
+  auto batch = std::make_shared<Batch>(std::move(node.mapped()));
+  saving_ = true;
+  const absl::Status submitted =
+      index_.submit([this, onLoop = onLoop_, id = node.key(), batch](Index& index) {
+        std::vector<SavedAdvert> advertised;
+        std::vector<std::string> withdrawn;
+        for (const auto& [key, change] : batch->changes) {
+          if (std::holds_alternative<Advert>(change.what)) {
+            advertised.push_back({rowKey(key), encodeAdverts({change})});
+          } else {
+            withdrawn.push_back(rowKey(key));
+          }
+        }
+        const absl::Status status =
+            index.saveCatalog(id, batch->reset, advertised, withdrawn, batch->position);
+        onLoop([this, id, batch, status] { saved(id, batch, status); });
+      });
+  if (!submitted.ok()) saved(node.key(), batch, submitted);
+}
+
+void SavedAdverts::saved(const NodeId& node, std::shared_ptr<Batch> batch,
+                         const absl::Status& status) {
+  saving_ = false;
+  const auto then = std::exchange(batch->then, {});
+  if (!status.ok()) {
+    const auto it = waiting_.find(node);
+    waiting_[node] =
+        it == waiting_.end() ? std::move(*batch) : joined(std::move(*batch), std::move(it->second));
+  }
+  for (const auto& tell : then) tell();
+  if (status.ok()) saveNext();
 }
 
 void saveJob(IndexQueue& index, const JobView& job, const NodeId& self) {
-  (void)index.submit([job, self](Index& to) {
-    if (job.finished) {
-      (void)to.dropJob(job.order.id);
-    } else {
-      (void)to.saveJob(job.order.id, encodeJob(job.order, self));
-    }
-  });
+  (void)index.submit(
+      [job, self](Index& to) { (void)to.saveJob(job.order.id, encodeJob(job, self)); });
 }
 
 void addSavedBytes(IndexQueue& index, uint64_t bytes) {

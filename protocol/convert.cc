@@ -1,12 +1,10 @@
 #include "protocol/convert.h"
 
-#include <capnp/serialize.h>
-
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "protocol/errors.h"
+#include "protocol/flat_message.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -505,19 +503,13 @@ std::string encodeAdverts(const std::vector<AdvertChange>& changes) {
   capnp::MallocMessageBuilder message;
   auto page = message.initRoot<wire::AdvertPage>();
   writeChanges(changes, page.initChanges(static_cast<uint32_t>(changes.size())));
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asBytes();
-  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+  return toFlat(message);
 }
 
-absl::StatusOr<std::vector<AdvertChange>> decodeAdverts(absl::string_view bytes) try {
-  // The reader needs word alignment, which bytes from a database row do not promise.
-  auto words = kj::heapArray<capnp::word>(bytes.size() / sizeof(capnp::word));
-  std::memcpy(words.begin(), bytes.data(), words.asBytes().size());
-  capnp::FlatArrayMessageReader message(words);
-  return readChanges(message.getRoot<wire::AdvertPage>().getChanges(), kAdvertsPerNodeMax);
-} catch (const kj::Exception& error) {
-  return bad(error.getDescription().cStr());
+absl::StatusOr<std::vector<AdvertChange>> decodeAdverts(absl::string_view bytes) {
+  return readFlat<wire::AdvertPage>(bytes, [](wire::AdvertPage::Reader page) {
+    return readChanges(page.getChanges(), kAdvertsPerNodeMax);
+  });
 }
 
 }  // namespace roost

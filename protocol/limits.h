@@ -101,7 +101,8 @@ inline constexpr size_t kHttpQueueMax = 4'096;          // waiting requests; mor
 inline constexpr size_t kHttpHeadBytesMax = 256 << 10;  // all headers of one response
 inline constexpr size_t kUrlBytesMax = 16 << 10;        // signed URLs are about 1 to 2 KB
 
-inline constexpr size_t kTokenBytesMax = 1'024;  // hub tokens have 37, OIDC tokens some 800
+inline constexpr size_t kHostFileBytesMax = 1 << 20;  // --join file:PATH, 4,096 long names
+inline constexpr size_t kTokenBytesMax = 1'024;       // hub tokens have 37, OIDC tokens some 800
 
 // --- Folders that are scanned. ---
 inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root

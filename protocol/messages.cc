@@ -9,4 +9,9 @@ AdvertKey keyOf(const Advert& advert) {
   return RefKey{ref.repo, ref.state.ref};
 }
 
+AdvertKey keyOf(const AdvertChange& change) {
+  if (const auto* advert = std::get_if<Advert>(&change.what)) return keyOf(*advert);
+  return std::get<AdvertKey>(change.what);
+}
+
 }  // namespace roost

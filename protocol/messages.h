@@ -142,6 +142,7 @@ struct AdvertChange {
   std::variant<Advert, AdvertKey> what;  // advertised, or withdrawn
   friend bool operator==(const AdvertChange&, const AdvertChange&) = default;
 };
+AdvertKey keyOf(const AdvertChange& change);
 
 // How far a follower has read a node's log. A log that was lost (index deleted) starts again under
 // another id.

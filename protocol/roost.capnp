@@ -134,6 +134,7 @@ struct SavedJob {
   resultCode @6 :UInt16;
   resultMessage @7 :Text;
   finishedMs @8 :Int64;
+  progress @9 :List(ObtainProgress);   # of a finished job: one for each target; its list of files is left out
 }
 enum ObtainState { unknown @0; running @1; done @2; failed @3; cancelled @4; }
 struct SourceShare { name @0 :Text; bytes @1 :UInt64; }
