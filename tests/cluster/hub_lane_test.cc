@@ -188,6 +188,24 @@ TEST_F(HubLaneTest, LargeFileUsesSeveralConnectionsWithinTheirLimit) {
   EXPECT_LE(cdn.connectionsMost(), 3u);
 }
 
+TEST_F(HubLaneTest, NoMoreIsUnderWayThanTheOrderAllows) {
+  content = contentOf(24 * kPieceBytes);
+  blob = blobOf(content);
+
+  HubLane lane(originOf(hub.url()), http, token(), options);
+  const absl::Status ended = await<absl::Status>([&](auto done) {
+    HubLane::Order some = order(allPieces(content));
+    some.underWayMax = 2 * kPieceBytes;
+    lane.start(
+        std::move(some), [this](auto piece) { keep(*piece); }, done);
+  });
+
+  ASSERT_TRUE(ended.ok()) << ended;
+  EXPECT_EQ(joined(), content);
+  EXPECT_EQ(cdn.requests().size(), 24u) << "each request is for one piece";
+  EXPECT_LE(cdn.connectionsMost(), 2u);
+}
+
 TEST_F(HubLaneTest, StuckConnectionDoesNotHoldTheOtherRanges) {
   options.rangeBytes = kPieceBytes;
   cdnAnswer = [&](const TestRequest& request) {
