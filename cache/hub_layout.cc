@@ -120,7 +120,7 @@ class RepoScanner {
   }
 
   uint32_t addCopy(std::string place, std::optional<BlobId> name, const struct stat& info) {
-    scan_.copies.push_back({std::move(place), std::move(name), FileStamp::of(info)});
+    scan_.copies.push_back({std::move(place), name, FileStamp::of(info)});
     return static_cast<uint32_t>(scan_.copies.size() - 1);
   }
 

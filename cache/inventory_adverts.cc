@@ -221,7 +221,7 @@ void Inventory::takeBlobChanges(std::vector<AdvertChange>& changes) {
       if (now.told) {
         BlobAdvert advert{{id, now.size}, now.unverified, now.visibility, std::nullopt};
         if (now.withSha256) advert.sha256 = copy->sha256;
-        tell(changes, Advert(std::move(advert)));
+        tell(changes, Advert(advert));
       } else {
         tell(changes, AdvertKey(id));
       }

@@ -102,7 +102,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
         calls_(origin, http, options.patience),
         origin_(webOrigin(origin.url()).value_or("")),
         token_(std::move(token)),
-        options_(std::move(options)),
+        options_(options),
         governor_(options_.connectionsMax),
         room_(std::make_shared<HubRoom>(options_.piecesHeldMax)) {}
 
@@ -489,7 +489,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
 };
 
 HubLane::HubLane(const HubOrigin& origin, HttpClient& http, TokenSource token, Options options)
-    : work_(std::make_shared<Work>(origin, http, std::move(token), std::move(options))) {
+    : work_(std::make_shared<Work>(origin, http, std::move(token), options)) {
   work_->listen();
 }
 

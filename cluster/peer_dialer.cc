@@ -87,6 +87,7 @@ asio::awaitable<absl::StatusOr<kj::Own<kj::AsyncIoStream>>> answerPeer(tcp::sock
                                                                        const TlsContext* tls) {
   boost::system::error_code ignored;
   socket.set_option(tcp::no_delay(true), ignored);
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.Move): clang 14 evaluates a co_return's operand twice
   if (tls == nullptr) co_return makeKjStream(std::move(socket));
   auto secure = co_await tlsAccept(std::move(socket), *tls);
   if (!secure.ok()) co_return secure.status();

@@ -56,6 +56,8 @@ template <typename... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+template <typename... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;  // clang, which clang-tidy reads with, needs to be told
 
 constexpr size_t kProblemsMax = 50;
 constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written

@@ -5,21 +5,22 @@
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "protocol/byte_channel.h"
 #include "protocol/kj_status.h"
+#include "protocol/limits.h"
+#include "protocol/steady_alarm.h"
 
 namespace roost {
 namespace {
 
 namespace asio = boost::asio;
 using Socket = asio::generic::stream_protocol::socket;
-using Clock = std::chrono::steady_clock;
 
 class Pipe;
 
@@ -54,12 +55,12 @@ class PendingWrite {
 // The shared state of a stream: held by the stream, by pending promises and by waits in Asio.
 class Pipe : public std::enable_shared_from_this<Pipe> {
  public:
-  Pipe(Socket socket, std::unique_ptr<ByteChannel> channel, absl::Duration stalledWriteTimeout)
+  Pipe(Socket socket, std::unique_ptr<ByteChannel> channel, std::unique_ptr<Alarm> watchdog)
       : socket_(std::move(socket)),
         channel_(std::move(channel)),
-        watchdog_(socket_.get_executor()),
-        idle_(socket_.get_executor()),
-        stalledWriteTimeout_(stalledWriteTimeout) {}
+        watchdog_(watchdog != nullptr ? std::move(watchdog)
+                                      : std::make_unique<SteadyAlarm>(socket_.get_executor())),
+        idle_(socket_.get_executor()) {}
 
   kj::Promise<size_t> read(absl::Span<uint8_t> to, size_t least) {
     if (!closed_.ok()) return kjExceptionOf(closed_);
@@ -85,7 +86,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
       return kjExceptionOf(closed_);
     }
     if (now->done) return kj::READY_NOW;
-    lastProgress_ = Clock::now();
+    lastProgress_ = watchdog_->now();
     return kj::newAdaptedPromise<void, PendingWrite>(shared_from_this(), from);
   }
 
@@ -116,7 +117,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     if (!closed_.ok() || ending_) return;
     KJ_REQUIRE(writer_ == nullptr, "a write is still pending");
     ending_ = true;
-    lastProgress_ = Clock::now();
+    lastProgress_ = watchdog_->now();
     channel_->prepareEnd();
     if (!writeWaiting_) onWritable();
   }
@@ -126,7 +127,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     closed_ = why;
     boost::system::error_code ignored;
     socket_.close(ignored);
-    watchdog_.cancel();
+    watchdog_->stop();
     idle_.cancel();
     if (PendingRead* reader = std::exchange(reader_, nullptr)) {
       reader->fulfiller.reject(kjExceptionOf(why));
@@ -183,7 +184,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     const absl::StatusOr<ByteChannel::Written> now =
         channel_->write(writer_ != nullptr ? writer_->rest : nothing);
     if (!now.ok()) return close(now.status());
-    if (now->progressed) lastProgress_ = Clock::now();
+    if (now->progressed) lastProgress_ = watchdog_->now();
     if (!now->done) return waitWritable();
     if (PendingWrite* const writer = std::exchange(writer_, nullptr)) writer->fulfiller.fulfill();
     if (ending_) shutdown(socket_.native_handle(), SHUT_WR);
@@ -192,25 +193,22 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   // TLS answers some of what it reads, also when nobody writes.
   void sendOwnOutput() {
     if (!closed_.ok() || !channel_->hasOutput() || writeWaiting_) return;
-    lastProgress_ = Clock::now();
+    lastProgress_ = watchdog_->now();
     onWritable();
   }
 
   // Closes the link when a write waits and nothing has moved for the time-out.
   void watch() {
-    if (watching_ || stalledWriteTimeout_ == absl::InfiniteDuration()) return;
+    if (watching_) return;
     watching_ = true;
-    watchdog_.expires_at(lastProgress_ + absl::ToChronoNanoseconds(stalledWriteTimeout_));
-    watchdog_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    const auto timeout = absl::ToChronoNanoseconds(kStalledWriteTimeout);
+    watchdog_->set(lastProgress_ + timeout, [self = shared_from_this(), timeout] {
       self->watching_ = false;
       if (!self->closed_.ok() || !self->writeWaiting_) return;
-      if (Clock::now() - self->lastProgress_ <
-          absl::ToChronoNanoseconds(self->stalledWriteTimeout_)) {
-        return self->watch();
-      }
+      if (self->watchdog_->now() - self->lastProgress_ < timeout) return self->watch();
       self->close(
           absl::UnavailableError(absl::StrCat("the link was closed: the peer has read nothing for ",
-                                              absl::FormatDuration(self->stalledWriteTimeout_))));
+                                              absl::FormatDuration(kStalledWriteTimeout))));
     });
   }
 
@@ -237,10 +235,9 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 
   Socket socket_;
   std::unique_ptr<ByteChannel> channel_;
-  asio::steady_timer watchdog_;
+  std::unique_ptr<Alarm> watchdog_;
   asio::steady_timer idle_;
-  absl::Duration stalledWriteTimeout_;
-  Clock::time_point lastProgress_;
+  Alarm::Time lastProgress_;
   absl::Status closed_;  // why; ok while open
   PendingRead* reader_ = nullptr;
   PendingWrite* writer_ = nullptr;
@@ -303,12 +300,12 @@ class AsioStream final : public kj::AsyncIoStream {
 
 template <typename AnySocket>
 kj::Own<kj::AsyncIoStream> streamOf(AnySocket socket, std::unique_ptr<TlsSession> session,
-                                    absl::Duration stalledWriteTimeout) {
+                                    std::unique_ptr<Alarm> watchdog) {
   const int fd = socket.native_handle();
   auto channel =
       session == nullptr ? ByteChannel::plain(fd) : ByteChannel::tls(fd, std::move(session));
   return kj::heap<AsioStream>(
-      std::make_shared<Pipe>(Socket(std::move(socket)), std::move(channel), stalledWriteTimeout));
+      std::make_shared<Pipe>(Socket(std::move(socket)), std::move(channel), std::move(watchdog)));
 }
 
 void sendAtOnce(asio::ip::tcp::socket& socket) {
@@ -319,19 +316,19 @@ void sendAtOnce(asio::ip::tcp::socket& socket) {
 }  // namespace
 
 kj::Own<kj::AsyncIoStream> makeKjStream(asio::ip::tcp::socket socket,
-                                        absl::Duration stalledWriteTimeout) {
+                                        std::unique_ptr<Alarm> watchdog) {
   sendAtOnce(socket);
-  return streamOf(std::move(socket), nullptr, stalledWriteTimeout);
+  return streamOf(std::move(socket), nullptr, std::move(watchdog));
 }
 
 kj::Own<kj::AsyncIoStream> makeKjStream(asio::local::stream_protocol::socket socket,
-                                        absl::Duration stalledWriteTimeout) {
-  return streamOf(std::move(socket), nullptr, stalledWriteTimeout);
+                                        std::unique_ptr<Alarm> watchdog) {
+  return streamOf(std::move(socket), nullptr, std::move(watchdog));
 }
 
-kj::Own<kj::AsyncIoStream> makeKjStream(TlsStream stream, absl::Duration stalledWriteTimeout) {
+kj::Own<kj::AsyncIoStream> makeKjStream(TlsStream stream, std::unique_ptr<Alarm> watchdog) {
   sendAtOnce(stream.socket);
-  return streamOf(std::move(stream.socket), std::move(stream.session), stalledWriteTimeout);
+  return streamOf(std::move(stream.socket), std::move(stream.session), std::move(watchdog));
 }
 
 }  // namespace roost

@@ -6,7 +6,9 @@
 // Owns:    the socket, in a shared state that pending waits hold. It is closed by: the end of the
 //          stream, abortRead(), a read or write promise that is dropped before it is done (the byte
 //          stream would have lost its place), any error, and a write without any progress for
-//          `stalledWriteTimeout`.
+//          kStalledWriteTimeout by the watchdog's clock (the steady one, unless a test brings its
+//          own). Progress is what the kernel takes: it asks for more when a part of its buffer has
+//          become free, not at each byte that the peer reads.
 // Memory:  a read-ahead of kReadAheadBytes, or TLS's two ciphertext buffers; nothing once idle for
 //          kBuffersKept. Writes are not copied, except small pieces into one TLS record.
 // Threads: the socket's, which has a KjLoop.
@@ -18,20 +20,19 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <utility>
+#include <memory>
 
-#include "absl/time/time.h"
-#include "protocol/limits.h"
+#include "protocol/alarm.h"
 #include "protocol/tls.h"
 
 namespace roost {
 
 kj::Own<kj::AsyncIoStream> makeKjStream(boost::asio::ip::tcp::socket socket,
-                                        absl::Duration stalledWriteTimeout = kStalledWriteTimeout);
+                                        std::unique_ptr<Alarm> watchdog = nullptr);
 kj::Own<kj::AsyncIoStream> makeKjStream(boost::asio::local::stream_protocol::socket socket,
-                                        absl::Duration stalledWriteTimeout = kStalledWriteTimeout);
+                                        std::unique_ptr<Alarm> watchdog = nullptr);
 kj::Own<kj::AsyncIoStream> makeKjStream(TlsStream stream,
-                                        absl::Duration stalledWriteTimeout = kStalledWriteTimeout);
+                                        std::unique_ptr<Alarm> watchdog = nullptr);
 
 }  // namespace roost
 

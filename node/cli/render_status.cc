@@ -80,7 +80,7 @@ std::string nodeTable(const std::vector<const nlohmann::json*>& nodes, const Tex
   for (const nlohmann::json* node : nodes) {
     const std::string state = textAt(*node, "state");
     const bool gone = state == "gone";
-    const auto figure = [&](std::string text) { return Cell{gone ? none : std::move(text)}; };
+    const auto figure = [&](const std::string& text) { return Cell{gone ? none : text}; };
     const auto rate = [&](const char* key) {
       const uint64_t perSecond = numberAt(*node, key);
       return figure(perSecond == 0 ? none : formatRate(perSecond));

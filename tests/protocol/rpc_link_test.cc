@@ -12,7 +12,9 @@
 
 #include "protocol/kj_await.h"
 #include "protocol/kj_stream.h"
+#include "protocol/limits.h"
 #include "tests/protocol/echo_server.h"
+#include "tests/protocol/hand_clock.h"
 #include "tests/protocol/loop.h"
 #include "tests/protocol/transports.h"
 
@@ -26,9 +28,8 @@ constexpr uint32_t kMiB = 1 << 20;
 
 // Two links over one transport, each offering an Echo.
 struct Links {
-  Links(Loop& loop, Transport transport, RpcLink::Limits limits = RpcLink::Limits(),
-        absl::Duration stalledWriteTimeout = absl::Seconds(30))
-      : streams(streamPair(loop, transport, stalledWriteTimeout)),
+  Links(Loop& loop, Transport transport, RpcLink::Limits limits = RpcLink::Limits())
+      : streams(streamPair(loop, transport)),
         dialled(kj::mv(streams.dialled), LinkSide::kDialled, Echo::Client(kj::heap<EchoServer>()),
                 limits),
         accepted(kj::mv(streams.accepted), LinkSide::kAccepted,
@@ -69,6 +70,7 @@ class DeafStream final : public kj::AsyncIoStream {
 
 class RpcLinkOver : public ::testing::TestWithParam<Transport> {
  protected:
+  HandClock clock_;
   Loop loop_;
 };
 
@@ -157,7 +159,7 @@ TEST_P(RpcLinkOver, whoWaitsForTheEndOfADestroyedLinkHearsOfIt) {
 }
 
 TEST_P(RpcLinkOver, resultsThatNobodyReadsAreCountedAndEndTheLink) {
-  StreamPair streams = streamPair(loop_, GetParam(), absl::Milliseconds(300));
+  StreamPair streams = streamPair(loop_, GetParam(), &clock_);
   RpcLink serving(kj::mv(streams.accepted), LinkSide::kAccepted,
                   Echo::Client(kj::heap<EchoServer>()));
   RpcLink asking(kj::heap<DeafStream>(kj::mv(streams.dialled)), LinkSide::kDialled, nullptr);
@@ -169,7 +171,12 @@ TEST_P(RpcLinkOver, resultsThatNobodyReadsAreCountedAndEndTheLink) {
 
   loop_.runUntil([&] { return serving.unsentBytes() > 4 * kMiB; });
 
-  EXPECT_TRUE(loop_.run(awaitPromise(serving.onDisconnect())).ok());
+  kj::Promise<void> ended = serving.onDisconnect();
+  loop_.runUntil([&] {
+    clock_.advance(kStalledWriteTimeout);
+    return ended.poll(loop_.kj.waitScope());
+  });
+  EXPECT_TRUE(loop_.run(awaitPromise(kj::mv(ended))).ok());
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, RpcLinkOver,

@@ -2,6 +2,8 @@
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -52,24 +54,46 @@ TlsPair tlsPair(Loop& loop) {
   return {*std::move(dialled), **std::move(accepted)};
 }
 
-StreamPair streamPair(Loop& loop, Transport transport, absl::Duration stalledWriteTimeout) {
+namespace {
+
+// Fixed small buffers: the kernel would let them grow to many MiB, by its own lights. It doubles
+// what it is asked for.
+template <typename Socket>
+void holdLittle(Socket& socket) {
+  socket.set_option(asio::socket_base::send_buffer_size(kHeldBytesMax / 8));
+  socket.set_option(asio::socket_base::receive_buffer_size(kHeldBytesMax / 8));
+}
+
+std::unique_ptr<Alarm> alarmOf(HandClock* clock) {
+  return clock != nullptr ? clock->alarm() : nullptr;
+}
+
+}  // namespace
+
+StreamPair streamPair(Loop& loop, Transport transport, HandClock* clock) {
   switch (transport) {
     case Transport::kTcp: {
       SocketPair pair = tcpPair(loop.io);
-      return {makeKjStream(std::move(pair.dialled), stalledWriteTimeout),
-              makeKjStream(std::move(pair.accepted), stalledWriteTimeout)};
+      holdLittle(pair.dialled);
+      holdLittle(pair.accepted);
+      return {makeKjStream(std::move(pair.dialled), alarmOf(clock)),
+              makeKjStream(std::move(pair.accepted), alarmOf(clock))};
     }
     case Transport::kUnix: {
       asio::local::stream_protocol::socket one(loop.io);
       asio::local::stream_protocol::socket other(loop.io);
       asio::local::connect_pair(one, other);
-      return {makeKjStream(std::move(one), stalledWriteTimeout),
-              makeKjStream(std::move(other), stalledWriteTimeout)};
+      holdLittle(one);
+      holdLittle(other);
+      return {makeKjStream(std::move(one), alarmOf(clock)),
+              makeKjStream(std::move(other), alarmOf(clock))};
     }
     case Transport::kTls: {
       TlsPair pair = tlsPair(loop);
-      return {makeKjStream(std::move(pair.dialled), stalledWriteTimeout),
-              makeKjStream(std::move(pair.accepted), stalledWriteTimeout)};
+      holdLittle(pair.dialled.socket);
+      holdLittle(pair.accepted.socket);
+      return {makeKjStream(std::move(pair.dialled), alarmOf(clock)),
+              makeKjStream(std::move(pair.accepted), alarmOf(clock))};
     }
   }
   return {};

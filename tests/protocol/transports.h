@@ -7,8 +7,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
-#include "absl/time/time.h"
 #include "protocol/tls.h"
+#include "tests/protocol/hand_clock.h"
 #include "tests/protocol/loop.h"
 
 namespace roost {
@@ -30,12 +30,14 @@ struct TlsPair {
 // Both with one new key; the handshake is done.
 TlsPair tlsPair(Loop& loop);
 
+// More than one direction of a StreamPair holds between write and read, wherever that is.
+inline constexpr size_t kHeldBytesMax = 2 << 20;
 struct StreamPair {
   kj::Own<kj::AsyncIoStream> dialled;
   kj::Own<kj::AsyncIoStream> accepted;
 };
-StreamPair streamPair(Loop& loop, Transport transport,
-                      absl::Duration stalledWriteTimeout = absl::Seconds(30));
+// By the clock given, the watchdogs of both.
+StreamPair streamPair(Loop& loop, Transport transport, HandClock* clock = nullptr);
 
 }  // namespace roost
 
