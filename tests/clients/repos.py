@@ -30,9 +30,7 @@ def rows(version: int = 1) -> list[dict[str, object]]:
 def model(version: int = 1) -> dict[str, bytes]:
     """A tiny BERT: configuration, tokenizer and 4 MiB of weights; all but the vocabulary differs by version."""
     special = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
-    added = [
-        {"id": n, "content": _WORDS[n], "special": True} | _plain() for n in special.values()
-    ]
+    added = [{"id": n, "content": _WORDS[n], "special": True} | _plain() for n in special.values()]
     tokenizer = {
         "version": "1.0",
         "truncation": None,
@@ -75,7 +73,11 @@ def safetensors(seed: int) -> bytes:
         block = hashlib.shake_128(f"{seed} {name}".encode()).digest(size)
         # Small positive numbers whatever the noise: every value is a number.
         values = bytes(byte if n % 4 != 3 else 0x3D for n, byte in enumerate(block))
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + size]}
+        header[name] = {
+            "dtype": "F32",
+            "shape": shape,
+            "data_offsets": [len(body), len(body) + size],
+        }
         body += values
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)

@@ -13,6 +13,7 @@ from tests.clients.repos import digests
 from tests.hub import Hub
 
 WEIGHTS = "model.safetensors"
+DOWNLOADERS = ("hub2", "hub1", "hub036", "js", "rust", "curl")  # by "file", whatever it is
 RUST_GETS = [load for load in LOADS if load.client == "rust" and load.action != "download"]
 
 
@@ -117,7 +118,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-@pytest.mark.parametrize("client", ("hub2", "hub1", "hub036", "js", "rust", "curl"))
+@pytest.mark.parametrize("client", DOWNLOADERS)
 def test_errors_are_the_clients_own(client: str, case: str, hub: Hub, home: Path) -> None:
     hub.add_repo("org/gated", files=contents(1)[MODEL], gated=True)
 
@@ -126,8 +127,8 @@ def test_errors_are_the_clients_own(client: str, case: str, hub: Hub, home: Path
     assert outcome.error == ERRORS[case][client], outcome.text
 
 
-@pytest.mark.parametrize("client", ("hub2", "hub1", "hub036", "js", "rust", "curl"))
-def test_token_opens_a_private_repo_and_does_not_leak(client: str, hub: Hub, home: Path) -> None:
+@pytest.mark.parametrize("client", DOWNLOADERS)
+def test_token_opens_a_private_repo(client: str, hub: Hub, home: Path) -> None:
     files = contents(1)[MODEL]
     hub.add_repo("org/private", files=files, private=True)
     hub.access.tokens["hf_member"] = {"org/private"}
@@ -136,7 +137,8 @@ def test_token_opens_a_private_repo_and_does_not_leak(client: str, hub: Hub, hom
     got = drive(client, "file", home=home, endpoint=hub.url, **place)
 
     assert got.ok and got.files[WEIGHTS] == digests(files)[WEIGHTS], got.text
-    assert hub.ledger.leaks == []
+    # hf-hub 0.5 hands its token to whatever host it is sent to.
+    assert bool(hub.ledger.leaks) == (client == "rust")
 
 
 @pytest.mark.parametrize("client", ("hub036", "rust", "curl"))
@@ -153,7 +155,7 @@ def test_cut_download_goes_on_in_the_next_process(client: str, hub: Hub, home: P
     assert whole.files == digests({WEIGHTS: contents(1)[MODEL][WEIGHTS]}), whole.text
 
 
-@pytest.mark.parametrize("client", ("hub2", "hub1", "hub036", "js", "rust", "curl"))
+@pytest.mark.parametrize("client", DOWNLOADERS)
 def test_no_client_looks_at_the_hash(client: str, hub: Hub, home: Path) -> None:
     """Which is why the agent must."""
     hub.fault("corrupt", path=WEIGHTS, at=1000)

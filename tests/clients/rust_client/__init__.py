@@ -32,5 +32,9 @@ def rust_client() -> Path:
         if needed:
             place = ("--manifest-path", str(_HERE / "Cargo.toml"), "--target-dir", str(folder))
             # Two jobs: the build must not crowd out what else the machine does.
-            run(["cargo", "build", "--quiet", "--locked", "--release", "--jobs", "2", *place], "cargo build", env=os.environ)
+            run(
+                ["cargo", "build", "--quiet", "--locked", "--release", "--jobs", "2", *place],
+                "cargo build",
+                env=os.environ,
+            )
     return folder / "release/rust_client"
