@@ -207,36 +207,66 @@ def leave_beginning(client: str, home: Path) -> None:
     places[client].write_bytes(FILES[WEIGHTS][: SIZE // 2])
 
 
-# What the hub does once, and a client must not notice.
-PASSING: dict[str, dict[str, Any]] = {
-    "503": {"kind": "status", "status": 503, "times": 1},
-    "429 with a time to wait": {"kind": "ratelimit", "seconds": 1, "times": 1},
-    "429 with Retry-After": {
-        "kind": "status",
-        "status": 429,
-        "headers": {"Retry-After": "1"},
-        "times": 1,
-    },
-    "reset": {"kind": "abort", "times": 1},
-    "closed without an answer": {"kind": "close", "times": 1},
+# Trouble with the bytes, which is the agent's to mend.
+MENDED: dict[str, dict[str, Any]] = {
     "expired link": {"kind": "status", "status": 403, "origin": "cdn", "times": 1},
+    "file host fails once": {"kind": "status", "status": 503, "origin": "cdn", "times": 1},
+    "file host closes once": {"kind": "close", "origin": "cdn", "times": 1},
     "slow file host": {"kind": "latency", "seconds": 12, "origin": "cdn", "times": 1},
     "no ranges": {"kind": "no_range"},
     "weak etag": {"kind": "weak_etag"},
 }
+# Trouble with the hub's first answer: those who try again get through.
+ONCE: dict[str, dict[str, Any]] = {
+    "503": {"kind": "status", "status": 503},
+    "429 with a time to wait": {"kind": "ratelimit", "seconds": 1},
+    "429 with Retry-After": {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}},
+    "reset": {"kind": "abort"},
+    "closed without an answer": {"kind": "close"},
+}
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", MENDED)
 @pytest.mark.parametrize("client", ("hub2", "hub036", "js", "rust", "curl"))
-def test_hub_trouble_that_passes_is_not_noticed(
+def test_trouble_with_the_bytes_is_not_noticed(
     client: str, fault: str, hub: Hub, home: Path, clusters: Callable[..., Cluster]
 ) -> None:
     (agent,) = clusters(1, hub_url=hub.url)
-    hub.fault(**PASSING[fault])
+    hub.fault(**MENDED[fault])
 
     outcome = load(client, agent, home)
 
     assert outcome.files == {WEIGHTS: RIGHT}, f"{outcome.error}: {outcome.text}"
+
+
+@pytest.mark.parametrize("fault", ONCE)
+@pytest.mark.parametrize("client", ("hub2", "hub036"))
+def test_trouble_that_passes_is_waited_for(
+    client: str, fault: str, hub: Hub, home: Path, clusters: Callable[..., Cluster]
+) -> None:
+    """By the agent or by the client. huggingface_hub dies of a connection that closes without an
+    answer, so the agent must not hand that on."""
+    (agent,) = clusters(1, hub_url=hub.url)
+    hub.fault(times=1, **ONCE[fault])
+
+    outcome = load(client, agent, home)
+
+    assert outcome.files == {WEIGHTS: RIGHT}, f"{outcome.error}: {outcome.text}"
+
+
+@pytest.mark.parametrize("fault", ONCE)
+@pytest.mark.parametrize("client", ("js", "rust", "curl"))
+def test_trouble_that_passes_is_an_error_at_most(
+    client: str, fault: str, hub: Hub, home: Path, clusters: Callable[..., Cluster]
+) -> None:
+    """These do not try again by themselves."""
+    (agent,) = clusters(1, hub_url=hub.url)
+    hub.fault(times=1, **ONCE[fault])
+
+    assert_right_or_error(load(client, agent, home), home)
+
+    again = load(client, agent, home)
+    assert again.files == {WEIGHTS: RIGHT}, f"{again.error}: {again.text}"
 
 
 # What the hub does until it is told to stop.
