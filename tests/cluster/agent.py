@@ -85,6 +85,11 @@ class Agent:
         return self.state / "agent.sock"
 
     @property
+    def endpoint_url(self) -> str:
+        """What clients on this node have as HF_ENDPOINT."""
+        return f"http://{self.endpoint}"
+
+    @property
     def log_file(self) -> Path:
         return self.folder / "log"
 

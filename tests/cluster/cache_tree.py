@@ -54,15 +54,19 @@ def snapshot_files(
     }
 
 
+def assert_no_wrong_blob(hub_cache: Path) -> None:
+    """Every blob under a final name has that hash."""
+    for blob in hub_cache.glob("*--*/blobs/*"):
+        if _DIGEST.fullmatch(blob.name):
+            assert _hash_named(blob) == blob.name, (
+                f"{blob} does not have the hash that it is named by"
+            )
+
+
 def assert_nothing_torn(hub_cache: Path) -> None:
-    """Every blob under a final name has that hash, every link leads to a blob, every ref to a
-    snapshot."""
+    """No blob is wrong, every link leads to a blob, every ref to a snapshot."""
+    assert_no_wrong_blob(hub_cache)
     for repo in hub_cache.glob("*--*"):
-        for blob in (repo / "blobs").glob("*"):
-            if _DIGEST.fullmatch(blob.name):
-                assert _hash_named(blob) == blob.name, (
-                    f"{blob} does not have the hash that it is named by"
-                )
         for path in (repo / "snapshots").rglob("*"):
             assert path.exists(), f"{path} is a link to nothing"
         for ref in (repo / "refs").rglob("*"):

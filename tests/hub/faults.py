@@ -4,14 +4,21 @@ Each fault says what goes wrong (`kind`), for which requests, and how often.
 The kinds, the fields they use, and what happens:
 
 status     status, headers  this status instead of an answer (503, 429 with Retry-After, ...)
+ratelimit  seconds          429, and the hub's words for how long to wait
 latency    seconds          waits before it answers
 reset      after_bytes      TCP reset after so many body bytes
+cut        after_bytes      the connection ends in good order after so many body bytes
 stall      after_bytes      sends so many body bytes, then nothing until the fault is cleared
 close                       reads the request and closes without an answer
+abort                       the same, by a TCP reset
 refuse     origin           the port is closed: connections are refused
 no_range                    Range is ignored: 200 with the whole body
 weak_etag                   ETag and X-Linked-ETag come as W/"..."
+odd_etag                    ETag and X-Linked-ETag are no hashes
 corrupt    at               one bit of the file's byte `at` is flipped in bodies
+
+What happens in a body (reset, cut, stall, corrupt) counts as a hit when the body gets so far; all
+else with the request.
 """
 
 from __future__ import annotations
@@ -22,15 +29,20 @@ from typing import Any, Iterator
 
 KINDS = (
     "status",
+    "ratelimit",
     "latency",
     "reset",
+    "cut",
     "stall",
     "close",
+    "abort",
     "refuse",
     "no_range",
     "weak_etag",
+    "odd_etag",
     "corrupt",
 )
+IN_BODY = ("reset", "cut", "stall", "corrupt")
 ORIGINS = ("any", "hub", "cdn")
 
 
@@ -85,7 +97,7 @@ class Faults:
             )
 
     def hitting(self, origin: str, method: str, path: str) -> "Hits":
-        """The faults for one request; each is counted once."""
+        """The faults for one request; each is counted once, those in the body when they come."""
         with self._lock:
             hits = [
                 f
@@ -93,11 +105,23 @@ class Faults:
                 if f.kind != "refuse" and _matches(f, origin, method, path)
             ]
             for fault in hits:
-                if fault.times is not None:
-                    fault.times -= 1
-                    if fault.times == 0:
-                        del self._faults[fault.id]
+                if fault.kind not in IN_BODY:
+                    self._count(fault)
             return Hits(hits)
+
+    def comes(self, fault: Fault) -> bool:
+        """Counts a fault in a body; False if it has hit as often as it should."""
+        with self._lock:
+            if fault.id not in self._faults:
+                return False
+            self._count(fault)
+            return True
+
+    def _count(self, fault: Fault) -> None:
+        if fault.times is not None:
+            fault.times -= 1
+            if fault.times == 0:
+                del self._faults[fault.id]
 
     def describe(self) -> list[dict[str, Any]]:
         with self._lock:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from tests.hub.answers import Request
 from tests.hub.content import Content
 from tests.hub.repos import Commit, Repo
+from tests.hub.xet import xet_hash
 
 _TIME = "2024-01-01T00:00:00.000Z"
 
@@ -50,7 +51,9 @@ def refs(repo: Repo) -> dict[str, Any]:
     }
 
 
-def file_entry(path: str, content: Content, commit: Commit, expand: bool) -> dict[str, Any]:
+def file_entry(
+    repo: Repo, path: str, content: Content, commit: Commit, expand: bool
+) -> dict[str, Any]:
     entry: dict[str, Any] = {"type": "file", "oid": content.oid, "size": content.size, "path": path}
     if content.lfs:
         entry["lfs"] = {
@@ -58,6 +61,8 @@ def file_entry(path: str, content: Content, commit: Commit, expand: bool) -> dic
             "size": content.size,
             "pointerSize": len(content.pointer),
         }
+        if repo.xet:
+            entry["xetHash"] = xet_hash(content)
     return _expanded(entry, commit) if expand else entry
 
 
@@ -71,7 +76,9 @@ def folders(commit: Commit) -> set[str]:
     return {str(parent) for path in commit.files for parent in PurePosixPath(path).parents} - {"."}
 
 
-def tree(commit: Commit, folder: str, recursive: bool, expand: bool) -> list[dict[str, Any]] | None:
+def tree(
+    repo: Repo, commit: Commit, folder: str, recursive: bool, expand: bool
+) -> list[dict[str, Any]] | None:
     """The entries below `folder` ("" is the top), or None if the commit has no such folder."""
     known_folders = folders(commit)
     if folder and folder not in known_folders:
@@ -83,7 +90,9 @@ def tree(commit: Commit, folder: str, recursive: bool, expand: bool) -> list[dic
 
     entries = [folder_entry(path, commit, expand) for path in known_folders if listed(path)]
     entries += [
-        file_entry(path, c, commit, expand) for path, c in commit.files.items() if listed(path)
+        file_entry(repo, path, c, commit, expand)
+        for path, c in commit.files.items()
+        if listed(path)
     ]
     return sorted(entries, key=lambda entry: entry["path"])
 

@@ -29,6 +29,7 @@ class Repo:
     type: str
     private: bool = False
     gated: bool = False
+    xet: bool = False  # its LFS files are told to be in Xet storage
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)

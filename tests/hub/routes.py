@@ -8,7 +8,7 @@ import json
 from typing import Callable
 from urllib.parse import parse_qs, quote, unquote
 
-from tests.hub import listing
+from tests.hub import listing, xet
 from tests.hub.access import Access
 from tests.hub.answers import Answer, Request, error_answer, json_answer, range_answer
 from tests.hub.cdn import Signer, cdn_path
@@ -46,6 +46,8 @@ class HubRoutes:
             return self._whoami(request)
         if parts[0] == "telemetry":
             return Answer(200)
+        if parts[0] == "agent-harnesses":
+            return json_answer({"standardEnvVars": [], "harnesses": {}})
         if parts[0] == "resolve-cache" and len(parts) > 2 and parts[1] in _PLURALS:
             return self._resolve_cache(request, _PLURALS[parts[1]], parts[2:])
         if parts[0] in _PLURALS:
@@ -89,7 +91,10 @@ class HubRoutes:
         if verb == "refs":
             return json_answer(listing.refs(repo))
         if verb == "xet-read-token":
-            return error_answer(404, None, "This repo has no Xet storage")
+            refusal = self._access.refuse_files(request.token, repo)
+            if refusal or not repo.xet:
+                return refusal or error_answer(404, None, "This repo has no Xet storage")
+            return xet.read_token(request)
         if len(arguments) >= 3 and arguments[0] == "refs":  # refs/pr/N with plain slashes
             arguments = ["/".join(arguments[:3])] + arguments[3:]
         revision = unquote(arguments[0]) if arguments else "main"
@@ -100,16 +105,16 @@ class HubRoutes:
         if verb in ("", "revision"):
             return json_answer(listing.repo_info(repo, commit), X_Repo_Commit=commit.id)
         if verb == "tree":
-            return self._tree(request, commit, path)
+            return self._tree(request, repo, commit, path)
         if verb == "paths-info":
-            return self._paths_info(request, commit)
+            return self._paths_info(request, repo, commit)
         if request.method not in ("GET", "HEAD"):
             return error_answer(405, None, "Method not allowed")
         return self._resolve(request, repo, commit, path)
 
-    def _tree(self, request: Request, commit: Commit, folder: str) -> Answer:
+    def _tree(self, request: Request, repo: Repo, commit: Commit, folder: str) -> Answer:
         entries = listing.tree(
-            commit, folder.strip("/"), request.flag("recursive"), request.flag("expand")
+            repo, commit, folder.strip("/"), request.flag("recursive"), request.flag("expand")
         )
         if entries is None:
             return error_answer(
@@ -124,7 +129,7 @@ class HubRoutes:
             answer.headers["Link"] = link
         return answer
 
-    def _paths_info(self, request: Request, commit: Commit) -> Answer:
+    def _paths_info(self, request: Request, repo: Repo, commit: Commit) -> Answer:
         if "json" in request.headers.get("content-type", ""):
             try:
                 form = json.loads(request.body)
@@ -138,7 +143,7 @@ class HubRoutes:
         entries = []
         for path in [paths] if isinstance(paths, str) else paths:
             if path in commit.files:
-                entries.append(listing.file_entry(path, commit.files[path], commit, expand))
+                entries.append(listing.file_entry(repo, path, commit.files[path], commit, expand))
             elif path in known_folders:
                 entries.append(listing.folder_entry(path, commit, expand))
         return json_answer(entries, X_Repo_Commit=commit.id)
@@ -165,6 +170,10 @@ class HubRoutes:
             where = f"/api/resolve-cache/{place}"
             query = f"{quote(request.path, safe='')}=&etag=%22{content.etag}%22"
             return Answer(307, {**headers, "Location": f"{where}?{query}"})
+        if repo.xet:
+            headers |= xet.file_headers(request, repo, commit, content)
+            if told := xet.file_info(request, headers, content):
+                return told
         where = cdn_path(repo.type, repo.id, commit.id, path)
         headers["Location"] = (
             f"http://{self._cdn_authority(request)}{where}?{self._signer.sign(where)}"

@@ -15,6 +15,7 @@ from tests.hub.faults import Fault, Faults
 from tests.hub.ledger import Ledger
 from tests.hub.repos import Repo, Repos
 from tests.hub.routes import HubRoutes
+from tests.hub.uploads import STORE, Upload, Uploads
 from tests.hub.wire import Origin
 
 Files = Mapping[str, "bytes | str | Path"] | Path
@@ -50,6 +51,7 @@ class Hub:
         self._lfs_threshold = lfs_threshold
         self._hub_routes = HubRoutes(self.repos, self.access, self._signer, self._cdn_authority)
         self._cdn_routes = CdnRoutes(self.repos, self._signer)
+        self._uploads = Uploads(self.repos, self.access, self._cdn_authority)
         common = (self.ledger, self.faults, lambda token: token in self.access.tokens)
         self._hub = Origin("hub", host, port, self._respond_hub, *common)
         self._cdn = Origin("cdn", host, cdn_port, self._respond_cdn, *common)
@@ -95,12 +97,14 @@ class Hub:
         gated: bool = False,
         branch: str = "main",
         lfs: Iterable[str] | None = None,
+        xet: bool = False,
     ) -> str:
         """Makes a repo with one commit on `branch`; returns the commit's hash.
 
         `files` is {path: bytes, text, or the Path of a file}, or the Path of a folder. `lfs` names
-        the files to be stored in LFS; by default suffix and size decide."""
-        self.repos.add(Repo(id, type, private, gated))
+        the files to be stored in LFS; by default suffix and size decide. `xet` tells clients that
+        they lie in Xet storage."""
+        self.repos.add(Repo(id, type, private, gated, xet))
         return self.commit(
             id, files or {}, type=type, branch=branch, message="initial commit", lfs=lfs
         )
@@ -160,6 +164,11 @@ class Hub:
     def requests(self) -> list[dict[str, Any]]:
         return list(self.ledger.requests)
 
+    @property
+    def uploads(self) -> list[Upload]:
+        """What clients sent, in the order of arrival."""
+        return list(self._uploads.received)
+
     def reset_stats(self) -> None:
         self.ledger.reset()
 
@@ -209,9 +218,15 @@ class Hub:
         return f"{self._cdn_host or request.host}:{self._cdn.port}"
 
     def _respond_hub(self, request: Request) -> Answer:
-        return self._respond_own(request) or self._hub_routes.answer(request)
+        return (
+            self._respond_own(request)
+            or self._uploads.answer(request)
+            or self._hub_routes.answer(request)
+        )
 
     def _respond_cdn(self, request: Request) -> Answer:
+        if request.method == "PUT" and request.path.startswith(STORE):
+            return self._uploads.store(request)
         return self._respond_own(request) or self._cdn_routes.answer(request)
 
     def _respond_own(self, request: Request) -> Answer | None:

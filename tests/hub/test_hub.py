@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tests.clients.run import client_environment, run_cli, run_code
 from tests.hub import Hub
@@ -140,7 +140,7 @@ class Listings(HubTest):
         self.assertEqual(ask(f"{self.resolve}/main/a.csv")[0], 404)
 
     def test_places_that_clients_probe(self) -> None:
-        self.assertEqual(ask(f"{self.hub.url}/api/agent-harnesses")[0], 404)
+        self.assertEqual(ask_json(f"{self.hub.url}/api/agent-harnesses")["harnesses"], {})
         self.assertEqual(ask(f"{self.hub.url}/api/telemetry/hub", method="HEAD")[0], 200)
         self.assertEqual(
             ask(f"{self.hub.url}/api/whoami-v2", Authorization="Bearer hf_member")[0], 200
@@ -208,6 +208,80 @@ class Files(HubTest):
         self.assertNotEqual(second, self.commit)
         self.assertEqual(ask(f"{self.resolve}/main/empty.txt")[0], 404)
         self.assertEqual(ask(f"{self.resolve}/{self.commit}/empty.txt")[0], 307)
+
+    def test_empty_file_has_no_first_byte(self) -> None:
+        url = self.hub.url + ask(f"{self.resolve}/main/empty.txt")[1]["location"]
+        status, headers, _ = ask(url, Range="bytes=0-0")
+        self.assertEqual((status, headers["content-range"]), (416, "bytes */0"))
+        self.assertEqual(ask(url)[0], 200)
+
+    def test_names_with_spaces_and_unicode(self) -> None:
+        name = "sub/größe 1+2 #3?.txt"
+        self.hub.commit("org/tiny", {name: b"odd\n"})
+        place = f"{self.resolve}/main/{quote(name)}"
+        self.assertEqual(ask(self.hub.url + ask(place)[1]["location"])[2], b"odd\n")
+        entries = ask_json(f"{self.hub.url}/api/models/org/tiny/tree/main/sub")
+        self.assertIn(name, [entry["path"] for entry in entries])
+
+
+class XetTraces(HubTest):
+    """Of one repo; the others have none."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hub.add_repo("org/xet", files=FILES, xet=True)
+
+    def test_resolve_tells_hash_and_where_to_ask(self) -> None:
+        headers = ask(f"{self.hub.url}/org/xet/resolve/main/model.safetensors", method="HEAD")[1]
+        self.assertRegex(headers["x-xet-hash"], "^[0-9a-f]{64}$")
+        self.assertNotEqual(headers["x-xet-hash"], hashlib.sha256(WEIGHTS).hexdigest())
+        self.assertIn('rel="xet-auth"', headers["link"])
+
+    def test_listings_tell_the_hash(self) -> None:
+        tree = ask_json(f"{self.hub.url}/api/models/org/xet/tree/main")
+        told = {entry["path"] for entry in tree if "xetHash" in entry}
+        self.assertEqual(told, {"model.safetensors"})
+
+    def test_who_asks_for_xet_gets_its_description(self) -> None:
+        accept = "application/vnd.xet-fileinfo+json, */*"
+        url = f"{self.hub.url}/org/xet/resolve/main/model.safetensors"
+        status, headers, _ = ask(url, Accept=accept)
+        self.assertEqual((status, headers["content-type"]), (200, accept.partition(",")[0]))
+
+    def test_read_token_names_a_store(self) -> None:
+        told = ask_json(f"{self.hub.url}/api/models/org/xet/xet-read-token/main")
+        self.assertEqual(set(told), {"casUrl", "exp", "accessToken"})
+
+    def test_other_repos_have_no_trace(self) -> None:
+        headers = ask(f"{self.resolve}/main/model.safetensors", method="HEAD")[1]
+        self.assertFalse([name for name in headers if "xet" in name or name == "link"])
+        url = f"{self.hub.url}/api/models/org/tiny/xet-read-token/main"
+        self.assertEqual(ask(url)[0], 404)
+
+
+class Sent(HubTest):
+    """What clients send is kept as it came."""
+
+    COMMIT = "/api/models/org/tiny/commit/main"
+
+    def test_body_is_recorded_byte_by_byte(self) -> None:
+        url, body = f"{self.hub.url}/api/some/place?x=1", bytes(range(256)) * 100
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        self.addCleanup(connection.close)
+        chunks = (body[n : n + 1000] for n in range(0, len(body), 1000))
+        headers = {"Authorization": "Bearer hf_member", "X-Mine": "yes"}
+        connection.request("PUT", f"{parts.path}?{parts.query}", chunks, headers)
+        self.assertEqual(connection.getresponse().status, 200)
+        (upload,) = self.hub.uploads
+        self.assertEqual((upload.method, upload.query, upload.body), ("PUT", "x=1", body))
+        self.assertEqual(upload.headers["x-mine"], "yes")
+
+    def test_nobody_writes_without_a_known_token(self) -> None:
+        for headers in ({}, {"Authorization": "Bearer hf_nobody"}):
+            answer = ask(self.hub.url + self.COMMIT, "POST", body={}, **headers)
+            self.assertEqual(answer[0], 401)
+        self.assertEqual(self.hub.uploads, [])
 
 
 class AccessRules(HubTest):
@@ -301,6 +375,35 @@ class Misbehaviour(HubTest):
         etag = ask(f"{self.resolve}/main/config.json")[1]["x-linked-etag"]
         self.assertEqual(etag, f'W/"{git_blob_sha1(CONFIG)}"')
 
+    def test_etag_that_is_no_hash(self) -> None:
+        self.hub.fault("odd_etag")
+        etag = ask(f"{self.resolve}/main/config.json")[1]["x-linked-etag"]
+        self.assertEqual(etag, '"version-7.gz"')
+
+    def test_ratelimit_tells_how_long_to_wait(self) -> None:
+        self.hub.fault("ratelimit", seconds=3, times=1)
+        status, headers, _ = ask(f"{self.hub.url}/api/models/org/tiny")
+        self.assertEqual((status, headers["ratelimit"]), (429, '"api";r=0;t=3'))
+        self.assertEqual(ask(f"{self.hub.url}/api/models/org/tiny")[0], 200)
+
+    def test_abort_resets_without_an_answer(self) -> None:
+        self.hub.fault("abort", times=1)
+        with self.assertRaises(ConnectionResetError):
+            ask(f"{self.resolve}/main/config.json")
+
+    def test_cut_ends_the_body_early_and_in_good_order(self) -> None:
+        self.hub.fault("cut", origin="cdn", after_bytes=1000, times=1)
+        with self.assertRaises(http.client.IncompleteRead) as caught:
+            ask(self.signed_url())
+        self.assertEqual(caught.exception.partial, WEIGHTS[:1000])
+        self.assertEqual(ask(self.signed_url())[2], WEIGHTS)
+
+    def test_body_fault_waits_for_a_body_that_reaches_it(self) -> None:
+        self.hub.fault("cut", origin="cdn", after_bytes=1000, times=1)
+        self.assertEqual(ask(self.signed_url(), Range="bytes=0-0")[0], 206)
+        with self.assertRaises(http.client.IncompleteRead):
+            ask(self.signed_url())
+
     def test_corrupt_flips_one_bit_wherever_the_range_begins(self) -> None:
         self.hub.fault("corrupt", path="model.safetensors", at=100)
         for wanted, byte in (("bytes=0-", 100), ("bytes=90-", 10)):
@@ -383,6 +486,23 @@ class RealClients(HubTest):
                 done = run_cli(version, "download", "org/private", env=env)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(self.hub.ledger.leaks, [])
+
+    def test_uploaded_files_are_the_next_commit(self) -> None:
+        for version in self.VERSIONS:
+            with self.subTest(version):
+                code = (
+                    "from huggingface_hub import HfApi\n"
+                    "for name in ('note.txt', 'more.safetensors'):\n"
+                    f"    data = b'{version}' * 50\n"
+                    "    place = dict(path_in_repo=name, repo_id='org/tiny')\n"
+                    "    HfApi().upload_file(path_or_fileobj=data, **place)\n"
+                )
+                env = client_environment(self.home(), self.hub.url, HF_TOKEN="hf_member")
+                done = run_code(version, code, env)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                note = ask(f"{self.resolve}/main/note.txt")[1]["location"]
+                self.assertEqual(ask(self.hub.url + note)[2], version.encode() * 50)
+                self.assertEqual(ask(self.signed_url("more.safetensors"))[2], version.encode() * 50)
 
     def test_cache_verify_agrees(self) -> None:
         env = client_environment(self.home(), self.hub.url)

@@ -22,10 +22,15 @@ _CHUNK_BYTES = 256 * 1024
 _SEND_BUFFER_BYTES = 256 * 1024
 _PACE_S = 0.02  # a slow connection sends about so often
 _REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024
+_STOPS = ("reset", "cut", "stall")
 
 
 class _Reset(Exception):
     """The connection is to end by a TCP reset."""
+
+
+class _Cut(Exception):
+    """The connection is to end here, in good order."""
 
 
 class Origin:
@@ -144,6 +149,8 @@ class _Connection(BaseHTTPRequestHandler):
             hits = origin.faults.hitting(origin.name, request.method, unquote(request.path))
             if latency := hits.first("latency"):
                 latency.cleared.wait(latency.seconds)
+            if hits.first("abort"):
+                raise _Reset
             if hits.first("close"):
                 self.close_connection = True
             else:
@@ -155,15 +162,15 @@ class _Connection(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
             self.close_connection = True
-        except OSError:
+        except (_Cut, OSError):
             self.close_connection = True
         finally:
             entry["bytes"] = self._sent
             origin.ledger.end(entry)
 
     def _read_request(self) -> Request | None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > _REQUEST_BODY_BYTES_MAX:
+        body = self._read_body()
+        if body is None:
             self.close_connection = True
             self._send(error_answer(413, None, "Request body too large"), Hits([]))
             return None
@@ -177,12 +184,32 @@ class _Connection(BaseHTTPRequestHandler):
             else authority
         )
         headers = {key.lower(): value for key, value in self.headers.items()}
-        return Request(self.command, path, query, headers, self.rfile.read(length), name, authority)
+        return Request(self.command, path, query, headers, body, name, authority)
+
+    def _read_body(self) -> bytes | None:
+        """By its length or in chunks; None if it is too large."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            length = int(self.headers.get("Content-Length") or 0)
+            return self.rfile.read(length) if length <= _REQUEST_BODY_BYTES_MAX else None
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            if len(body) + size > _REQUEST_BODY_BYTES_MAX:
+                return None
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return body
 
     def _answer(self, request: Request, hits: Hits) -> Answer:
         if fault := hits.first("status"):
             answer = error_answer(fault.status, None, f"{fault.status} by request of the test")
             answer.headers.update(fault.headers)
+            return answer
+        if fault := hits.first("ratelimit"):
+            answer = error_answer(429, None, "We had to rate limit you")
+            answer.headers["RateLimit"] = f'"api";r=0;t={fault.seconds:.0f}'
+            answer.headers["RateLimit-Policy"] = '"fixed window";"api";q=500;w=300'
             return answer
         if hits.first("no_range"):
             headers = {name: value for name, value in request.headers.items() if name != "range"}
@@ -190,10 +217,11 @@ class _Connection(BaseHTTPRequestHandler):
         answer = self.server.origin.respond(request)
         if hits.first("no_range"):
             answer.headers.pop("Accept-Ranges", None)
-        if hits.first("weak_etag"):
-            for name in ("ETag", "X-Linked-ETag"):
-                if name in answer.headers:
-                    answer.headers[name] = "W/" + answer.headers[name]
+        for name in ("ETag", "X-Linked-ETag"):
+            if name in answer.headers and hits.first("weak_etag"):
+                answer.headers[name] = "W/" + answer.headers[name]
+            if name in answer.headers and hits.first("odd_etag"):
+                answer.headers[name] = '"version-7.gz"'
         return answer
 
     def _send(self, answer: Answer, hits: Hits) -> None:
@@ -214,7 +242,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _send_file(self, body: FileBody, hits: Hits) -> None:
         origin = self.server.origin
-        stops = sorted(f.after_bytes for kind in ("reset", "stall") for f in hits.all(kind))
+        stops = sorted(f.after_bytes for kind in _STOPS for f in hits.all(kind))
         began = time.monotonic()
         with body.content.open() as reader:
             reader.seek(body.start)
@@ -230,7 +258,7 @@ class _Connection(BaseHTTPRequestHandler):
                     raise _Reset  # the file under us became shorter
                 for fault in hits.all("corrupt"):
                     offset = fault.at - body.start - sent
-                    if 0 <= offset < len(chunk):
+                    if 0 <= offset < len(chunk) and origin.faults.comes(fault):
                         chunk[offset] ^= 1
                 left = memoryview(chunk)
                 while left:
@@ -254,12 +282,17 @@ class _Connection(BaseHTTPRequestHandler):
         return count
 
     def _stop_here(self, hits: Hits) -> None:
-        for fault in hits.all("reset"):
-            if self._sent == fault.after_bytes:
+        origin = self.server.origin
+        due = [f for kind in _STOPS for f in hits.all(kind) if self._sent == f.after_bytes]
+        for fault in due:
+            if not origin.faults.comes(fault):
+                continue
+            if fault.kind == "reset":
                 raise _Reset
-        for fault in hits.all("stall"):
-            while self._sent == fault.after_bytes and not fault.cleared.wait(0.05):
-                if self.server.origin.stopping.is_set():
+            if fault.kind == "cut":
+                raise _Cut
+            while not fault.cleared.wait(0.05):
+                if origin.stopping.is_set():
                     raise _Reset
 
     def _enter(self, request: Request) -> dict[str, Any]:
