@@ -27,7 +27,24 @@ void Arrivals::landed(const LandedBlob& blob) {
         {blob.published.stamp, blob.blob.id, blob.hashes.sha256, false, absl::Now()},
         blob.hashes.pieces);
   });
-  if (target_) s_.scans.scanSoon({*target_, blob.site.repo});
+  const auto root = rootOf(blob);
+  if (!root) return;  // the watch tells
+  // Peers that wait for it ask as soon as they know, however long the repo takes to be scanned.
+  s_.inventory.landed(*root, blob.site.repo, blob.blob.id, blob.published.stamp,
+                      blob.hashes.sha256);
+  s_.changed();
+  s_.scans.landed({*root, blob.site.repo});
+}
+
+// By its path: the target may have changed while the blob was written.
+std::optional<RootIndex> Arrivals::rootOf(const LandedBlob& blob) const {
+  const std::string place =
+      absl::StrCat("/", blob.site.repo.folder(), "/blobs/", blob.blob.id.hex());
+  for (size_t i = 0; i < s_.inventory.roots(); ++i) {
+    const auto root = static_cast<RootIndex>(i);
+    if (blob.path == s_.inventory.root(root).config.path + place) return root;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<std::shared_ptr<const HubPublisher>> Arrivals::publisher() const {

@@ -30,10 +30,11 @@ class Arrivals {
     WorkPool& pool;
     std::shared_ptr<LoopWork> work;
     IndexQueue& index;
-    const Inventory& inventory;
+    Inventory& inventory;
     FolderScans& scans;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
+    std::function<void()> changed;  // the inventory was told what landed
   };
   explicit Arrivals(Seams seams);
 
@@ -50,6 +51,7 @@ class Arrivals {
                           const std::shared_ptr<Reservations>& reservations);
   void targetKnown(const CheckPresent& question, const Found& found,
                    const std::function<void(PresenceKnown)>& answer);
+  std::optional<RootIndex> rootOf(const LandedBlob& blob) const;
   bool isPresent(const RepoId& repo, const BlobId& blob) const;
 
   Seams s_;

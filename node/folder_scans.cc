@@ -1,7 +1,5 @@
 #include "node/folder_scans.h"
 
-#include <optional>
-
 #include "cache/scan_trust.h"
 #include "node/root_ground.h"
 
@@ -9,18 +7,31 @@ namespace roost {
 
 namespace {
 
-// Clients rename and link in bursts; a burst is one scan.
-constexpr absl::Duration kDebounce = absl::Milliseconds(30);
-constexpr size_t kScansMax = 4;
+using Clock = ScanSchedule::Clock;
+
+// Adds the time from its making to its end.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Clock::duration& total) : total_(total), began_(Clock::now()) {}
+  ~Stopwatch() { total_ += Clock::now() - began_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  Clock::duration& total_;
+  const Clock::time_point began_;
+};
 
 }  // namespace
 
 struct FolderScans::Found {
-  absl::StatusOr<RepoScan> scan;
-  std::vector<CopyTrust> trust;  // of its copies
+  Moment began;
+  absl::StatusOr<RepoScan> scan = absl::UnknownError("not read yet");
+  std::vector<CopyTrust> trust = {};  // of its copies
+  Clock::duration took{};             // on whatever thread; not what it waited for one
 };
 
-FolderScans::FolderScans(Seams seams) : s_(std::move(seams)) {
+FolderScans::FolderScans(Seams seams) : s_(std::move(seams)), timer_(s_.io) {
   for (size_t i = 0; i < s_.inventory.roots(); ++i) {
     writable_.push_back(groundOf(s_.inventory.root(static_cast<RootIndex>(i)).config).writable);
   }
@@ -41,6 +52,7 @@ void FolderScans::start() {
 }
 
 void FolderScans::stop() {
+  timer_.cancel();
   if (watch_) watch_->stop();
 }
 
@@ -66,7 +78,7 @@ void FolderScans::isDirty(const Dirty& dirty) {
 
 void FolderScans::scanRootSoon(RootIndex root) {
   if (!rootsSoon_.insert(root).second) return;
-  s_.work->later(kDebounce, [this, root] {
+  s_.work->later(absl::FromChrono(kScanDebounce), [this, root] {
     rootsSoon_.erase(root);
     scanRoot(root);
   });
@@ -74,31 +86,34 @@ void FolderScans::scanRootSoon(RootIndex root) {
 
 void FolderScans::scanRoot(RootIndex root) {
   const RootConfig config = s_.inventory.root(root).config;
-  s_.work->submit({"scan root", WorkPriority::kNormal, config.path}, [this, work = s_.work, root,
-                                                                      config, origin = s_.origin] {
-    auto scan = std::make_shared<absl::StatusOr<RootScan>>(roost::scanRoot(config.path, origin));
-    const RootGround ground = groundOf(config);
-    work->post([this, root, scan, ground] {
-      s_.inventory.setStore(root, ground.store);
-      writable_[static_cast<size_t>(root)] = ground.writable;
-      rootScanned(root, *scan);
-    });
-  });
+  s_.work->submit(
+      {"scan root", WorkPriority::kNormal, config.path},
+      [this, work = s_.work, root, config, origin = s_.origin, began = s_.inventory.scanBegins()] {
+        auto scan =
+            std::make_shared<absl::StatusOr<RootScan>>(roost::scanRoot(config.path, origin));
+        const RootGround ground = groundOf(config);
+        work->post([this, root, began, scan, ground] {
+          s_.inventory.setStore(root, ground.store);
+          writable_[static_cast<size_t>(root)] = ground.writable;
+          rootScanned(root, began, *scan);
+        });
+      });
 }
 
-void FolderScans::rootScanned(RootIndex root, const absl::StatusOr<RootScan>& scan) {
+void FolderScans::rootScanned(RootIndex root, Moment began, const absl::StatusOr<RootScan>& scan) {
   if (scan.ok()) {
-    s_.inventory.applyRoot(root, *scan);
+    s_.inventory.applyRoot(root, *scan, began);
     watch_->seen(root, *scan);
     const bool all = unread_.erase(root) != 0;
     for (const RepoId& repo : scan->repos) {
       // A repo that is watched says itself when it changes.
-      if (all || !scans_.contains({root, repo})) scanNow({root, repo});
+      if (all || !schedule_.knows({root, repo})) schedule_.asked({root, repo});
     }
+    startScans();
   } else {
     // A cache that no client has made yet is not a problem.
     if (absl::IsNotFound(scan.status())) {
-      s_.inventory.applyRoot(root, RootScan{});
+      s_.inventory.applyRoot(root, RootScan{}, began);
     } else {
       s_.inventory.rootFailed(root, scan.status());
     }
@@ -113,91 +128,100 @@ void FolderScans::rootScanned(RootIndex root, const absl::StatusOr<RootScan>& sc
 // ---- Repos
 
 void FolderScans::scanSoon(const RepoPlace& place) {
-  Scan& scan = scans_[place];
-  if (scan.soon) return;
-  scan.soon = true;
-  s_.work->later(kDebounce, [this, place] {
-    scans_[place].soon = false;
-    scanNow(place);
-  });
+  schedule_.changed(place, Clock::now());
+  startScans();
 }
 
-void FolderScans::scanNow(const RepoPlace& place) {
-  Scan& scan = scans_[place];
-  if (scan.running) scan.again = true;
-  if (scan.running || scan.queued) return;
-  scan.queued = true;
-  queue_.push_back(place);
+void FolderScans::landed(const RepoPlace& place) {
+  schedule_.filled(place, Clock::now());
   startScans();
 }
 
 void FolderScans::whenScanned(const RepoPlace& place, std::function<void()> then) {
-  scans_[place].waiters.push_back(std::move(then));
-  scanNow(place);
+  waiting_[place].push_back(std::move(then));
+  schedule_.asked(place);
+  startScans();
 }
 
 void FolderScans::startScans() {
-  while (running_ < kScansMax && !queue_.empty()) {
-    const RepoPlace place = queue_.front();
-    queue_.pop_front();
-    Scan& scan = scans_[place];
-    scan.queued = false;
-    scan.running = true;
-    ++running_;
-    startScan(place);
-  }
+  while (const auto place = schedule_.begin(Clock::now())) startScan(*place);
+  const auto due = schedule_.nextDue();
+  if (!due || due == timerDue_) return;
+  timerDue_ = due;
+  timer_.expires_at(*due);
+  timer_.async_wait([this, work = s_.work](boost::system::error_code ec) {
+    if (ec) return;
+    work->post([this] {
+      timerDue_.reset();
+      startScans();
+    });
+  });
 }
 
 void FolderScans::startScan(const RepoPlace& place) {
+  if (auto waiters = waiting_.extract(place)) served_.insert(std::move(waiters));
   KnownTrees trees;
   if (const KnownTrees* known = s_.inventory.knownTrees(place.first, place.second)) trees = *known;
   const std::string path = s_.inventory.root(place.first).config.path;
-  const auto done = [this, work = s_.work, place](std::shared_ptr<Found> found) {
+  auto found = std::make_shared<Found>(Found{s_.inventory.scanBegins()});
+  const auto done = [this, work = s_.work, place, found] {
     work->post([this, place, found] { repoScanned(place, *found); });
   };
-  s_.work->submit(
-      {"scan repo", WorkPriority::kNormal, path},
-      [place, path, trees = std::move(trees), done, &index = s_.index] {
-        auto found = std::make_shared<Found>(Found{scanRepo(path, place.second, trees), {}});
-        if (!found->scan.ok()) return done(found);
-        // Without the index nothing is trusted, and everything is hashed again.
-        found->trust.resize(found->scan->copies.size());
-        const absl::Status submitted = index.submit([found, done](Index& known) {
-          if (auto trust = lookUpTrust(*found->scan, known); trust.ok()) found->trust = *trust;
-          done(found);
-        });
-        if (!submitted.ok()) done(found);
-      });
+  s_.work->submit({"scan repo", WorkPriority::kNormal, path},
+                  [place, path, trees = std::move(trees), found, done, &index = s_.index] {
+                    {
+                      const Stopwatch stopwatch(found->took);
+                      found->scan = scanRepo(path, place.second, trees);
+                    }
+                    if (!found->scan.ok()) return done();
+                    // Without the index nothing is trusted, and everything is hashed again.
+                    found->trust.resize(found->scan->copies.size());
+                    const absl::Status submitted = index.submit([found, done](Index& known) {
+                      {
+                        const Stopwatch stopwatch(found->took);
+                        if (auto trust = lookUpTrust(*found->scan, known); trust.ok()) {
+                          found->trust = *std::move(trust);
+                        }
+                      }
+                      done();
+                    });
+                    if (!submitted.ok()) done();
+                  });
 }
 
 void FolderScans::repoScanned(const RepoPlace& place, const Found& found) {
-  --running_;
-  Scan& scan = scans_[place];
-  scan.running = false;
-  const bool again = std::exchange(scan.again, false);
-  bool gone = false;
+  Clock::duration took = found.took;
+  {
+    const Stopwatch stopwatch(took);
+    repoFound(place, found);
+    s_.changed();
+  }
+  schedule_.ended(place, Clock::now(), took);
   if (found.scan.ok()) {
-    s_.inventory.apply(place.first, *found.scan, found.trust);
     watch_->seen(place.first, *found.scan);
   } else if (absl::IsNotFound(found.scan.status())) {
-    s_.inventory.remove(place.first, place.second);
     watch_->gone(place.first, place.second);
-    gone = true;
+    schedule_.gone(place);  // if it comes back, the root says so
+  }
+  const auto served = served_.extract(place);
+  startScans();
+  settleIfDone();
+  if (!served) return;
+  for (const auto& waiter : served.mapped()) waiter();
+}
+
+void FolderScans::repoFound(const RepoPlace& place, const Found& found) {
+  if (found.scan.ok()) {
+    s_.inventory.apply(place.first, *found.scan, found.trust, found.began);
+  } else if (absl::IsNotFound(found.scan.status())) {
+    s_.inventory.remove(place.first, place.second, found.began);
   } else {
     s_.inventory.repoFailed(place.first, place.second, found.scan.status());
   }
-  s_.changed();
-  std::vector<std::function<void()>> waiters;
-  if (!again) waiters = std::exchange(scan.waiters, {});  // else they asked for the one that comes
-  if (gone && waiters.empty() && !again) scans_.erase(place);  // if it comes back, the root says so
-  if (again) scanNow(place);
-  startScans();
-  settleIfDone();
-  for (const auto& waiter : waiters) waiter();
 }
 
 void FolderScans::settleIfDone() {
-  if (settled_ || rootsToRead_ != 0 || running_ != 0 || !queue_.empty()) return;
+  if (settled_ || rootsToRead_ != 0 || !schedule_.idle()) return;
   settled_ = true;
   s_.inventory.settled();
   s_.changed();

@@ -1,5 +1,5 @@
-// Keeps the inventory true to the folders: watch → debounce → scan on a work thread → trust of each
-// copy from the index → Inventory on `loop`.
+// Keeps the inventory true to the folders: watch → ScanSchedule → scan on a work thread → trust of
+// each copy from the index → Inventory on `loop`.
 //
 // Ownership: of the watch; of nothing that work threads see. Threads: `loop`; handlers are called
 // there. Everything given must outlive this. Errors: what cannot be read is the inventory's
@@ -8,14 +8,14 @@
 #define ROOST_NODE_FOLDER_SCANS_H_
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -23,11 +23,9 @@
 #include "node/folder_watch.h"
 #include "node/index_queue.h"
 #include "node/loop_work.h"
+#include "node/scan_schedule.h"
 
 namespace roost {
-
-// A repo's folder in one root.
-using RepoPlace = std::pair<RootIndex, RepoId>;
 
 class FolderScans {
  public:
@@ -50,26 +48,25 @@ class FolderScans {
   // Of its roots as they are now, the one that is written to first.
   std::vector<StoreId> stores() const;
 
-  // A change is known before the watch tells: a scan, soon.
+  // A change is known before the watch tells.
   void scanSoon(const RepoPlace& place);
+  // The inventory was told already what landed there: a scan to follow, which may take its time.
+  void landed(const RepoPlace& place);
   void scanRootSoon(RootIndex root);
-  void scanNow(const RepoPlace& place);
   // `then` runs after a scan that began from now on; never if the agent stops.
   void whenScanned(const RepoPlace& place, std::function<void()> then);
 
  private:
-  struct Scan {
-    bool soon = false, queued = false, running = false, again = false;
-    std::vector<std::function<void()>> waiters;
-  };
+  using Waiters = std::vector<std::function<void()>>;
   struct Found;  // by a scan on its way from thread to thread
 
   void isDirty(const Dirty& dirty);
   void scanRoot(RootIndex root);
-  void rootScanned(RootIndex root, const absl::StatusOr<RootScan>& scan);
+  void rootScanned(RootIndex root, Moment began, const absl::StatusOr<RootScan>& scan);
   void startScans();
   void startScan(const RepoPlace& place);
   void repoScanned(const RepoPlace& place, const Found& found);
+  void repoFound(const RepoPlace& place, const Found& found);
   void settleIfDone();
 
   Seams s_;
@@ -79,9 +76,11 @@ class FolderScans {
   bool settled_ = false;
   std::set<RootIndex> rootsSoon_;
   std::set<RootIndex> unread_;  // all their repos are to be scanned, watched or not
-  std::map<RepoPlace, Scan> scans_;
-  std::deque<RepoPlace> queue_;
-  size_t running_ = 0;
+  ScanSchedule schedule_;
+  boost::asio::steady_timer timer_;  // until schedule_.nextDue()
+  std::optional<ScanSchedule::Clock::time_point> timerDue_;
+  std::map<RepoPlace, Waiters> waiting_;  // for a scan that has not begun
+  std::map<RepoPlace, Waiters> served_;   // by the one that runs
 };
 
 }  // namespace roost

@@ -50,7 +50,8 @@ class Folders::Impl {
                    .inventory = inventory_,
                    .scans = scans_,
                    .reservations = s_.reservations,
-                   .self = s_.self}) {}
+                   .self = s_.self,
+                   .changed = [this] { flushSoon(); }}) {}
 
   void stop() {
     work_->stop();
@@ -99,7 +100,7 @@ class Folders::Impl {
       (void)s_.index.submit(
           [stamp = copy->stamp](Index& index) { (void)index.forgetTrust(stamp); });
     }
-    scans_.scanNow({copy->root, copy->repo});
+    scans_.scanSoon({copy->root, copy->repo});
     changed();
   }
 
@@ -107,6 +108,15 @@ class Folders::Impl {
   void flush() {
     std::vector<AdvertChange> changes = inventory_.takeChanges();
     if (!changes.empty()) s_.changed(std::move(changes));
+  }
+
+  // Many small blobs land in one turn of the loop, and are told together.
+  void flushSoon() {
+    if (std::exchange(flushing_, true)) return;
+    work_->post([this] {
+      flushing_ = false;
+      flush();
+    });
   }
 
   void changed() {
@@ -127,6 +137,7 @@ class Folders::Impl {
   FolderScans scans_;
   Arrivals arrivals_;
   bool mayCheck_ = false;
+  bool flushing_ = false;
 };
 
 Folders::Folders(Seams seams, const std::vector<AdvertChange>& told)

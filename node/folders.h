@@ -62,7 +62,8 @@ class Folders {
   // Background hashing may begin: it is known who else sees the same folders.
   void mayCheck();
 
-  // A blob was published by this node: its hash is known, its repo is scanned at once.
+  // A blob was published by this node: its hash is known, so peers are told at once; the scan of
+  // its repo follows.
   void landed(const LandedBlob& blob);
   // Opens a complete copy for serving; null if there is none. The answer comes on a work thread or
   // here.
