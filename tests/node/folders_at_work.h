@@ -70,6 +70,7 @@ class FoldersAtWork {
                                [this](std::vector<AdvertChange> changes) {
                                  told.follow(changes);
                                  events.push_back("told");
+                                 if (onChanged) onChanged(changes);
                                },
                            .settled = [this] { events.push_back("settled"); },
                            .report = [this](const std::string& text) { reports.push_back(text); }},
@@ -136,6 +137,7 @@ class FoldersAtWork {
   Told told;
   std::vector<std::string> events;  // in order: "told", "settled", and what a test adds
   std::vector<std::string> reports;
+  std::function<void(const std::vector<AdvertChange>&)> onChanged;
 
  private:
   TempFolder state_;
