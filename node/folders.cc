@@ -161,7 +161,9 @@ bool Folders::isSettled() const {
   return impl_->scans_.isSettled();
 }
 std::vector<std::string> Folders::problems() const {
-  return impl_->inventory_.problems();
+  std::vector<std::string> all = impl_->inventory_.problems();
+  for (std::string& text : impl_->scans_.problems()) all.push_back(std::move(text));
+  return all;
 }
 std::vector<StoreId> Folders::stores() const {
   return impl_->scans_.stores();
