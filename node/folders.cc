@@ -112,11 +112,7 @@ class Folders::Impl {
 
   // Many small blobs land in one turn of the loop, and are told together.
   void flushSoon() {
-    if (std::exchange(flushing_, true)) return;
-    work_->post([this] {
-      flushing_ = false;
-      flush();
-    });
+    work_->post([this] { flush(); });
   }
 
   void changed() {
@@ -137,7 +133,6 @@ class Folders::Impl {
   FolderScans scans_;
   Arrivals arrivals_;
   bool mayCheck_ = false;
-  bool flushing_ = false;
 };
 
 Folders::Folders(Seams seams, const std::vector<AdvertChange>& told)

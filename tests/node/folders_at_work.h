@@ -54,7 +54,9 @@ struct Told {
 
 class FoldersAtWork {
  public:
-  FoldersAtWork(boost::asio::io_context& loop, const std::vector<RootConfig>& roots)
+  // `before`: what peers were told before a restart.
+  FoldersAtWork(boost::asio::io_context& loop, const std::vector<RootConfig>& roots,
+                const std::vector<AdvertChange>& before = {})
       : io(loop),
         index_(
             std::make_unique<IndexQueue>(pool, std::move(Index::open(state_ / "index.db")->index))),
@@ -74,7 +76,7 @@ class FoldersAtWork {
                                },
                            .settled = [this] { events.push_back("settled"); },
                            .report = [this](const std::string& text) { reports.push_back(text); }},
-            std::vector<AdvertChange>())) {}
+            before)) {}
   ~FoldersAtWork() {
     folders_->stop();
     pool.stop(WorkPool::AtStop::kDrop);

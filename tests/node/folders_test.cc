@@ -142,6 +142,41 @@ TEST_F(FoldersTest, ARepoThatIsDeletedIsWithdrawnAndToldAgainWhenItComesBack) {
   folders_.until([&] { return folders_.told.repos.contains({repo_, commit_}); });
 }
 
+TEST_F(FoldersTest, TheScanOfARepoThatIsGoneIsEnoughToWithdrawIt) {
+  hub_.file(repo_, commit_, "config.json", "{}");
+  folders_.start();
+
+  std::filesystem::remove_all(hub_.at(repo_));
+  folders_.runJob("scan repo");  // the root's is left lying
+  folders_.settle();
+
+  EXPECT_THAT(folders_.told.blobs, IsEmpty());
+  EXPECT_THAT(folders_.told.repos, IsEmpty());
+}
+
+TEST_F(FoldersTest, WhatWentWhileTheAgentWasAwayIsWithdrawnBeforeItSaysThatItIsReady) {
+  BlobAdvert gone{{sha256Of("gone"), 4}};
+  FoldersAtWork folders(io_, {rootAt(hub_.root())}, {{7, Advert(gone)}});
+  folders.told.blobs.emplace(gone.blob.id, gone);
+
+  folders.start();
+
+  EXPECT_THAT(folders.told.blobs, IsEmpty());
+  EXPECT_THAT(folders.events, ElementsAre("told", "settled"));
+}
+
+TEST_F(FoldersTest, AfterTheEndNothingIsToldAnyMore) {
+  folders_.start();
+  hub_.file(repo_, commit_, "config.json", "{}");
+  folders_.runJob("scan root");
+
+  folders_->stop();
+
+  while (folders_.pool.runNext()) folders_.settle();
+  folders_.settle();
+  EXPECT_THAT(folders_.told.blobs, IsEmpty());
+}
+
 // ---- Landings
 
 TEST_F(FoldersTest, ALandedBlobIsToldAtOnceAsVerified) {

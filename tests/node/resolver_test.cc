@@ -271,6 +271,14 @@ TEST_F(ResolverTest, FromTheHubOnlyNoNodesWordCounts) {
             absl::StatusCode::kUnavailable);
 }
 
+TEST_F(ResolverTest, FromTheHubOnlyTheCommitToo) {
+  hubKnows(commitOf('1'), {"config.json"});
+  revision_ = {503, {}, "{}"};
+  peer(listing(commitOf('2'), {"a"}), main('2', 100));
+  EXPECT_EQ(resolve(std::nullopt, SourceRule::kHubOnly).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
 TEST_F(ResolverTest, ACommitThatWasNamedNeedsNoWordAndCarriesNoRef) {
   hubKnows(commitOf('1'), {"config.json"});
 
@@ -307,7 +315,7 @@ TEST_F(ResolverTest, TheHubsListComesBeforeAPeersManifest) {
 }
 
 TEST_F(ResolverTest, WithoutTheHubAPeersManifestComesBeforeListings) {
-  peer(listing(commitOf('1'), {"a"}));
+  const Peer& partial = peer(listing(commitOf('1'), {"a"}));
   peer(listing(commitOf('1'), {"a", "b"}, true));
 
   const auto resolved = resolve(commitOf('1'));
@@ -315,6 +323,7 @@ TEST_F(ResolverTest, WithoutTheHubAPeersManifestComesBeforeListings) {
   ASSERT_TRUE(resolved.ok()) << resolved.status();
   EXPECT_TRUE(resolved->listing.complete);
   EXPECT_THAT(pathsOf(*resolved), ElementsAre("a", "b"));
+  EXPECT_EQ(partial.asked, 0);
 }
 
 TEST_F(ResolverTest, WithoutAManifestWhatNodesShowIsUnited) {
@@ -343,11 +352,13 @@ TEST_F(ResolverTest, APeerThatAnswersWithAnotherCommitIsNotBelieved) {
 TEST_F(ResolverTest, APeerThatPromisedAManifestAndHasNoneIsNotBelieved) {
   Peer& liar = peer(listing(commitOf('1'), {"a", "b"}, true));
   liar.listing = listing(commitOf('1'), {"a"});
+  peer(listing(commitOf('1'), {"c"}));
 
   const auto resolved = resolve(commitOf('1'), SourceRule::kClusterOnly);
 
   ASSERT_TRUE(resolved.ok()) << resolved.status();
   EXPECT_FALSE(resolved->listing.complete);
+  EXPECT_THAT(pathsOf(*resolved), ElementsAre("a", "c"));
 }
 
 // ---- What is not there
@@ -389,6 +400,14 @@ TEST_F(ResolverTest, WhatTheHubSaysIsNotThereNoPeerIsAskedFor) {
     EXPECT_EQ(resolve(revision).status().code(), absl::StatusCode::kNotFound);
   }
   EXPECT_EQ(peer.asked, 0);
+}
+
+TEST_F(ResolverTest, ABranchThatTheHubDoesNotHaveIsNoNodesToName) {
+  hubKnows(commitOf('1'), {"a"});
+  revision_ = {404, {{"X-Error-Code", "RevisionNotFound"}}, "{}"};
+  peer(listing(commitOf('1'), {"a"}, true), main('1', 100));
+
+  EXPECT_EQ(resolve().status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(ResolverTest, WhatTheHubForbidsNoPeerGives) {
