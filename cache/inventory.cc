@@ -118,12 +118,22 @@ void Inventory::changeCopy(CopyId id, const Change& change) {
 
 // ---- Scans
 
-void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const CopyTrust> trust) {
-  const auto [entry, added] = folders_.try_emplace({root, scan.repo});
-  const FolderKey& key = entry->first;
-  Folder& folder = entry->second;
-  failedFolders_.erase(key);
-  rootsOfRepo_[scan.repo].insert(root);
+std::pair<const Inventory::FolderKey*, Inventory::Folder*> Inventory::folderSeen(RootIndex root,
+                                                                                 const RepoId& repo,
+                                                                                 Moment when) {
+  const auto entry = folders_.try_emplace({root, repo}).first;
+  entry->second.seen = std::max(entry->second.seen, when);
+  failedFolders_.erase(entry->first);
+  rootsOfRepo_[repo].insert(root);
+  return {&entry->first, &entry->second};
+}
+
+void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const CopyTrust> trust,
+                      std::optional<Moment> scanBegan) {
+  const Moment began = scanBegan ? *scanBegan : scanBegins();
+  const auto [entry, found] = folderSeen(root, scan.repo, began);
+  const FolderKey& key = *entry;
+  Folder& folder = *found;
   touchRepo(key);
 
   absl::flat_hash_map<std::string, CopyId> before;
@@ -159,6 +169,7 @@ void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const Cop
     before.erase(known);
     now.push_back(id);
     const Copy& old = copies_.find(id)->second;
+    if (old.landed > began) continue;
     if (copy.trust == Trust::kUnknown && old.trust != Trust::kUnknown && old.name == copy.name) {
       // Hashed since the index was asked.
       const bool same = old.stamp == copy.stamp;
@@ -174,6 +185,10 @@ void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const Cop
     if (!same) changeCopy(id, [&](Copy& it) { it = std::move(copy); });
   }
   for (const auto& [place, id] : before) {
+    if (copies_.find(id)->second.landed > began) {
+      now.push_back(id);  // after those that ScannedFile::copy counts
+      continue;
+    }
     removeCopy(id);
     copies_.erase(id);
   }
@@ -199,17 +214,21 @@ void Inventory::forgetFolder(std::map<FolderKey, Folder>::iterator folder) {
   folders_.erase(folder);
 }
 
-void Inventory::remove(RootIndex root, const RepoId& repo) {
+void Inventory::remove(RootIndex root, const RepoId& repo, std::optional<Moment> scanBegan) {
+  const Moment began = scanBegan ? *scanBegan : scanBegins();
   failedFolders_.erase({root, repo});
-  if (const auto found = folders_.find({root, repo}); found != folders_.end()) forgetFolder(found);
+  const auto found = folders_.find({root, repo});
+  if (found != folders_.end() && found->second.seen <= began) forgetFolder(found);
 }
 
-void Inventory::applyRoot(RootIndex root, const RootScan& scan) {
+void Inventory::applyRoot(RootIndex root, const RootScan& scan, std::optional<Moment> scanBegan) {
+  const Moment began = scanBegan ? *scanBegan : scanBegins();
   at(root).problems = scan.problems;
   const absl::flat_hash_set<RepoId> present(scan.repos.begin(), scan.repos.end());
   for (auto folder = folders_.begin(); folder != folders_.end();) {
     const auto current = folder++;
-    if (current->first.first == root && !present.contains(current->first.second)) {
+    if (current->first.first == root && !present.contains(current->first.second) &&
+        current->second.seen <= began) {
       forgetFolder(current);
     }
   }
@@ -236,6 +255,40 @@ void Inventory::repoFailed(RootIndex root, const RepoId& repo, const absl::Statu
 const KnownTrees* Inventory::knownTrees(RootIndex root, const RepoId& repo) const {
   const auto found = folders_.find({root, repo});
   return found == folders_.end() ? nullptr : &found->second.trees;
+}
+
+// ---- Landings
+
+std::optional<CopyId> Inventory::copyInBlobs(const FolderKey& key, const BlobId& blob) const {
+  const auto found = blobs_.find(blob);
+  if (found == blobs_.end()) return std::nullopt;
+  for (CopyId id : found->second.copies) {
+    const Copy& copy = copies_.find(id)->second;
+    if (*copy.folder == key && copy.place.empty()) return id;
+  }
+  return std::nullopt;
+}
+
+void Inventory::landed(RootIndex root, const RepoId& repo, const BlobId& blob,
+                       const FileStamp& stamp, const Sha256& sha256) {
+  const Moment now{++clock_};
+  const auto [key, folder] = folderSeen(root, repo, now);
+  Copy copy;
+  copy.folder = key;
+  copy.name = blob;
+  copy.stamp = stamp;
+  copy.trust = Trust::kVerified;
+  copy.content = blob;
+  copy.sha256 = sha256;
+  copy.landed = now;
+  if (const auto known = copyInBlobs(*key, blob)) {
+    changeCopy(*known, [&](Copy& it) { it = std::move(copy); });
+    return;
+  }
+  const auto id = static_cast<CopyId>(++lastCopy_);
+  copies_.emplace(id, std::move(copy));
+  addCopy(id);
+  folder->copies.push_back(id);
 }
 
 // ---- Decisions from outside

@@ -37,6 +37,10 @@ namespace roost {
 // Position in the list of roots; smaller ones are preferred.
 enum class RootIndex : uint32_t {};
 
+// The order in which things became known. What a scan found says nothing of what landed after the
+// scan began.
+enum class Moment : uint64_t {};
+
 // What the index remembers of a copy, looked up by its stamp together with the scan.
 struct CopyTrust {
   Trust trust = Trust::kUnknown;
@@ -108,18 +112,28 @@ class Inventory {
   void settled();
 
   // ---- What scans found
+  // To be asked when a scan begins, and given with what it found; without it the scan began just
+  // now.
+  Moment scanBegins() { return Moment{++clock_}; }
   // The picture of one repo folder; replaces the one before. `trust` has one entry per copy.
-  void apply(RootIndex root, const RepoScan& scan, absl::Span<const CopyTrust> trust);
+  void apply(RootIndex root, const RepoScan& scan, absl::Span<const CopyTrust> trust,
+             std::optional<Moment> began = std::nullopt);
   // The repo's folder is gone.
-  void remove(RootIndex root, const RepoId& repo);
+  void remove(RootIndex root, const RepoId& repo, std::optional<Moment> began = std::nullopt);
   // The root was read: forgets repos that are not there any more.
-  void applyRoot(RootIndex root, const RootScan& scan);
+  void applyRoot(RootIndex root, const RootScan& scan, std::optional<Moment> began = std::nullopt);
   // The root cannot be read. What it held is forgotten; the reason is a problem until it is read.
   void rootFailed(RootIndex root, const absl::Status& why);
   // A repo folder cannot be read (not: is gone).
   void repoFailed(RootIndex root, const RepoId& repo, const absl::Status& why);
   // Trees that were read before, for the next scan of the repo; null if none.
   const KnownTrees* knownTrees(RootIndex root, const RepoId& repo) const;
+
+  // ---- What this node did itself
+  // A verified blob has its name in blobs/ of that repo: told at once, however long a scan of the
+  // repo takes. A scan must follow: it finds the same, or what became of it since.
+  void landed(RootIndex root, const RepoId& repo, const BlobId& blob, const FileStamp& stamp,
+              const Sha256& sha256);
 
   // ---- What people and others decided
   void setVisibility(const RepoId& repo, Visibility visibility);
@@ -169,6 +183,7 @@ class Inventory {
     Sha256 sha256{};                // when hashed
     bool plausible = true;          // by name and tree: worth an advert before it is hashed
     std::string failure;            // cannot be read: why
+    Moment landed{};                // when this node put it there; long ago for what scans found
     bool usable() const { return trust != Trust::kWrong && failure.empty(); }
     bool verified() const { return trust == Trust::kVerified || trust == Trust::kRecheck; }
   };
@@ -179,6 +194,7 @@ class Inventory {
     KnownTrees trees;
     std::vector<RefState> refs;
     std::vector<std::string> problems;
+    Moment seen{};  // it is there for sure: a scan that began then, or a landing
   };
 
   struct RootState {
@@ -211,6 +227,8 @@ class Inventory {
   // Names under which a copy can be asked for.
   static absl::InlinedVector<BlobId, 2> namesOf(const Copy& copy);
   static std::string placeOf(const Copy& copy);
+  std::optional<CopyId> copyInBlobs(const FolderKey& key, const BlobId& blob) const;
+  std::pair<const FolderKey*, Folder*> folderSeen(RootIndex root, const RepoId& repo, Moment when);
   std::string pathOf(const Copy& copy) const;
   LocalCopy view(CopyId id, const Copy& copy, const BlobId& name) const;
   const Copy* best(const Blob& blob, bool forPeers, CopyId* id) const;
@@ -249,6 +267,7 @@ class Inventory {
   std::set<CopyId> bad_;  // wrong or unreadable
   VerifyQueue queue_;
   uint64_t lastCopy_ = 0;
+  uint64_t clock_ = 0;
 
   absl::flat_hash_set<BlobId> dirtyBlobs_;
   std::set<RepoKey> dirtyRepos_;

@@ -21,9 +21,6 @@ namespace {
 constexpr uint32_t kMask = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE |
                            IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW;
 
-constexpr absl::Duration kDebounce = absl::Milliseconds(50);
-constexpr int kScanShare = 10;  // scans of one repo take at most this part of the time
-constexpr absl::Duration kScanPauseMax = absl::Seconds(5);
 constexpr absl::Duration kPollPeriod = absl::Seconds(3);
 // A cache that its first client makes is to be known within a second; looking for it is one stat.
 constexpr absl::Duration kMissingRootPeriod = absl::Milliseconds(250);
@@ -41,11 +38,6 @@ void addOnce(std::vector<Dirty>& list, Dirty dirty) {
 }
 
 }  // namespace
-
-absl::Time scanTime(absl::Time changed, absl::Time lastScanEnded, absl::Duration lastScanTook) {
-  return std::max(changed + kDebounce,
-                  lastScanEnded + std::min(kScanShare * lastScanTook, kScanPauseMax));
-}
 
 Watcher::Watcher(std::unique_ptr<Inotify> inotify) : inotify_(std::move(inotify)) {}
 

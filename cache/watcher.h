@@ -4,9 +4,7 @@
 // The caller's circle:
 //   scanRoot() → watchRoot() → for each new or dirty repo: scanRepo() → watchRepo()
 // Both watch…() say whether something changed between the scan and the watch: then scan once more.
-// So no change is lost, whichever came first. A burst of changes is the caller's to gather: scan
-// debounceAfter() later, so that a new blob is advertised within 100 ms and the scans of a huge
-// repo that is being filled cost a few percent of one core.
+// So no change is lost, whichever came first. A burst of changes is the caller's to gather.
 //
 // What counts (clients write under other names and rename, docs/internals/clients.md): renames in
 // and out, deletions, new folders and links, and files that a writer closed; never a write, and
@@ -39,10 +37,6 @@
 struct inotify_event;
 
 namespace roost {
-
-// When to scan a repo or root that changed: 50 ms later, so that a new blob is advertised within
-// 100 ms; but the scans of a huge repo that is being filled take at most a tenth of the time.
-absl::Time scanTime(absl::Time changed, absl::Time lastScanEnded, absl::Duration lastScanTook);
 
 class Watcher {
  public:

@@ -1,12 +1,10 @@
-// This node's folders at work: scans them, follows their changes, hashes what was never hashed,
-// opens what is served and publishes what has arrived. The Inventory holds the picture; this does
-// the I/O around it.
+// This node's folders at work. The Inventory holds the picture; around it are those who do the I/O:
+// FolderScans keep it true, CopyChecks hash, Arrivals are put in their place and shown. This wires
+// them, opens what is served, and tells adverts.
 //
-// The walk of a change: watcher → (debounce) → scan on a work thread → trust of each copy from the
-// index → Inventory on `loop` → adverts.
-//
-// Threads: `loop`; blocking work goes to the pool. Handlers are called on `loop`. Everything given
-// must outlive this.
+// Ownership: of the inventory and of those parts. Threads: `loop`; blocking work goes to the pool,
+// and nothing of it comes back after stop(). Handlers are called on `loop`. Everything given must
+// outlive this.
 #ifndef ROOST_NODE_FOLDERS_H_
 #define ROOST_NODE_FOLDERS_H_
 
@@ -27,19 +25,9 @@
 #include "cluster/core.h"
 #include "cluster/transfers.h"
 #include "node/index_queue.h"
+#include "node/repo_check.h"
 
 namespace roost {
-
-// What `verify` found of a repo on this node.
-struct VerifiedRepo {
-  struct Wrong {
-    std::string path, expected, found;
-  };
-  uint64_t filesOk = 0;
-  uint64_t bytesOk = 0;
-  std::vector<Wrong> wrong;
-  std::vector<std::string> missing;  // paths that the manifest has and this node does not
-};
 
 class Folders {
  public:
@@ -74,7 +62,8 @@ class Folders {
   // Background hashing may begin: it is known who else sees the same folders.
   void mayCheck();
 
-  // A blob was published by this node: its hash is known, its repo is scanned at once.
+  // A blob was published by this node: its hash is known, so peers are told at once; the scan of
+  // its repo follows.
   void landed(const LandedBlob& blob);
   // Opens a complete copy for serving; null if there is none. The answer comes on a work thread or
   // here.
@@ -92,7 +81,7 @@ class Folders {
 
  private:
   class Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace roost

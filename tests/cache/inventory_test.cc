@@ -77,6 +77,7 @@ class Picture {
     return *this;
   }
 
+  const FileStamp& stamp() const { return scan_.copies.back().stamp; }  // of the last file
   const RepoScan& scan() {
     for (auto& snapshot : scan_.snapshots) {
       std::sort(snapshot.files.begin(), snapshot.files.end(),
@@ -168,6 +169,16 @@ class InventoryTest : public ::testing::Test {
     const RepoScan& scan = picture.scan();
     inventory_.apply(root, scan, picture.trust());
     told();
+  }
+  void applyBegun(Moment began, Picture picture) {
+    const RepoScan& scan = picture.scan();
+    inventory_.apply(root_, scan, picture.trust(), began);
+  }
+  // This node published the blob, as Picture::file() shows it.
+  void land(const std::string& content) {
+    const BlobId id = sha256Of(content);
+    inventory_.landed(root_, repo_, id, Picture(repo_).blob(id, content.size()).stamp(),
+                      bytesOf(id));
   }
   // Hashes the next copy, and finds `content`.
   BlobId checkNext(const std::string& content) {
@@ -506,6 +517,114 @@ TEST_F(InventoryTest, ALargeNamelessFileCanOnlyBeLfs) {
   checkNext("weights");
   EXPECT_EQ(advert().files, 1u);
   EXPECT_EQ(inventory_.listing(repo_, commit_)->files[0].blob.id, sha256Of("weights"));
+}
+
+// ---- Landings
+
+TEST_F(InventoryTest, ALandedBlobIsToldBeforeAnyScanAsVerified) {
+  land("aa");
+  EXPECT_EQ(told(), 1u);
+  ASSERT_THAT(peer_.blobs, ElementsAre(::testing::Key(sha256Of("aa"))));
+  EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
+  EXPECT_EQ(inventory_.find(sha256Of("aa"))->path,
+            "/hub/models--org--tiny/blobs/" + sha256Of("aa").hex());
+  EXPECT_TRUE(inventory_.find(sha256Of("aa"))->inBlobs);
+  EXPECT_FALSE(inventory_.nextToVerify().has_value()) << "it was hashed when it was written";
+}
+
+TEST_F(InventoryTest, ALandedGitFileIsToldWithItsSha256) {
+  const BlobId id = gitSha1Of("{}");
+  inventory_.landed(root_, repo_, id, Picture(repo_).blob(id, 2).stamp(), bytesOf(sha256Of("{}")));
+  told();
+  EXPECT_EQ(peer_.blobs.at(id).sha256, bytesOf(sha256Of("{}")));
+}
+
+TEST_F(InventoryTest, TheScanAfterALandingTellsOnlyOfTheRepo) {
+  land("aa");
+  told();
+  const uint64_t before = peer_.sequence;
+  apply(Picture(repo_)
+            .file(commit_, "a", "aa")
+            .known(Trust::kVerified, sha256Of("aa"), bytesOf(sha256Of("aa"))));
+  EXPECT_EQ(peer_.sequence, before + 1);
+  EXPECT_EQ(advert().files, 1u);
+  EXPECT_EQ(inventory_.summary().blobs, 1u);
+  EXPECT_EQ(inventory_.summary().heldBytes, 2u);
+}
+
+TEST_F(InventoryTest, ALandedBlobStaysVerifiedIfTheIndexDoesNotKnowItYet) {
+  land("aa");
+  apply(Picture(repo_).blob(sha256Of("aa"), 2));
+  EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
+  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+}
+
+TEST_F(InventoryTest, AScanThatBeganBeforeALandingDoesNotTakeItBack) {
+  apply(Picture(repo_).file(commit_, "a", "aa"));
+  const Moment began = inventory_.scanBegins();
+  land("bb");
+  told();
+  applyBegun(began, Picture(repo_).file(commit_, "a", "aa"));
+  EXPECT_EQ(told(), 0u);
+  EXPECT_TRUE(inventory_.findIn(root_, repo_, sha256Of("bb")).has_value());
+  EXPECT_EQ(advert().files, 1u) << "the snapshot shows the same file as before";
+}
+
+TEST_F(InventoryTest, AScanThatBeganAfterALandingSaysWhatBecameOfIt) {
+  land("aa");
+  told();
+  applyBegun(inventory_.scanBegins(), Picture(repo_));
+  EXPECT_EQ(told(), 1u);
+  EXPECT_THAT(peer_.blobs, IsEmpty());
+  EXPECT_EQ(inventory_.summary().blobs, 0u);
+}
+
+TEST_F(InventoryTest, ALandingInANewRepoOutlastsOlderScansOfRepoAndRoot) {
+  const Moment root = inventory_.scanBegins();
+  const Moment repo = inventory_.scanBegins();
+  land("aa");
+  told();
+  inventory_.remove(root_, repo_, repo);
+  inventory_.applyRoot(root_, RootScan{}, root);
+  EXPECT_EQ(told(), 0u);
+  inventory_.applyRoot(root_, RootScan{}, inventory_.scanBegins());
+  EXPECT_EQ(told(), 1u);
+  EXPECT_THAT(peer_.blobs, IsEmpty());
+}
+
+TEST_F(InventoryTest, ARepoThatWasScannedOutlastsARootScanThatBeganEarlier) {
+  const Moment root = inventory_.scanBegins();
+  applyBegun(inventory_.scanBegins(), Picture(repo_).file(commit_, "a", "aa"));
+  told();
+  inventory_.applyRoot(root_, RootScan{}, root);
+  EXPECT_EQ(told(), 0u);
+}
+
+TEST_F(InventoryTest, ALandingReplacesAWrongCopyAndTheSnapshotCountsIt) {
+  apply(Picture(repo_).file(commit_, "a", "aa", true, /*version=*/1));
+  checkNext("xx");
+  EXPECT_THAT(peer_.blobs, IsEmpty());
+  EXPECT_THAT(inventory_.problems(), SizeIs(1));
+  const Moment began = inventory_.scanBegins();
+  land("aa");
+  told();
+  EXPECT_EQ(advert().files, 1u);
+  EXPECT_THAT(inventory_.problems(), IsEmpty());
+  applyBegun(began, Picture(repo_)
+                        .file(commit_, "a", "aa", true, /*version=*/1)
+                        .known(Trust::kWrong, sha256Of("xx"), bytesOf(sha256Of("xx"))));
+  EXPECT_EQ(told(), 0u) << "that scan saw the file before it was replaced";
+}
+
+TEST_F(InventoryTest, ALandingOfWhatIsThereAlreadyIsNotASecondCopy) {
+  apply(Picture(repo_).file(commit_, "a", "aa"));
+  land("aa");
+  told();
+  EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
+  EXPECT_EQ(inventory_.summary().blobs, 1u);
+  EXPECT_EQ(inventory_.repos()[0].bytes, 2u);
+  apply(Picture(repo_));
+  EXPECT_THAT(peer_.blobs, IsEmpty());
 }
 
 // ---- Stores, visibility, restarts

@@ -430,14 +430,5 @@ TEST_F(PolledTest, ARootThatIsNotThereYetIsLookedForOftenAndTheOthersAreNot) {
   EXPECT_GT(watcher_->pollTargets(now + absl::Seconds(3)).size(), 1u) << "the rest is due in time";
 }
 
-TEST(ScanTime, GathersButKeepsHugeReposCheap) {
-  const absl::Time now = absl::Now();
-  EXPECT_EQ(scanTime(now, absl::InfinitePast(), absl::ZeroDuration()),
-            now + absl::Milliseconds(50));
-  EXPECT_EQ(scanTime(now, now, absl::Milliseconds(300)), now + absl::Seconds(3));
-  EXPECT_EQ(scanTime(now, now, absl::Seconds(9)), now + absl::Seconds(5));
-  EXPECT_EQ(scanTime(now, now - absl::Hours(1), absl::Seconds(9)), now + absl::Milliseconds(50));
-}
-
 }  // namespace
 }  // namespace roost

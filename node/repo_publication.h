@@ -1,0 +1,34 @@
+// Makes one repo visible in a hub cache, from blobs that lie on this node: links what lies
+// elsewhere, then snapshots, then the list of files, then refs.
+//
+// Threads: publishRepo() blocks, one call at a time. Errors: HubPublisher's; kInternal if something
+// else has a file's name.
+#ifndef ROOST_NODE_REPO_PUBLICATION_H_
+#define ROOST_NODE_REPO_PUBLICATION_H_
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cache/hub_publisher.h"
+#include "cache/inventory.h"
+#include "cluster/core.h"
+#include "node/index_queue.h"
+
+namespace roost {
+
+// A verified blob of another folder of this node that the repo needs too.
+struct BlobToLink {
+  BlobInfo blob;
+  LocalCopy copy;
+};
+
+// What the repo's folder in `target` lacks of the listing and this node has elsewhere.
+std::vector<BlobToLink> blobsToLink(const Inventory& inventory, RootIndex target,
+                                    const Listing& listing);
+
+absl::Status publishRepo(const HubPublisher& publisher, const PublishRepo& order,
+                         const std::vector<BlobToLink>& links, IndexQueue& index);
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_REPO_PUBLICATION_H_
