@@ -264,7 +264,10 @@ TEST_F(CommandsTest, ANodeThatIsNotThereIsNamedAndNothingIsOrdered) {
   EXPECT_THAT(ordered_, IsEmpty());
 }
 
-TEST_F(CommandsTest, ARepoThatNobodyHoldsIsTheResolversWord) {
+TEST_F(CommandsTest, ARepoOrRevisionThatNobodyHoldsIsTheResolversWord) {
+  EXPECT_THAT(
+      refusal("warm", {{"repo", "org/tiny"}, {"revision", "dev"}}, absl::StatusCode::kNotFound),
+      HasSubstr("org/tiny@dev"));
   EXPECT_THAT(refusal("warm", {{"repo", "org/none"}}, absl::StatusCode::kNotFound),
               HasSubstr("org/none@main"));
 }
@@ -286,6 +289,7 @@ TEST_F(CommandsTest, ADryRunSaysWhatIsMissingWhereAndOrdersNothing) {
   EXPECT_EQ(plan.at("files"), 3);
   EXPECT_EQ(plan.at("bytes"), 16);
   EXPECT_EQ(plan.at("completeness"), "complete");
+  ASSERT_THAT(plan.at("nodes"), SizeIs(3));
   for (const json& node : plan.at("nodes")) {
     const bool self = node.at("name") == "gpu-01";
     EXPECT_EQ(node.at("missing_files"), self ? 0 : 3);
@@ -302,12 +306,16 @@ TEST_F(CommandsTest, ADryRunCountsAStoreThatIsSharedOnce) {
   ASSERT_THAT(summary.stores, SizeIs(1));
   core_.on(SummaryChanged{summary}, now_);
   MemberInfo other = member(2, "gpu-02", "a");
+  other.instance = 20;  // started again: it tells anew what it sees
   other.stores = summary.stores;
   core_.on(LinkDown{other.id}, now_);
   core_.on(LinkUp{other, std::nullopt}, now_);
   pass(absl::Seconds(3));
 
-  for (const json& node : answer("warm", {{"repo", "org/tiny"}, {"dry_run", true}}).at("nodes")) {
+  const json plan = answer("warm", {{"repo", "org/tiny"}, {"dry_run", true}});
+
+  ASSERT_THAT(plan.at("nodes"), SizeIs(3));
+  for (const json& node : plan.at("nodes")) {
     EXPECT_EQ(node.at("missing_files"), node.at("name") == "gpu-03" ? 3 : 0) << node.at("name");
   }
 }

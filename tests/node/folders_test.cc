@@ -172,8 +172,9 @@ TEST_F(FoldersTest, AfterTheEndNothingIsToldAnyMore) {
 
   folders_->stop();
 
-  while (folders_.pool.runNext()) folders_.settle();
-  folders_.settle();
+  do {
+    folders_.settle();
+  } while (folders_.pool.runNext());
   EXPECT_THAT(folders_.told.blobs, IsEmpty());
 }
 
