@@ -261,6 +261,22 @@ absl::StatusOr<std::optional<std::string>> Index::value(absl::string_view key) {
   return row.text(0);
 }
 
+absl::Status Index::dropValue(absl::string_view key) {
+  return parts_->query("DELETE FROM value WHERE key = ?").bind(key).run();
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Index::values(
+    absl::string_view prefix) {
+  std::vector<std::pair<std::string, std::string>> values;
+  Query rows = parts_->query("SELECT key, value FROM value WHERE substr(key, 1, ?) = ?");
+  rows.bind(uint64_t{prefix.size()}).bind(prefix);
+  while (true) {
+    ROOST_ASSIGN_OR_RETURN(const bool more, rows.step());
+    if (!more) return values;
+    values.emplace_back(rows.text(0), rows.text(1));
+  }
+}
+
 absl::StatusOr<uint64_t> Index::counter(absl::string_view name) {
   Query row = parts_->query("SELECT count FROM counter WHERE name = ?");
   row.bind(name);

@@ -103,6 +103,9 @@ class Index {
   // ---- Values and counters ----
   absl::Status setValue(absl::string_view key, absl::string_view value);
   absl::StatusOr<std::optional<std::string>> value(absl::string_view key);
+  absl::Status dropValue(absl::string_view key);
+  // Keys that begin so, with their values.
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> values(absl::string_view prefix);
   // Adds to a counter that starts at 0 and never wraps; returns the new count.
   absl::StatusOr<uint64_t> addToCounter(absl::string_view name, uint64_t amount);
   absl::StatusOr<uint64_t> counter(absl::string_view name);

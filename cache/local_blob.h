@@ -33,6 +33,8 @@ class LocalBlob {
   const BlobInfo& blob() const { return blob_; }
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }  // for sendfile
+  // One for each piece, or null if the blob is not verified yet.
+  const std::vector<PieceHash>* pieces() const { return pieces_.get(); }
 
   // Fills the buffer from `offset`; the range must lie within the blob. tryRead() answers false if
   // that would wait for a disk: take read() on a work thread then. If the range is exactly one

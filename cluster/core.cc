@@ -10,6 +10,7 @@
 #include "cluster/jobs.h"
 #include "cluster/members.h"
 #include "cluster/obtains.h"
+#include "cluster/readers.h"
 #include "cluster/registrar.h"
 #include "cluster/turn.h"
 #include "cluster/wants.h"
@@ -25,6 +26,7 @@ struct Core::Parts {
         wants(members, registrar),
         fetches({members, catalog, follower, wants, distrust, reads, random, options.hubAllowed}),
         obtains(fetches, members),
+        readers(fetches, members),
         jobs(members, obtains) {
     catalog.setPresent(members.self().id, true);
   }
@@ -67,6 +69,9 @@ struct Core::Parts {
   void on(Turn& turn, const PresenceKnown& event) { obtains.on(turn, event); }
   void on(Turn&, const RepoPublished& event) { obtains.on(event); }
   void on(Turn& turn, const PieceAsked& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const ReaderBegan& event) { readers.on(turn, event); }
+  void on(Turn& turn, const PieceWanted& event) { readers.on(turn, event); }
+  void on(Turn& turn, const ReaderGone& event) { readers.on(turn, event); }
   void on(Turn& turn, const JobOrdered& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobRestored& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobCancelled& event) { jobs.on(turn, event); }
@@ -112,11 +117,16 @@ struct Core::Parts {
   }
   // What follows from an event, in whatever part it began.
   void settle(Turn& turn) {
-    for (const Fetches::Ended& ended : fetches.takeEnded()) obtains.fetchEnded(turn, ended);
+    tellEnded(turn);
     obtains.pump(turn);
     wants.flush(turn);
-    // A grant may have ended a fetch.
-    for (const Fetches::Ended& ended : fetches.takeEnded()) obtains.fetchEnded(turn, ended);
+    tellEnded(turn);  // a grant may have ended a fetch
+  }
+  void tellEnded(Turn& turn) {
+    for (const Fetches::Ended& ended : fetches.takeEnded()) {
+      obtains.fetchEnded(turn, ended);
+      readers.fetchEnded(ended);
+    }
   }
   bool busy() const {
     return fetches.size() > 0 || obtains.running() > 0 || jobs.running() > 0 ||
@@ -134,6 +144,7 @@ struct Core::Parts {
   ReadBudgets reads;
   Fetches fetches;
   Obtains obtains;
+  Readers readers;
   Jobs jobs;
   absl::Time lastTick = absl::InfinitePast();
 };
@@ -241,9 +252,9 @@ std::optional<JobView> Core::job(uint64_t id) const {
   return parts_->jobs.view(id);
 }
 CoreSizes Core::sizes() const {
-  return {parts_->calls.size(),   parts_->fetches.size(),      parts_->obtains.running(),
-          parts_->jobs.running(), parts_->registrar.records(), parts_->wants.size(),
-          parts_->log.held()};
+  return {parts_->calls.size(),   parts_->fetches.size(), parts_->obtains.running(),
+          parts_->readers.size(), parts_->jobs.running(), parts_->registrar.records(),
+          parts_->wants.size(),   parts_->log.held()};
 }
 
 }  // namespace roost

@@ -31,6 +31,8 @@ enum class FetchId : uint64_t {};
 enum class AskId : uint64_t {
 };  // somebody's question that waits for an answer; numbered by the asker
 
+enum class ReaderId : uint64_t {};  // a client of this node that reads a blob as it arrives
+
 // Which obtain: a coordinator's job, on this node.
 struct ObtainKey {
   NodeId coordinator;
@@ -161,6 +163,24 @@ struct PieceAsked {
   uint64_t piece;
 };
 
+// A client of this node reads a blob that is not here: it is fetched while there is a reader.
+struct ReaderBegan {
+  ReaderId reader;
+  BlobInfo blob;
+  BlobSite site;
+};
+// Answered by AnswerReader when the piece is here, or when the fetch has ended. `piece` is within
+// the blob.
+struct PieceWanted {
+  ReaderId reader;
+  AskId ask;
+  uint64_t piece;
+};
+// The reader has all it wants, or went away.
+struct ReaderGone {
+  ReaderId reader;
+};
+
 // A user's order, resolved to files and targets. `id` is 0 for a new one, or that of a job restored
 // after a restart.
 struct JobOrder {
@@ -205,10 +225,11 @@ struct SeedsFound {
   std::vector<Address> seeds;
 };
 
-using Event = std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged,
-                           SummaryChanged, CatalogRestored, WriterOpened, PieceRead, SmallRead,
-                           HubPiece, HubEnded, BlobFinished, PresenceKnown, RepoPublished,
-                           PieceAsked, JobOrdered, JobRestored, JobCancelled, SeedsFound>;
+using Event =
+    std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
+                 CatalogRestored, WriterOpened, PieceRead, SmallRead, HubPiece, HubEnded,
+                 BlobFinished, PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored,
+                 JobCancelled, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -280,6 +301,14 @@ struct AnswerPiece {
   std::optional<FetchId> from;
 };  // kData: read it there
 
+// Ok with `from`: the piece is in that writer. Ok without: the blob is whole and published. Else
+// why the fetch failed.
+struct AnswerReader {
+  AskId ask;
+  absl::Status status;
+  std::optional<FetchId> from;
+};
+
 struct CheckPresent {
   ObtainKey obtain;
   Listing listing;
@@ -316,8 +345,8 @@ struct Report {
 
 using Effect =
     std::variant<Dial, Hangup, Call, Respond, OpenWriter, ReadPiece, ReadSmall, HubDownload,
-                 StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, CheckPresent,
-                 PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
+                 StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, AnswerReader,
+                 CheckPresent, PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
 using Effects = std::vector<Effect>;
 
 // ---- Queries: what others show or decide with
@@ -357,7 +386,8 @@ enum class LinkVerdict : uint8_t {
 
 // How much the core keeps for what is under way: what must come back to nothing when nothing is.
 struct CoreSizes {
-  size_t calls = 0, fetches = 0, obtains = 0, jobs = 0, records = 0, wants = 0, heldPolls = 0;
+  size_t calls = 0, fetches = 0, obtains = 0, readers = 0, jobs = 0, records = 0, wants = 0,
+         heldPolls = 0;
 };
 
 class Core {

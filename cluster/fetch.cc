@@ -364,6 +364,10 @@ void Fetch::end(Turn& turn, absl::Status result) {
   }
   asks_.clear();
   breakPromises(turn);
+  for (const auto& [piece, waiting] : std::exchange(waiting_, {})) {
+    for (const Waiting& reader : waiting)
+      turn.emit(AnswerReader{reader.ask, result_, std::nullopt});
+  }
   if (registered_) {
     world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);
     registered_ = false;

@@ -58,6 +58,7 @@ class Fetch final : public Wanter {
   void hubEnded(Turn& turn, const absl::Status& status);
   void finished(Turn& turn, const BlobFinished& event);
   void pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece);
+  void pieceWanted(Turn& turn, AskId ask, uint64_t piece);
   void sourcesChanged() { sourcesStale_ = true; }
   void tick(Turn& turn);
   void cancel(Turn& turn);
@@ -129,6 +130,7 @@ class Fetch final : public Wanter {
   void pump(Turn& turn);
   void fill(Turn& turn, Sender source);
   std::optional<uint64_t> choose(Sender source);
+  std::optional<uint64_t> chooseForReaders();
   std::optional<uint64_t> chooseOwed();
   std::optional<uint64_t> chooseAny(Source& source);
   void ask(Turn& turn, Sender source, uint64_t piece);
@@ -199,6 +201,12 @@ class Fetch final : public Wanter {
   std::vector<uint64_t> cursors_;   // per residue class: nothing is needed before it
   absl::btree_map<uint64_t, std::vector<Promised>> promised_;
   size_t promisedCount_ = 0;
+  // Of this node's own readers: which piece each waits for, since when.
+  struct Waiting {
+    AskId ask;
+    absl::Time since;
+  };
+  absl::btree_map<uint64_t, std::vector<Waiting>> waiting_;
 
   // Sources and stripes.
   Sources sources_;

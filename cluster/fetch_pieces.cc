@@ -10,6 +10,9 @@ namespace {
 
 // Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
 constexpr size_t kHoldersAtOnce = 8;
+constexpr uint64_t kReadAhead = 16;  // pieces from where a reader is, asked for before others
+// After that a reader's piece is asked of any origin, whosever stripe it is in.
+constexpr absl::Duration kReaderPatience = absl::Seconds(1);
 
 }  // namespace
 
@@ -40,6 +43,11 @@ void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
   if (sender == kHubSender) hubBytes_ += pieceBytes(piece);
   owed_.erase(piece);
   progressAt_ = now_;
+  if (const auto waiting = waiting_.extract(piece)) {
+    for (const Waiting& reader : waiting.mapped()) {
+      turn.emit(AnswerReader{reader.ask, absl::OkStatus(), id_});
+    }
+  }
   const auto it = promised_.find(piece);
   if (it == promised_.end()) return;
   for (const Promised& promise : it->second) {
@@ -180,8 +188,26 @@ std::optional<uint64_t> Fetch::chooseAny(Source& source) {
   return std::nullopt;
 }
 
+std::optional<uint64_t> Fetch::chooseForReaders() {
+  const bool alone = stripes_.size() <= 1;
+  for (const auto& [piece, waiting] : waiting_) {
+    const bool late = std::any_of(waiting.begin(), waiting.end(), [&](const Waiting& reader) {
+      return now_ - reader.since >= kReaderPatience;
+    });
+    if (!alone && !late) continue;
+    const uint64_t end = std::min(count_, piece + (alone ? kReadAhead : 1));
+    for (uint64_t next = piece; next < end; ++next) {
+      if (needed(next)) return next;
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<uint64_t> Fetch::choose(Sender index) {
   Source& source = sources_[index];
+  if (!waiting_.empty() && (only_ || origin(source))) {
+    if (const auto piece = chooseForReaders()) return piece;
+  }
   if (only_) return nextOfClass(0);
   if (!origin(source)) {
     if (!anyOrigin()) return chooseAny(source);
@@ -408,6 +434,20 @@ void Fetch::pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece
   if (promisedCount_ >= kPromisesMax) return answer(ReadOutcome::kBusy);
   promised_[piece].push_back({peer, ask});
   ++promisedCount_;
+}
+
+// ---- Readers of this node.
+
+void Fetch::pieceWanted(Turn& turn, AskId ask, uint64_t piece) {
+  now_ = turn.now();
+  if (state_ == State::kEnded) {
+    turn.emit(AnswerReader{ask, result_, std::nullopt});
+  } else if (writerOpen_ && piece < count_ && have(piece)) {
+    turn.emit(AnswerReader{ask, absl::OkStatus(), id_});
+  } else {
+    waiting_[piece].push_back({ask, now_});
+    pump(turn);
+  }
 }
 
 }  // namespace roost

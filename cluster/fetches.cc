@@ -116,6 +116,10 @@ void Fetches::on(Turn& turn, const PieceAsked& event) {
   flights_.at(it->second).fetch->pieceAsked(turn, event.peer, event.ask, event.piece);
 }
 
+void Fetches::pieceWanted(Turn& turn, const BlobId& blob, AskId ask, uint64_t piece) {
+  flights_.at(byBlob_.at(blob)).fetch->pieceWanted(turn, ask, piece);
+}
+
 void Fetches::sourcesChanged() {
   for (auto& [id, flight] : flights_) flight.fetch->sourcesChanged();
 }

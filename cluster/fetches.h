@@ -46,6 +46,8 @@ class Fetches {
   void on(Turn& turn, const HubEnded& event);
   void on(Turn& turn, const BlobFinished& event);
   void on(Turn& turn, const PieceAsked& event);
+  // Of a blob that is being fetched, for a reader of this node.
+  void pieceWanted(Turn& turn, const BlobId& blob, AskId ask, uint64_t piece);
   void sourcesChanged();
   void tick(Turn& turn);
 

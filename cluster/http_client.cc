@@ -162,6 +162,14 @@ absl::Status prepare(Transfer& transfer, const HttpClient::Options& options) {
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                    std::max(1L, millisOf(request.stallTimeout) / 1000));
   if (request.method == HttpMethod::kHead) curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  if (request.upload) {
+    add("Expect:");  // libcurl would wait for a "100 Continue" first
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer.headerList);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                     static_cast<curl_off_t>(request.upload->size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.upload->data());
+  }
+  if (!request.verb.empty()) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.verb.c_str());
   if (request.mayCompress) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
   if (request.ownConnection) {
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));

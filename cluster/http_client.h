@@ -61,6 +61,8 @@ enum class BodyAction {
 
 struct HttpRequest {
   HttpMethod method = HttpMethod::kGet;
+  std::string verb;                   // another method, such as POST, instead of `method`
+  std::optional<std::string> upload;  // its body
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;  // no secrets
   std::optional<HttpCredential> credential;

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
@@ -31,6 +32,9 @@
 #include "node/commands.h"
 #include "node/control_server.h"
 #include "node/documents.h"
+#include "node/endpoint/blob_readings.h"
+#include "node/endpoint/endpoint_server.h"
+#include "node/endpoint/hub_endpoint.h"
 #include "node/folders.h"
 #include "node/hub.h"
 #include "node/identity.h"
@@ -61,6 +65,7 @@ Overloaded(Fs...) -> Overloaded<Fs...>;  // clang, which clang-tidy reads with, 
 
 constexpr size_t kProblemsMax = 50;
 constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written
+constexpr absl::Duration kEndpointDrain = absl::Seconds(10);
 constexpr absl::Duration kHostFilePeriod = absl::Seconds(10);
 constexpr absl::Duration kMeetingTime = absl::Seconds(2);  // to hear of those who share a folder
 
@@ -107,7 +112,8 @@ class Agent final : public BlobProvider {
         signals_(io_),
         acceptor_(io_),
         ticker_(io_),
-        summaryTimer_(io_) {}
+        summaryTimer_(io_),
+        drainTimer_(io_) {}
 
   // What jobs refer to is still there while they end.
   ~Agent() override { pool_.stop(WorkPool::AtStop::kDrain); }
@@ -142,6 +148,7 @@ class Agent final : public BlobProvider {
                                            hub_ ? &hub_->patient : nullptr,
                                            hub_ ? &hub_->hurried : nullptr);
     commands_ = std::make_unique<Commands>(commandSeams());
+    ROOST_RETURN_IF_ERROR(buildEndpoint(saved));
     ROOST_ASSIGN_OR_RETURN(control_,
                            ControlServer::listen(io_, config_.controlSocket(),
                                                  [this](std::string method, std::string arguments) {
@@ -156,12 +163,14 @@ class Agent final : public BlobProvider {
   void run() {
     for (int signal : {SIGTERM, SIGINT}) signals_.add(signal);
     signals_.async_wait([this](boost::system::error_code ec, int) {
-      if (!ec) stop();
+      if (!ec) closeEndpoint();
     });
     folders_->start();
     asio::co_spawn(io_, accept(), asio::detached);
+    endpoint_->start();
     asio::post(io_, [this] { apply(Tick{}); });
     tellSummary();
+    spdlog::info("clients: HF_ENDPOINT=http://{}", endpoint_->address().toString());
     spdlog::info("{} ({}) listens for peers on {}{}", config_.name, identity_.id().shortHex(),
                  config_.listen.toString(), tls_ ? ", with the cluster key" : "");
     io_.run();
@@ -340,27 +349,79 @@ class Agent final : public BlobProvider {
                     tellSummarySoon();
                   }
                   folders_->landed(blob);
+                  hubEndpoint_->landed(blob);
                 }};
   }
 
   Commands::Seams commandSeams() {
-    return {.core = *core_,
+    return {
+        .core = *core_,
+        .folders = *folders_,
+        .resolver = *resolver_,
+        .origin = origin(),
+        .now = [] { return absl::Now(); },
+        .order =
+            [this](JobOrder order) {
+              const AskId ask{++lastAsk_};
+              apply(JobOrdered{ask, std::move(order)});
+              const auto it = accepted_.find(ask);
+              if (it == accepted_.end()) return uint64_t{0};
+              const uint64_t id = it->second;
+              accepted_.erase(it);
+              return id;
+            },
+        .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
+        .problems = [this] { return problems(); },
+        .endpointUrl = [this] { return absl::StrCat("http://", endpoint_->address().toString()); }};
+  }
+
+  absl::Status buildEndpoint(const SavedState& saved) {
+    readings_ = std::make_unique<BlobReadings>(
+        BlobReadings::Seams{.onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
+                            .apply = [this](Event event) { apply(event); },
+                            .writer = [this](FetchId fetch) { return transfers_->writer(fetch); },
+                            .folders = *folders_,
+                            .index = *index_},
+        saved.poisoned);
+    for (const auto& [repo, visibility] : saved.visibility) {
+      folders_->inventory().setVisibility(repo, visibility);
+    }
+    if (hub_) proxy_ = std::make_unique<HubProxy>(*config_.hub, hub_->http);
+    hubEndpoint_ = std::make_unique<HubEndpoint>(
+        HubEndpoint::Seams{
+            .io = io_,
+            .pool = pool_,
+            .core = *core_,
             .folders = *folders_,
             .resolver = *resolver_,
+            .readings = *readings_,
+            .proxy = proxy_.get(),
             .origin = origin(),
-            .now = [] { return absl::Now(); },
-            .order =
-                [this](JobOrder order) {
-                  const AskId ask{++lastAsk_};
-                  apply(JobOrdered{ask, std::move(order)});
-                  const auto it = accepted_.find(ask);
-                  if (it == accepted_.end()) return uint64_t{0};
-                  const uint64_t id = it->second;
-                  accepted_.erase(it);
-                  return id;
-                },
-            .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
-            .problems = [this] { return problems(); }};
+            .agentUrl = absl::StrCat("http://", config_.endpoint.toString()),
+            .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
+            .statusJson =
+                [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
+        HubEndpoint::Options{.refTtl = config_.branchTtl});
+    std::vector<LaneThread*> lanes;
+    for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
+    endpoint_ = std::make_unique<EndpointServer>(
+        io_, std::move(lanes), [this](HttpAsk ask, std::function<void(HttpAnswer)> done) {
+          hubEndpoint_->handle(std::move(ask), std::move(done));
+        });
+    ROOST_RETURN_IF_ERROR(endpoint_->listen(config_.endpoint, config_.endpointMayMove));
+    if (endpoint_->address().port != config_.endpoint.port) {
+      note(absl::StrCat("port ", config_.endpoint.port, " is taken: clients are served on ",
+                        endpoint_->address().toString()),
+           "another agent of this machine may have it", "`roost env` prints the right address.");
+    }
+    return absl::OkStatus();
+  }
+
+  // What the hub says of a repo is remembered, told to peers, and decides who gets it.
+  void learnt(const RepoId& repo, Visibility visibility) {
+    if (folders_->inventory().visibilityOf(repo) == visibility) return;
+    folders_->inventory().setVisibility(repo, visibility);
+    saveVisibility(*index_, repo, visibility);
   }
 
   absl::Status openDoor() {
@@ -440,6 +501,7 @@ class Agent final : public BlobProvider {
             [&](const RestartBlob& e) { transfers_->perform(e); },
             [&](const CloseWriter& e) { transfers_->perform(e); },
             [&](const AnswerPiece& e) { answerPiece(e); },
+            [&](const AnswerReader& e) { readings_->perform(e); },
             [&](const CheckPresent& e) {
               folders_->checkPresent(e, [this](PresenceKnown known) { apply(std::move(known)); });
             },
@@ -677,6 +739,21 @@ class Agent final : public BlobProvider {
 
   // ---- The end ----
 
+  // Clients see a refused port from here on; what is being answered for them is finished.
+  void closeEndpoint() {
+    endpoint_->stopAccepting();
+    const absl::Time until = absl::Now() + kEndpointDrain;
+    drain(until);
+  }
+
+  void drain(absl::Time until) {
+    if (endpoint_->answering() == 0 || absl::Now() >= until) return stop();
+    drainTimer_.expires_after(std::chrono::milliseconds(20));
+    drainTimer_.async_wait([this, until](boost::system::error_code ec) {
+      if (!ec) drain(until);
+    });
+  }
+
   // Close the doors → end what is under way (partials stay) → let the rest run out.
   void stop() {
     if (stopping_) return;
@@ -690,6 +767,8 @@ class Agent final : public BlobProvider {
     summaryTimer_.cancel();
     SocketDeadline::endAll(io_);
     control_->stop();
+    hubEndpoint_->stop();
+    readings_->stop();
     resolver_->stop();
     transfers_->stop();
     folders_->stop();
@@ -721,10 +800,15 @@ class Agent final : public BlobProvider {
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<Commands> commands_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<BlobReadings> readings_;
+  std::unique_ptr<HubProxy> proxy_;
+  std::unique_ptr<HubEndpoint> hubEndpoint_;
+  std::unique_ptr<EndpointServer> endpoint_;
   asio::signal_set signals_;
   tcp::acceptor acceptor_;
   asio::steady_timer ticker_;
   asio::steady_timer summaryTimer_;
+  asio::steady_timer drainTimer_;
 
   bool stopping_ = false;
   bool applying_ = false;

@@ -122,7 +122,9 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   if (method == "get") document = co_await warm(parsed, true);
   if (method == "verify") document = co_await verify(parsed);
   if (method == "env") {
-    document = json{{"schema", "roost.env.1"}, {"exports", json::object()}};
+    json exports = json::object();
+    if (s_.endpointUrl) exports["HF_ENDPOINT"] = s_.endpointUrl();
+    document = json{{"schema", "roost.env.1"}, {"exports", std::move(exports)}};
   }
   if (method == "version") {
     document = json{{"schema", "roost.version.1"},

@@ -34,6 +34,7 @@ class Commands {
     std::function<uint64_t(JobOrder)> order;
     std::function<void(uint64_t)> cancel;
     std::function<std::vector<Problem>()> problems;
+    std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 

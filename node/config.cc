@@ -334,6 +334,8 @@ const std::vector<AgentOption>& agentOptions() {
        "Where peers connect (default: 127.0.0.1:8376; other machines only with a cluster key)"},
       {"endpoint", "ADDR:PORT", "ROOST_ENDPOINT",
        "HTTP for clients of this node (default: 127.0.0.1:8377)"},
+      {"branch-ttl", "DURATION", "ROOST_BRANCH_TTL",
+       "How long clients get a branch as the hub said last, without asking again (default: 60s)"},
       {"advertise", "ADDR[:PORT]|IFACE|CIDR", "ROOST_ADVERTISE",
        "Addresses that peers are told to dial (default: what they see)"},
       {"join", "PEERS", "ROOST_JOIN",
@@ -375,6 +377,13 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   ROOST_ASSIGN_OR_RETURN(config.listen, from(listen, Address::parse(listen.text)));
   const Setting endpoint = sources.findOr("endpoint", kEndpointDefault);
   ROOST_ASSIGN_OR_RETURN(config.endpoint, from(endpoint, Address::parse(endpoint.text)));
+  const Setting branchTtl = sources.findOr("branch-ttl", "60s");
+  if (!absl::ParseDuration(branchTtl.text, &config.branchTtl) ||
+      config.branchTtl < absl::ZeroDuration() || config.branchTtl > absl::Hours(24 * 365)) {
+    return refused(branchTtl, absl::StrCat(quoted(branchTtl.text),
+                                           " is not a duration such as 60s, 5m or 1h30m"));
+  }
+  config.endpointMayMove = !sources.find("endpoint");
   const Setting advertise = sources.findOr("advertise", "");
   ROOST_ASSIGN_OR_RETURN(config.advertise, from(advertise, parseAdvertise(advertise.text)));
   const Setting join = sources.findOr("join", "");

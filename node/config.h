@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "cache/roots.h"
 #include "node/addresses.h"
 #include "node/environment.h"
@@ -26,8 +27,10 @@ struct AgentConfig {
   std::string configFile;  // that was read; empty: none
   std::string stateDir;    // absolute
   std::string name;
-  Address listen;    // peers; loopback, or there is a key
-  Address endpoint;  // HTTP for clients; loopback
+  Address listen;                // peers; loopback, or there is a key
+  Address endpoint;              // HTTP for clients; loopback
+  bool endpointMayMove = false;  // nobody chose the port: if it is taken, a free one will do
+  absl::Duration branchTtl = absl::Seconds(60);  // of what clients are told of a branch
   std::vector<AdvertiseEntry> advertise;
   std::vector<JoinEntry> join;
   std::optional<std::string> clusterKeyFile;  // absolute; at most one of the two:

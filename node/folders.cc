@@ -1,5 +1,8 @@
 #include "node/folders.h"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -90,6 +93,32 @@ class Folders::Impl {
     if (!submitted.ok()) work_->later(kBusyPause, [this, blob, answer] { open(blob, answer); });
   }
 
+  void whenVerified(const BlobId& blob, std::function<void(absl::Status)> done) {
+    const std::optional<LocalCopy> copy = inventory_.find(blob);
+    if (!copy) return done(absl::NotFoundError("the file is not here any more"));
+    if (copy->trust != Trust::kUnknown) return done(absl::OkStatus());
+    auto& waiting = verifying_[blob];
+    waiting.push_back(std::move(done));
+    if (waiting.size() > 1) return;  // it is being hashed
+    asio::co_spawn(s_.io, verify(*copy), asio::detached);
+  }
+
+  asio::awaitable<void> verify(LocalCopy copy) {
+    const std::shared_ptr<LoopWork> work = work_;
+    const CheckOutcome outcome = co_await checks_.check(copy);
+    work->post([this, blob = copy.blob.id, status = outcome.status] { checked(blob, status); });
+  }
+
+  void checked(const BlobId& blob, absl::Status status) {
+    const auto waiting = verifying_.extract(blob);
+    if (!waiting) return;
+    const std::optional<LocalCopy> copy = inventory_.find(blob);
+    if (status.ok() && (!copy || copy->trust == Trust::kUnknown)) {
+      status = absl::DataLossError("the file's content is not what its name says");
+    }
+    for (const auto& done : waiting.mapped()) done(status);
+  }
+
   void foundBad(const BlobId& blob, const absl::Status& why) {
     const std::optional<LocalCopy> copy = inventory_.find(blob);
     if (!copy) return;
@@ -133,6 +162,7 @@ class Folders::Impl {
   FolderScans scans_;
   Arrivals arrivals_;
   bool mayCheck_ = false;
+  std::map<BlobId, std::vector<std::function<void(absl::Status)>>> verifying_;
 };
 
 Folders::Folders(Seams seams, const std::vector<AdvertChange>& told)
@@ -175,6 +205,9 @@ void Folders::landed(const LandedBlob& blob) {
 void Folders::open(const BlobId& blob,
                    std::function<void(std::shared_ptr<const LocalBlob>)> answer) {
   impl_->open(blob, std::move(answer));
+}
+void Folders::whenVerified(const BlobId& blob, std::function<void(absl::Status)> done) {
+  impl_->whenVerified(blob, std::move(done));
 }
 void Folders::foundBad(const BlobId& blob, const absl::Status& why) {
   impl_->foundBad(blob, why);

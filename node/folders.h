@@ -68,6 +68,9 @@ class Folders {
   // Opens a complete copy for serving; null if there is none. The answer comes on a work thread or
   // here.
   void open(const BlobId& blob, std::function<void(std::shared_ptr<const LocalBlob>)> answer);
+  // Ok once a complete copy is known to be right: it is hashed now if it never was. kDataLoss: it
+  // is wrong. kNotFound: there is none. kCancelled or never: the agent stops.
+  void whenVerified(const BlobId& blob, std::function<void(absl::Status)> done);
   // A copy failed while it was served.
   void foundBad(const BlobId& blob, const absl::Status& why);
 

@@ -6,7 +6,10 @@
 #include "absl/random/random.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "cluster/saved_jobs.h"
+#include "node/endpoint/blob_readings.h"
 #include "protocol/convert.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
@@ -16,6 +19,7 @@ namespace {
 
 constexpr char kLogIdKey[] = "log-id";
 constexpr char kSavedBytes[] = "saved-bytes";
+constexpr char kVisibilityPrefix[] = "visibility ";
 
 // A row's key: what the advert is about, as text that no two keys share.
 std::string rowKey(const AdvertKey& key) {
@@ -85,6 +89,24 @@ absl::StatusOr<SavedState> SavedState::load(Index& index, const NodeId& self) {
     }
   }
   ROOST_ASSIGN_OR_RETURN(state.jobs, loadJobs(index));
+  ROOST_ASSIGN_OR_RETURN(const auto poisoned, index.values(BlobReadings::kPoisonPrefix));
+  for (const auto& [key, value] : poisoned) {
+    absl::string_view name = key;
+    absl::ConsumePrefix(&name, BlobReadings::kPoisonPrefix);
+    if (const auto blob = BlobId::parse(name); blob.ok()) state.poisoned.insert(*blob);
+  }
+  ROOST_ASSIGN_OR_RETURN(const auto visibility, index.values(kVisibilityPrefix));
+  for (const auto& [key, value] : visibility) {
+    const std::vector<std::string> parts = absl::StrSplit(key, ' ');
+    if (parts.size() != 4) continue;
+    const auto origin = HubOrigin::parse(parts[1]);
+    const auto type = parseRepoType(parts[2]);
+    if (!origin.ok() || !type.ok()) continue;
+    const auto repo = RepoId::make(*origin, *type, parts[3]);
+    uint32_t number = 0;
+    if (!repo.ok() || !absl::SimpleAtoi(value, &number) || number > 3) continue;
+    state.visibility.emplace(*repo, static_cast<Visibility>(number));
+  }
   ROOST_ASSIGN_OR_RETURN(state.savedBytes, index.counter(kSavedBytes));
   return state;
 }
@@ -148,6 +170,14 @@ void SavedAdverts::saved(const NodeId& node, std::shared_ptr<Batch> batch,
   }
   for (const auto& tell : then) tell();
   if (status.ok()) saveNext();
+}
+
+void saveVisibility(IndexQueue& index, const RepoId& repo, Visibility visibility) {
+  const std::string key = absl::StrCat(kVisibilityPrefix, repo.origin().url(), " ",
+                                       repoTypeName(repo.type()), " ", repo.name());
+  (void)index.submit([key, visibility](Index& to) {
+    (void)to.setValue(key, absl::StrCat(static_cast<int>(visibility)));
+  });
 }
 
 void saveJob(IndexQueue& index, const JobView& job, const NodeId& self) {

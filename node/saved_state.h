@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,10 @@ struct SavedState {
   uint64_t logId = 0;             // of this node's own advert log
   std::vector<AdvertChange> own;  // what peers were told, ascending
   std::vector<CatalogRestored> peers;
-  std::vector<JobView> jobs;  // running ones, and the last kJobsKept finished ones
-  uint64_t savedBytes = 0;    // published bytes that did not come from the hub, ever
+  std::vector<JobView> jobs;                // running ones, and the last kJobsKept finished ones
+  std::set<BlobId> poisoned;                // of which clients may have wrong bytes (BlobReadings)
+  std::map<RepoId, Visibility> visibility;  // as the hub said
+  uint64_t savedBytes = 0;                  // published bytes that did not come from the hub, ever
 
   static absl::StatusOr<SavedState> load(Index& index, const NodeId& self);
 };
@@ -63,6 +66,7 @@ class SavedAdverts {
   bool saving_ = false;  // one batch is in the index's queue
 };
 
+void saveVisibility(IndexQueue& index, const RepoId& repo, Visibility visibility);
 void saveJob(IndexQueue& index, const JobView& job, const NodeId& self);
 void addSavedBytes(IndexQueue& index, uint64_t bytes);
 

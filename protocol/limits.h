@@ -79,6 +79,7 @@ inline constexpr size_t kJobsKept = 200;                   // finished jobs reme
 inline constexpr size_t kWantedBlobsMax =
     200'000;                                    // a registrar counts for: all nodes' active fetches
 inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
+inline constexpr size_t kReadersMax = 512;      // clients that read blobs which are being fetched
 inline constexpr size_t kPromisesMax = 1'024;   // reads of one blob that wait for a piece
 
 // --- Hub lane. ---
@@ -103,6 +104,25 @@ inline constexpr size_t kUrlBytesMax = 16 << 10;        // signed URLs are about
 
 inline constexpr size_t kHostFileBytesMax = 1 << 20;  // --join file:PATH, 4,096 long names
 inline constexpr size_t kTokenBytesMax = 1'024;       // hub tokens have 37, OIDC tokens some 800
+
+// --- Endpoint: HTTP for clients. ---
+inline constexpr int kEndpointConnectionsMax = 4'096;       // open at once
+inline constexpr size_t kEndpointHeadBytesMax = 64 << 10;   // request line and headers
+inline constexpr size_t kEndpointBodyBytesMax = 8 << 20;    // of a request that is answered here
+inline constexpr size_t kEndpointSendBytes = 1 << 20;       // one sendfile, or one piece
+inline constexpr absl::Duration kEndpointIdleTimeout = absl::Seconds(120);  // between requests
+inline constexpr absl::Duration kEndpointHeadTimeout = absl::Seconds(15);   // a whole head
+inline constexpr absl::Duration kEndpointBodyTimeout = absl::Seconds(60);   // a whole request body
+inline constexpr absl::Duration kEndpointWriteTimeout = absl::Seconds(60);  // no byte was taken
+inline constexpr absl::Duration kEndpointAnswerTimeout = absl::Seconds(9);  // clients wait 10 s
+// Held back of a body until its hash is known; a byte of it goes out when nothing else does, so
+// that no client's 10 s without a byte pass.
+inline constexpr uint64_t kHeldBackBytes = 64 << 10;
+inline constexpr absl::Duration kTrickle = absl::Seconds(3);
+inline constexpr size_t kRefsCachedMax = 10'000;       // branches whose commit is remembered
+inline constexpr size_t kHubAnswersCachedMax = 2'000;  // JSON answers, 64 MiB in all at most
+inline constexpr size_t kHubAnswersBytesMax = 64 << 20;
+inline constexpr size_t kAccessCachedMax = 10'000;     // (token, repo) pairs
 
 // --- Folders that are scanned. ---
 inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root

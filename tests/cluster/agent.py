@@ -61,6 +61,7 @@ class Agent:
     join: Sequence[str] = ()
     key_file: Path | None = None
     options: Sequence[str] = ()  # further options of `roost agent`
+    branch_ttl: str = "0s"  # what moves on the hub is seen at once
     prefix: Sequence[
         str
     ] = ()  # a command that runs the agent somewhere else, such as in a network namespace
@@ -112,6 +113,7 @@ class Agent:
             str(self.state),
         ]
         command += ["--listen", self.listen, "--endpoint", self.endpoint, "--hub", self.hub_url]
+        command += ["--branch-ttl", self.branch_ttl]
         if self.join:
             command += ["--join", ",".join(self.join)]
         if self.key_file:

@@ -187,6 +187,7 @@ class World {
   void perform(NodeIndex node, const RestartBlob& effect);
   void perform(NodeIndex node, const CloseWriter& effect);
   void perform(NodeIndex node, const AnswerPiece& effect);
+  void perform(NodeIndex, const AnswerReader&) {}  // no clients here
   void perform(NodeIndex node, const CheckPresent& effect);
   void perform(NodeIndex node, const PublishRepo& effect);
   void perform(NodeIndex node, const JobAccepted& effect);

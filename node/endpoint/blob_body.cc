@@ -1,0 +1,358 @@
+#include "node/endpoint/blob_body.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "node/await_callback.h"
+#include "protocol/errors.h"
+#include "protocol/limits.h"
+#include "protocol/socket_deadline.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+absl::Status clientGone(const boost::system::error_code& ec) {
+  return absl::UnavailableError(ec.message());
+}
+
+asio::awaitable<absl::Status> write(tcp::socket& socket, const uint8_t* bytes, size_t count) {
+  boost::system::error_code ec;
+  const SocketDeadline deadline(socket, kEndpointWriteTimeout);
+  co_await asio::async_write(socket, asio::buffer(bytes, count),
+                             asio::redirect_error(asio::use_awaitable, ec));
+  co_return ec ? clientGone(ec) : absl::OkStatus();
+}
+
+// True if [offset, offset + count) can be sent without waiting for a disk, as far as its ends tell.
+bool inPageCache(int fd, uint64_t offset, uint64_t count) {
+  for (const uint64_t at : {offset, offset + count - 1}) {
+    char byte = 0;
+    iovec view{&byte, 1};
+    if (preadv2(fd, &view, 1, static_cast<off_t>(at), RWF_NOWAIT) < 0 &&
+        (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Reads what is not in the page cache on a work thread, so that the lane never waits for a disk.
+asio::awaitable<void> bringIn(WorkPool& pool, std::shared_ptr<const LocalBlob> file,
+                              uint64_t offset, uint64_t count) {
+  const std::function<void(std::function<void(bool)>)> start = [&](std::function<void(bool)> done) {
+    (void)pool.submit({"endpoint read", WorkPriority::kReaderWaits, file->path()},
+                      [file, offset, count, done] {
+                        Bytes scratch(count);
+                        (void)!pread(file->fd(), scratch.data(), count, static_cast<off_t>(offset));
+                        done(true);
+                      });
+  };
+  co_await awaitCallback<bool>(start, false);
+}
+
+// Sends [first, end) of an open file.
+asio::awaitable<absl::Status> sendPart(tcp::socket& socket, WorkPool& pool,
+                                       std::shared_ptr<const LocalBlob> file, uint64_t first,
+                                       uint64_t end) {
+  boost::system::error_code ec;
+  socket.native_non_blocking(true, ec);
+  while (first < end) {
+    const uint64_t count = std::min<uint64_t>(end - first, kEndpointSendBytes);
+    if (!inPageCache(file->fd(), first, count)) co_await bringIn(pool, file, first, count);
+    auto offset = static_cast<off_t>(first);
+    const ssize_t sent = ::sendfile(socket.native_handle(), file->fd(), &offset, count);
+    if (sent > 0) {
+      first += static_cast<uint64_t>(sent);
+    } else if (sent == 0) {
+      co_return absl::DataLossError(absl::StrCat(file->path(), " has become shorter"));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      const SocketDeadline deadline(socket, kEndpointWriteTimeout);
+      co_await socket.async_wait(tcp::socket::wait_write,
+                                 asio::redirect_error(asio::use_awaitable, ec));
+      if (ec) co_return clientGone(ec);
+    } else if (errno != EINTR) {
+      co_return errnoStatus(errno, "cannot send", file->path());
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+// Waits for `start`'s callback as awaitCallback() does; while it does not come, `tick` is run each
+// kTrickle, and its failure ends the wait.
+template <typename T>
+asio::awaitable<T> awaitWithTicks(std::function<void(std::function<void(T)>)> start, T dropped,
+                                  std::function<asio::awaitable<absl::Status>()> tick) {
+  struct State {
+    explicit State(const asio::any_io_executor& executor) : timer(executor) {}
+    asio::steady_timer timer;
+    std::optional<T> value;
+    bool gone = false;
+  };
+  struct Caller {
+    Caller(asio::any_io_executor e, std::shared_ptr<State> s)
+        : executor(std::move(e)), state(std::move(s)) {}
+    ~Caller() {
+      asio::post(executor, [state = state] {
+        state->gone = true;
+        state->timer.cancel();
+      });
+    }
+    Caller(const Caller&) = delete;
+    Caller& operator=(const Caller&) = delete;
+    const asio::any_io_executor executor;
+    const std::shared_ptr<State> state;
+  };
+  const auto executor = co_await asio::this_coro::executor;
+  auto state = std::make_shared<State>(executor);
+  {
+    auto caller = std::make_shared<Caller>(executor, state);
+    start([caller](T value) {
+      asio::post(caller->executor, [state = caller->state, value = std::move(value)]() mutable {
+        if (!state->value) state->value.emplace(std::move(value));
+        state->timer.cancel();
+      });
+    });
+  }
+  start = nullptr;
+  while (!state->value && !state->gone) {
+    boost::system::error_code ec;
+    state->timer.expires_after(absl::ToChronoNanoseconds(kTrickle));
+    co_await state->timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+    if (ec || state->value || state->gone) continue;
+    const absl::Status ticked = co_await tick();
+    if (!ticked.ok()) co_return dropped;
+  }
+  if (state->value) co_return *std::move(state->value);
+  co_return dropped;
+}
+
+class LocalBody final : public BodyStream {
+ public:
+  LocalBody(BlobPart part, std::shared_ptr<const LocalBlob> file, bool isVerified,
+            std::shared_ptr<BlobReading> reading, WorkPool& pool)
+      : part_(part),
+        file_(std::move(file)),
+        isVerified_(isVerified),
+        reading_(std::move(reading)),
+        pool_(pool) {}
+
+  asio::awaitable<absl::Status> send(tcp::socket& socket) override {
+    uint64_t at = part_.first;
+    if (part_.end == part_.blob.size && part_.end > at) {
+      const uint64_t open = std::max(at, part_.end - std::min(part_.end, kHeldBackBytes));
+      absl::Status sent = co_await sendPart(socket, pool_, file_, at, open);
+      if (!sent.ok()) co_return sent;
+      at = open;
+      if (!isVerified_) {
+        sent = co_await waitVerified(socket, at);
+        if (!sent.ok()) co_return sent;
+      }
+      const absl::Status unchanged = file_->checkUnchanged();
+      if (!unchanged.ok()) {
+        reading_->foundBad(unchanged);
+        co_return unchanged;
+      }
+    }
+    co_return co_await sendPart(socket, pool_, file_, at, part_.end);
+  }
+
+ private:
+  asio::awaitable<absl::Status> waitVerified(tcp::socket& socket, uint64_t& at) {
+    const std::function<void(std::function<void(absl::Status)>)> start =
+        [this](std::function<void(absl::Status)> done) { reading_->verified(std::move(done)); };
+    const std::function<asio::awaitable<absl::Status>()> tick =
+        [&]() -> asio::awaitable<absl::Status> {
+      if (at + 1 >= part_.end) co_return absl::OkStatus();
+      const absl::Status sent = co_await sendPart(socket, pool_, file_, at, at + 1);
+      ++at;
+      co_return sent;
+    };
+    const absl::Status dropped = absl::UnavailableError("the client is gone");
+    const absl::Status verified = co_await awaitWithTicks<absl::Status>(start, dropped, tick);
+    if (absl::IsDataLoss(verified)) co_await poisoned(*reading_);
+    co_return verified;
+  }
+
+ public:
+  static asio::awaitable<void> poisoned(BlobReading& reading) {
+    const std::function<void(std::function<void(bool)>)> start =
+        [&reading](std::function<void(bool)> done) { reading.poison([done] { done(true); }); };
+    co_await awaitCallback<bool>(start, false);
+  }
+
+ private:
+  const BlobPart part_;
+  const std::shared_ptr<const LocalBlob> file_;
+  const bool isVerified_;
+  const std::shared_ptr<BlobReading> reading_;
+  WorkPool& pool_;
+};
+
+class ArrivingBody final : public BodyStream {
+ public:
+  ArrivingBody(BlobPart part, std::shared_ptr<BlobReading> reading, WorkPool& pool)
+      : part_(part), reading_(std::move(reading)), pool_(pool), at_(part.first) {}
+
+  asio::awaitable<absl::Status> send(tcp::socket& socket) override {
+    uint64_t next = part_.first;  // bytes before it are sent or held
+    while (next < part_.end) {
+      const uint64_t index = next / kPieceBytes;
+      const BlobReading::Piece writer = co_await askPiece(socket, index);
+      if (!writer.ok()) {
+        if (absl::IsDataLoss(writer.status())) co_await LocalBody::poisoned(*reading_);
+        co_return writer.status();
+      }
+      if (*writer == nullptr) break;  // all of it is here
+      auto piece = co_await readPiece(*writer, index);
+      if (!piece) continue;  // the fetch began again: the piece will come
+      sentHashes_[index] = pieceHash(*piece);
+      const uint64_t start = index * kPieceBytes;
+      const uint64_t end = std::min(part_.end, start + piece->size());
+      held_.insert(held_.end(), piece->begin() + static_cast<ptrdiff_t>(next - start),
+                   piece->begin() + static_cast<ptrdiff_t>(end - start));
+      next = end;
+      const absl::Status sent = co_await sendHeld(socket, kHeldBackBytes);
+      if (!sent.ok()) co_return sent;
+    }
+    co_return co_await finish(socket);
+  }
+
+ private:
+  // Sends all but the last `keep` bytes of what is held.
+  asio::awaitable<absl::Status> sendHeld(tcp::socket& socket, uint64_t keep) {
+    if (held_.size() <= keep) co_return absl::OkStatus();
+    const size_t count = held_.size() - keep;
+    const absl::Status sent = co_await write(socket, held_.data(), count);
+    held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(count));
+    at_ += count;
+    co_return sent;
+  }
+
+  std::function<asio::awaitable<absl::Status>()> trickle(tcp::socket& socket) {
+    return [this, &socket]() -> asio::awaitable<absl::Status> {
+      if (held_.size() <= 1) co_return absl::OkStatus();
+      co_return co_await sendHeld(socket, held_.size() - 1);
+    };
+  }
+
+  asio::awaitable<BlobReading::Piece> askPiece(tcp::socket& socket, uint64_t index) {
+    const std::function<void(std::function<void(BlobReading::Piece)>)> start =
+        [this, index](std::function<void(BlobReading::Piece)> done) {
+          reading_->piece(index, std::move(done));
+        };
+    const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
+    const auto tick = trickle(socket);
+    co_return co_await awaitWithTicks<BlobReading::Piece>(start, dropped, tick);
+  }
+
+  asio::awaitable<std::optional<Bytes>> readPiece(std::shared_ptr<const BlobWriter> writer,
+                                                  uint64_t index) {
+    const std::function<void(std::function<void(std::optional<Bytes>)>)> start =
+        [&](std::function<void(std::optional<Bytes>)> done) {
+          (void)pool_.submit({"endpoint read", WorkPriority::kReaderWaits, ""},
+                             [writer, index, done] {
+                               Bytes bytes(kPieceBytes);
+                               const auto count = writer->readPiece(index, absl::MakeSpan(bytes));
+                               if (!count.ok()) return done(std::nullopt);
+                               bytes.resize(*count);
+                               done(std::move(bytes));
+                             });
+        };
+    const std::optional<Bytes> none;
+    co_return co_await awaitCallback<std::optional<Bytes>>(start, none);
+  }
+
+  // The rest, once the whole is known to be right and what was sent agrees with it.
+  asio::awaitable<absl::Status> finish(tcp::socket& socket) {
+    const std::function<void(std::function<void(absl::Status)>)> start =
+        [this](std::function<void(absl::Status)> done) { reading_->verified(std::move(done)); };
+    const absl::Status dropped = absl::UnavailableError("the client is gone");
+    const auto tick = trickle(socket);
+    const absl::Status verified = co_await awaitWithTicks<absl::Status>(start, dropped, tick);
+    if (absl::IsDataLoss(verified)) co_await LocalBody::poisoned(*reading_);
+    if (!verified.ok()) co_return verified;
+
+    using Opened = std::shared_ptr<const LocalBlob>;
+    const std::function<void(std::function<void(Opened)>)> open =
+        [this](std::function<void(Opened)> done) { reading_->open(std::move(done)); };
+    const Opened none;
+    const Opened file = co_await awaitCallback<Opened>(open, none);
+    if (file == nullptr) co_return absl::AbortedError("the file was deleted while it was read");
+    if (!co_await sentIsRight(file)) {
+      co_await LocalBody::poisoned(*reading_);
+      co_return absl::DataLossError("wrong bytes were sent before the hash was known");
+    }
+    held_.clear();
+    co_return co_await sendPart(socket, pool_, file, at_, part_.end);
+  }
+
+  asio::awaitable<bool> sentIsRight(std::shared_ptr<const LocalBlob> file) {
+    if (sentHashes_.empty()) co_return true;
+    if (const std::vector<PieceHash>* known = file->pieces()) {
+      for (const auto& [index, hash] : sentHashes_) {
+        if (index >= known->size() || (*known)[index] != hash) co_return false;
+      }
+      co_return true;
+    }
+    // No list of hashes: the file itself.
+    const std::function<void(std::function<void(bool)>)> start =
+        [this, file](std::function<void(bool)> done) {
+          (void)pool_.submit({"endpoint read", WorkPriority::kReaderWaits, ""},
+                             [file, sent = sentHashes_, done] {
+                               Bytes bytes;
+                               for (const auto& [index, hash] : sent) {
+                                 bytes.resize(pieceBytes(file->blob().size, index));
+                                 if (!file->read(index * kPieceBytes, absl::MakeSpan(bytes)).ok() ||
+                                     pieceHash(bytes) != hash) {
+                                   return done(false);
+                                 }
+                               }
+                               done(true);
+                             });
+        };
+    co_return co_await awaitCallback<bool>(start, false);
+  }
+
+  const BlobPart part_;
+  const std::shared_ptr<BlobReading> reading_;
+  WorkPool& pool_;
+  uint64_t at_;  // what was sent ends here; held_ begins here
+  Bytes held_;   // at most a piece and what is held back
+  std::map<uint64_t, PieceHash> sentHashes_;
+};
+
+}  // namespace
+
+std::shared_ptr<BodyStream> localBody(BlobPart part, std::shared_ptr<const LocalBlob> file,
+                                      bool isVerified, std::shared_ptr<BlobReading> reading,
+                                      WorkPool& pool) {
+  return std::make_shared<LocalBody>(part, std::move(file), isVerified, std::move(reading), pool);
+}
+
+std::shared_ptr<BodyStream> arrivingBody(BlobPart part, std::shared_ptr<BlobReading> reading,
+                                         WorkPool& pool) {
+  return std::make_shared<ArrivingBody>(part, std::move(reading), pool);
+}
+
+}  // namespace roost

@@ -1,0 +1,67 @@
+// The clients of the endpoint that read blobs: between the bodies on their lanes and the core, the
+// folders and the index on `loop`. And which blobs are poisoned: of which a client may have wrong
+// bytes, so that it must not be given the rest of them (docs/internals/endpoint.md).
+//
+// Threads: `loop`; the readings that it gives out are for lanes. Must outlive the core's effects.
+#ifndef ROOST_NODE_ENDPOINT_BLOB_READINGS_H_
+#define ROOST_NODE_ENDPOINT_BLOB_READINGS_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/core.h"
+#include "node/endpoint/blob_body.h"
+#include "node/folders.h"
+#include "node/index_queue.h"
+
+namespace roost {
+
+class BlobReadings {
+ public:
+  struct Seams {
+    std::function<void(std::function<void()>)> onLoop;  // from any thread
+    std::function<void(Event)> apply;                   // to the core
+    std::function<std::shared_ptr<const BlobWriter>(FetchId)> writer;
+    Folders& folders;
+    IndexQueue& index;
+  };
+  // `poisoned`: as saved by earlier runs.
+  BlobReadings(Seams seams, std::set<BlobId> poisoned);
+
+  // A reading of a blob that is fetched for it, or of one that lies here.
+  std::shared_ptr<BlobReading> arriving(const BlobInfo& blob, const BlobSite& site);
+  std::shared_ptr<BlobReading> local(const BlobInfo& blob);
+
+  void perform(const AnswerReader& effect);
+
+  bool poisoned(const BlobId& blob) const { return poisoned_.contains(blob); }
+  void poison(const BlobId& blob, std::function<void()> done);
+  // Somebody read it whole from its first byte on, verified.
+  void cure(const BlobId& blob);
+
+  void stop();
+
+  static std::string poisonKey(const BlobId& blob);  // in the index's values
+  static constexpr char kPoisonPrefix[] = "poisoned ";
+
+ private:
+  class Reading;
+  struct State;
+  void askPiece(ReaderId reader, uint64_t piece, std::function<void(BlobReading::Piece)> done);
+  void awaitVerified(BlobInfo blob, std::function<void(absl::Status)> done);
+
+  Seams s_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  uint64_t lastReader_ = 0;
+  uint64_t lastAsk_ = uint64_t{1} << 62;  // apart from the agent's own
+  std::map<AskId, std::function<void(BlobReading::Piece)>> asks_;
+  std::set<BlobId> poisoned_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_ENDPOINT_BLOB_READINGS_H_

@@ -1,0 +1,34 @@
+// One connection of a client, from its first byte to its last: reads requests with limits and
+// deadlines, has them answered, writes the answers, keeps the connection open between them.
+//
+// A request that is being answered is finished also when the endpoint stops; a new one on an open
+// connection then gets 503. A connection is never closed in the middle of a request without an
+// answer, but for bodies that cannot be completed (docs/internals/endpoint.md).
+//
+// Threads: a lane. Errors end the connection.
+#ifndef ROOST_NODE_ENDPOINT_HTTP_CONNECTION_H_
+#define ROOST_NODE_ENDPOINT_HTTP_CONNECTION_H_
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+
+#include "node/endpoint/http_values.h"
+
+namespace roost {
+
+// What the connections of an endpoint share.
+struct HttpServing {
+  HttpHandler handler;
+  std::atomic<int> open{0};       // connections
+  std::atomic<int> answering{0};  // requests whose answer is not written yet
+  std::atomic<bool> stopping{false};
+};
+
+boost::asio::awaitable<void> serveHttp(boost::asio::ip::tcp::socket socket,
+                                       std::shared_ptr<HttpServing> serving);
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_ENDPOINT_HTTP_CONNECTION_H_

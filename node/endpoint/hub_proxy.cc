@@ -1,0 +1,302 @@
+#include "node/endpoint/hub_proxy.h"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <deque>
+#include <mutex>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "cluster/hub_urls.h"
+#include "node/await_callback.h"
+#include "protocol/limits.h"
+#include "protocol/socket_deadline.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+namespace {
+
+constexpr size_t kWaitingBytesMax = 1 << 20;
+
+// The body of a hub's answer between the hub thread and the lane.
+class Pipe : public std::enable_shared_from_this<Pipe> {
+ public:
+  explicit Pipe(HttpClient& http) : http_(http) {}
+
+  // ---- Hub thread.
+  BodyAction put(absl::string_view bytes) {
+    std::function<void(bool)> waiter;
+    {
+      const std::lock_guard lock(mutex_);
+      if (abandoned_) return BodyAction::kStop;
+      if (size_ >= kWaitingBytesMax) {
+        paused_ = true;
+        return BodyAction::kPause;
+      }
+      chunks_.emplace_back(bytes);
+      size_ += bytes.size();
+      waiter = std::exchange(waiter_, nullptr);
+    }
+    if (waiter) waiter(true);
+    return BodyAction::kTaken;
+  }
+  void end(absl::Status status) {
+    std::function<void(bool)> waiter;
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+      status_ = std::move(status);
+      waiter = std::exchange(waiter_, nullptr);
+    }
+    if (waiter) waiter(true);
+  }
+  void setRequest(HttpRequestId id) {
+    const std::lock_guard lock(mutex_);
+    request_ = id;
+  }
+
+  // ---- Lane.
+  void wait(std::function<void(bool)> done) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (chunks_.empty() && !ended_) {
+        waiter_ = std::move(done);
+        return;
+      }
+    }
+    done(true);
+  }
+  // nullopt: the end, with its status.
+  std::optional<std::string> take(absl::Status& status) {
+    std::string chunk;
+    bool resume = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (chunks_.empty()) {
+        status = ended_ ? status_ : absl::UnavailableError("the agent is stopping");
+        return std::nullopt;
+      }
+      chunk = std::move(chunks_.front());
+      chunks_.pop_front();
+      size_ -= chunk.size();
+      resume = paused_ && size_ < kWaitingBytesMax;
+      if (resume) paused_ = false;
+    }
+    if (resume) http_.resume(request_);
+    return chunk;
+  }
+  void abandon() {
+    bool paused = false;
+    {
+      const std::lock_guard lock(mutex_);
+      abandoned_ = true;
+      paused = ended_ ? false : paused_;
+    }
+    if (paused) http_.resume(request_);  // so that it sees that nobody reads
+  }
+
+ private:
+  HttpClient& http_;
+  std::mutex mutex_;
+  std::deque<std::string> chunks_;
+  size_t size_ = 0;
+  bool paused_ = false;
+  bool ended_ = false;
+  bool abandoned_ = false;
+  absl::Status status_;
+  HttpRequestId request_{};
+  std::function<void(bool)> waiter_;
+};
+
+class ProxyBody final : public BodyStream {
+ public:
+  ProxyBody(std::shared_ptr<Pipe> pipe, bool chunked) : pipe_(std::move(pipe)), chunked_(chunked) {}
+  ~ProxyBody() override { pipe_->abandon(); }
+
+  asio::awaitable<absl::Status> send(tcp::socket& socket) override {
+    while (true) {
+      const std::function<void(std::function<void(bool)>)> start =
+          [this](std::function<void(bool)> done) { pipe_->wait(std::move(done)); };
+      co_await awaitCallback<bool>(start, false);
+      absl::Status status;
+      std::optional<std::string> chunk = pipe_->take(status);
+      if (!chunk && !status.ok()) co_return status;
+      std::string out = chunked_ ? framed(chunk) : chunk.value_or("");
+      if (!out.empty()) {
+        boost::system::error_code ec;
+        const SocketDeadline deadline(socket, kEndpointWriteTimeout);
+        co_await asio::async_write(socket, asio::buffer(out),
+                                   asio::redirect_error(asio::use_awaitable, ec));
+        if (ec) co_return absl::UnavailableError(ec.message());
+      }
+      if (!chunk) co_return absl::OkStatus();
+    }
+  }
+
+ private:
+  static std::string framed(const std::optional<std::string>& chunk) {
+    if (!chunk) return "0\r\n\r\n";
+    if (chunk->empty()) return "";
+    return absl::StrCat(absl::Hex(chunk->size()), "\r\n", *chunk, "\r\n");
+  }
+  const std::shared_ptr<Pipe> pipe_;
+  const bool chunked_;
+};
+
+HttpAnswer unreachable(const absl::Status& why) {
+  HttpAnswer answer{.status = absl::IsDeadlineExceeded(why) ? 504 : 503};
+  const std::string text = absl::StrCat("the hub cannot be reached: ", why.message());
+  answer.headers = {{"Content-Type", "application/json"},
+                    {"X-Error-Message", absl::StrReplaceAll(text, {{"\n", " "}, {"\r", " "}})}};
+  answer.body = "{\"error\":\"the hub cannot be reached\"}";
+  return answer;
+}
+
+}  // namespace
+
+std::optional<Token> tokenOf(const HttpAsk& ask) {
+  const std::string* value = ask.find("authorization");
+  if (value == nullptr) return std::nullopt;
+  absl::string_view text = *value;
+  if (!absl::StartsWithIgnoreCase(text, "bearer ")) return std::nullopt;
+  auto token = Token::parse(text.substr(7));
+  if (!token.ok()) return std::nullopt;
+  return *std::move(token);
+}
+
+bool goesToHub(absl::string_view name) {
+  static const auto* kKept = new absl::flat_hash_set<absl::string_view>{"host",
+                                                                        "connection",
+                                                                        "keep-alive",
+                                                                        "proxy-authorization",
+                                                                        "proxy-connection",
+                                                                        "te",
+                                                                        "trailer",
+                                                                        "transfer-encoding",
+                                                                        "upgrade",
+                                                                        "content-length",
+                                                                        "expect",
+                                                                        "accept-encoding",
+                                                                        "authorization",
+                                                                        "cookie",
+                                                                        "forwarded",
+                                                                        "via"};
+  return !kKept->contains(name) && !absl::StartsWith(name, "x-forwarded-");
+}
+
+bool goesToClient(absl::string_view name, absl::string_view value) {
+  static const auto* kKept =
+      new absl::flat_hash_set<absl::string_view>{"connection",        "keep-alive",
+                                                 "transfer-encoding", "content-length",
+                                                 "content-encoding",  "trailer",
+                                                 "upgrade",           "set-cookie",
+                                                 "alt-svc",           "strict-transport-security"};
+  if (absl::StartsWith(name, "x-xet-")) return false;
+  if (name == "link" && absl::StrContains(value, "xet")) return false;
+  return !kKept->contains(name);
+}
+
+HubProxy::HubProxy(const HubOrigin& origin, HttpClient& http)
+    : base_(origin.url()), webOrigin_(webOrigin(origin.url()).value_or("")), http_(http) {}
+
+std::string HubProxy::urlOf(const std::string& target) const {
+  return absl::StrCat(base_, target);
+}
+
+std::optional<HttpCredential> HubProxy::credential(std::optional<Token> token) const {
+  if (!token) return std::nullopt;
+  return HttpCredential{*std::move(token), webOrigin_};
+}
+
+void HubProxy::ask(Question question, std::function<void(HttpResult)> done) {
+  HttpRequest request;
+  request.method = question.method;
+  request.verb = std::move(question.verb);
+  request.upload = std::move(question.upload);
+  request.url = urlOf(question.target);
+  request.headers = std::move(question.headers);
+  request.credential = credential(std::move(question.token));
+  request.bodyBytesMax = kHubJsonBytesMax;
+  request.mayCompress = true;
+  request.connectTimeout = absl::Seconds(4);
+  request.totalTimeout = kEndpointAnswerTimeout - absl::Milliseconds(500);
+  http_.start(std::move(request), std::move(done));
+}
+
+void HubProxy::forward(HttpAsk ask, const std::string& agent,
+                       std::function<void(HttpAnswer)> done) {
+  HttpRequest request;
+  const bool head = ask.method == "HEAD";
+  if (head) {
+    request.method = HttpMethod::kHead;
+  } else if (ask.method != "GET") {
+    request.verb = ask.method;
+    if (!ask.body.empty() || ask.find("content-length") != nullptr ||
+        ask.find("transfer-encoding") != nullptr) {
+      request.upload = std::move(ask.body);
+    }
+  }
+  request.url = urlOf(ask.target);
+  for (const auto& [name, value] : ask.headers) {
+    if (goesToHub(name)) request.headers.emplace_back(name, value);
+  }
+  request.credential = credential(tokenOf(ask));
+  request.ownConnection = true;
+
+  struct State {
+    std::shared_ptr<Pipe> pipe;
+    std::function<void(HttpAnswer)> done;
+    bool answered = false;
+  };
+  auto state = std::make_shared<State>();
+  state->pipe = std::make_shared<Pipe>(http_);
+  state->done = std::move(done);
+  const auto answerOf = [base = base_, agent, head](const HttpHead& said) {
+    HttpAnswer answer{.status = said.status};
+    for (const auto& [name, value] : said.headers) {
+      if (!goesToClient(name, value)) continue;
+      const bool leads = name == "link" || name == "location";
+      answer.headers.emplace_back(name,
+                                  leads ? absl::StrReplaceAll(value, {{base, agent}}) : value);
+    }
+    uint64_t length = 0;
+    if (const std::string* text = said.find("content-length");
+        text != nullptr && absl::SimpleAtoi(*text, &length)) {
+      answer.length = length;
+    } else if (head) {
+      answer.length = std::nullopt;
+    }
+    return answer;
+  };
+  request.onBody = [state, answerOf](const HttpHead& said, absl::string_view bytes) {
+    if (!state->answered) {
+      state->answered = true;
+      HttpAnswer answer = answerOf(said);
+      answer.stream = std::make_shared<ProxyBody>(state->pipe, !answer.length);
+      state->done(std::move(answer));
+      state->done = nullptr;
+    }
+    return state->pipe->put(bytes);
+  };
+  const HttpRequestId id = http_.start(std::move(request), [state, answerOf](HttpResult result) {
+    if (!state->answered) {
+      state->answered = true;
+      HttpAnswer answer = result.status.ok() ? answerOf(result.head) : unreachable(result.status);
+      state->done(std::move(answer));
+      state->done = nullptr;
+    }
+    state->pipe->end(result.status);
+  });
+  state->pipe->setRequest(id);
+}
+
+}  // namespace roost
