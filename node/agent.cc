@@ -146,7 +146,10 @@ class Agent final : public BlobProvider {
     transfers_ = std::make_unique<Transfers>(transferSeams());
     resolver_ = std::make_unique<Resolver>(*core_, *links_, folders_->inventory(),
                                            hub_ ? &hub_->patient : nullptr,
-                                           hub_ ? &hub_->hurried : nullptr);
+                                           hub_ ? &hub_->hurried : nullptr,
+                                           [this](const RepoId& repo, Visibility known) {
+                                             learnt(repo, known);
+                                           });
     commands_ = std::make_unique<Commands>(commandSeams());
     ROOST_RETURN_IF_ERROR(buildEndpoint(saved));
     ROOST_ASSIGN_OR_RETURN(control_,
@@ -420,7 +423,7 @@ class Agent final : public BlobProvider {
   // What the hub says of a repo is remembered, told to peers, and decides who gets it.
   void learnt(const RepoId& repo, Visibility visibility) {
     if (folders_->inventory().visibilityOf(repo) == visibility) return;
-    folders_->inventory().setVisibility(repo, visibility);
+    folders_->setVisibility(repo, visibility);
     saveVisibility(*index_, repo, visibility);
   }
 

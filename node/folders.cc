@@ -93,6 +93,11 @@ class Folders::Impl {
     if (!submitted.ok()) work_->later(kBusyPause, [this, blob, answer] { open(blob, answer); });
   }
 
+  void setVisibility(const RepoId& repo, Visibility visibility) {
+    inventory_.setVisibility(repo, visibility);
+    flushSoon();
+  }
+
   void whenVerified(const BlobId& blob, std::function<void(absl::Status)> done) {
     const std::optional<LocalCopy> copy = inventory_.find(blob);
     if (!copy) return done(absl::NotFoundError("the file is not here any more"));
@@ -208,6 +213,9 @@ void Folders::open(const BlobId& blob,
 }
 void Folders::whenVerified(const BlobId& blob, std::function<void(absl::Status)> done) {
   impl_->whenVerified(blob, std::move(done));
+}
+void Folders::setVisibility(const RepoId& repo, Visibility visibility) {
+  impl_->setVisibility(repo, visibility);
 }
 void Folders::foundBad(const BlobId& blob, const absl::Status& why) {
   impl_->foundBad(blob, why);

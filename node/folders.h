@@ -71,6 +71,8 @@ class Folders {
   // Ok once a complete copy is known to be right: it is hashed now if it never was. kDataLoss: it
   // is wrong. kNotFound: there is none. kCancelled or never: the agent stops.
   void whenVerified(const BlobId& blob, std::function<void(absl::Status)> done);
+  // What the hub says of a repo; peers are told.
+  void setVisibility(const RepoId& repo, Visibility visibility);
   // A copy failed while it was served.
   void foundBad(const BlobId& blob, const absl::Status& why);
 

@@ -52,6 +52,7 @@ asio::awaitable<absl::StatusOr<Resolver::Named>> Resolver::commitOf(RepoId repo,
     const Answer stopping = absl::CancelledError("the agent is stopping");
     const Answer answer = co_await awaitCallback<Answer>(ask, stopping);
     if (answer.ok()) {
+      if (learnt_ && answer->visibility != Visibility::kUnknown) learnt_(repo, answer->visibility);
       co_return Named{answer->commit, answer->visibility,
                       RefState{ref, answer->commit, answer->at}};
     }

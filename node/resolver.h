@@ -36,8 +36,13 @@ class Resolver {
   // All must outlive this. hub: null if this node uses none; hurried gives up at once where hub
   // repeats a question.
   Resolver(const Core& core, PeerLinks& links, const Inventory& inventory, HubApi* hub,
-           HubApi* hurried)
-      : core_(core), links_(links), inventory_(inventory), hub_(hub), hurried_(hurried) {}
+           HubApi* hurried, std::function<void(const RepoId&, Visibility)> learnt = nullptr)
+      : core_(core),
+        links_(links),
+        inventory_(inventory),
+        hub_(hub),
+        hurried_(hurried),
+        learnt_(std::move(learnt)) {}
 
   // No revision: main.
   boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolve(RepoId repo,
@@ -68,6 +73,7 @@ class Resolver {
   const Inventory& inventory_;
   HubApi* hub_;
   HubApi* hurried_;
+  const std::function<void(const RepoId&, Visibility)> learnt_;  // from the hub
 };
 
 }  // namespace roost

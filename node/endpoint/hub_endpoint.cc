@@ -30,7 +30,8 @@ constexpr size_t kWantedShownMax = 100'000;
 std::string printable(absl::string_view text) {
   std::string line(text.substr(0, 400));
   for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    // Headers are ASCII.
+    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) c = ' ';
   }
   return line;
 }
@@ -455,13 +456,15 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const auto entry =
         std::find_if(manifest.files.begin(), manifest.files.end(),
                      [&](const FileEntry& f) { return f.path.text() == route.path; });
+    const auto path = RelativePath::parse(route.path);
+    if (!path.ok()) co_return co_await forward(std::move(ask));
+    if (auto refused = co_await mayRead(repo, manifest.commit, *path, token)) {
+      co_return *std::move(refused);
+    }
     if (entry == manifest.files.end()) {
       if (manifest.complete) co_return entryNotFound(repo, manifest.commit, route.path);
       if (hubOpen()) co_return co_await forward(std::move(ask));
       co_return unavailable("and no node has the complete list of files");
-    }
-    if (auto refused = co_await mayRead(repo, manifest.commit, *entry, token)) {
-      co_return *std::move(refused);
     }
     HttpAnswer answer = fileHead(ask, located, *entry);
     if (answer.status != 200) co_return answer;
@@ -471,11 +474,10 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   }
 
   // Of what is not public every file needs the hub's yes to this client. None: it may.
-  asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit, FileEntry file,
+  asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit, RelativePath path,
                                                      std::optional<Token> token) {
     if (mayWithoutAsking(repo, token, hubOpen())) co_return std::nullopt;
-    absl::string_view target = resolveUrl(repo, commit, file.path);
-    const std::string url(target);
+    const std::string url = resolveUrl(repo, commit, path);
     absl::string_view rest = url;
     absl::ConsumePrefix(&rest, s_.origin.url());
     HubProxy::Question question{
@@ -487,7 +489,11 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       if (s_.proxy == nullptr) co_return repoNotFound(repo, token);
       co_return passed(result, std::nullopt);
     }
-    if (result.head.status < 400) {
+    // The hub looks at the token before it looks for the file.
+    const std::string* code = result.head.find("x-error-code");
+    const bool onlyMissing =
+        result.head.status == 404 && code != nullptr && *code == "EntryNotFound";
+    if (result.head.status < 400 || onlyMissing) {
       accepted(repo, token);
       co_return std::nullopt;
     }
