@@ -8,8 +8,8 @@ namespace {
 
 constexpr size_t kScansMax = 4;
 constexpr int kPauseShare = 4;  // pauses are this many times as long as the scan before
-// Others' blobs are to be known within a second.
-constexpr std::chrono::milliseconds kOthersPause(500);
+// Others' blobs are to be known within a second, also where a scan takes 0.3 s.
+constexpr std::chrono::milliseconds kOthersPause(250);
 // One scan that was stuck, on a mount that was away, must not silence its repo for an hour.
 constexpr std::chrono::seconds kPauseMax(20);
 

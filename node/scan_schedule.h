@@ -3,7 +3,7 @@
 // A burst of changes is one scan, kScanDebounce after the first. A repo that this node fills, whose
 // blobs are told without a scan, is scanned a fifth of the time at most: after a scan that took t
 // the next change waits until 4 t later. What others write there is told by scans only: where a
-// fifth would take longer than half a second the pause is half a second, or as long as the scan.
+// fifth would mean to wait for more than 250 ms the pause is 250 ms, or as long as the scan.
 // Who waits for a scan (publish) has it at once. A scan that begins answers for everything before
 // it, so nothing is scanned twice for one change.
 //

@@ -63,7 +63,7 @@ TEST_F(ScanScheduleTest, ARepoThatIsFilledIsScannedAFifthOfTheTime) {
   EXPECT_EQ(waitForDue(), seconds(4));
 }
 
-TEST_F(ScanScheduleTest, WhatOthersWriteWaitsHalfASecondOrAsLongAsTheScan) {
+TEST_F(ScanScheduleTest, WhatOthersWriteWaits250MsOrAsLongAsTheScan) {
   const auto pauseAfter = [this](milliseconds took) {
     schedule_.asked(repo_);
     EXPECT_TRUE(begins());
@@ -72,8 +72,8 @@ TEST_F(ScanScheduleTest, WhatOthersWriteWaitsHalfASecondOrAsLongAsTheScan) {
     return waitForDue();
   };
   EXPECT_EQ(pauseAfter(milliseconds(1)), milliseconds(29)) << "30 ms after the change";
-  EXPECT_EQ(pauseAfter(milliseconds(100)), milliseconds(400));
-  EXPECT_EQ(pauseAfter(milliseconds(300)), milliseconds(500));
+  EXPECT_EQ(pauseAfter(milliseconds(50)), milliseconds(200));
+  EXPECT_EQ(pauseAfter(milliseconds(100)), milliseconds(250));
   EXPECT_EQ(pauseAfter(seconds(2)), seconds(2));
 }
 
