@@ -130,6 +130,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
         {.blob = active->blob,
          .site = active->site,
          .pieces = effect.pieces,
+         .token = s_.tokenFor ? s_.tokenFor(active->site.repo) : nullptr,
          .underWayMax = underWayMax(active->blob, effect.followed)},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));

@@ -144,12 +144,10 @@ class Agent final : public BlobProvider {
     links_ = std::make_unique<PeerLinks>(io_, self, tls_.get(), linkHandlers());
     folders_ = std::make_unique<Folders>(folderSeams(roots), saved.own);
     transfers_ = std::make_unique<Transfers>(transferSeams());
-    resolver_ = std::make_unique<Resolver>(*core_, *links_, folders_->inventory(),
-                                           hub_ ? &hub_->patient : nullptr,
-                                           hub_ ? &hub_->hurried : nullptr,
-                                           [this](const RepoId& repo, Visibility known) {
-                                             learnt(repo, known);
-                                           });
+    resolver_ = std::make_unique<Resolver>(
+        *core_, *links_, folders_->inventory(), hub_ ? &hub_->patient : nullptr,
+        hub_ ? &hub_->hurried : nullptr,
+        [this](const RepoId& repo, Visibility known) { learnt(repo, known); });
     commands_ = std::make_unique<Commands>(commandSeams());
     ROOST_RETURN_IF_ERROR(buildEndpoint(saved));
     ROOST_ASSIGN_OR_RETURN(control_,
@@ -343,6 +341,10 @@ class Agent final : public BlobProvider {
                   return view ? view->info.addresses : std::vector<Address>();
                 },
             .publisherOf = [this](const RepoId&) { return folders_->publisher(); },
+            .tokenFor =
+                [this](const RepoId& repo) {
+                  return hubEndpoint_ ? hubEndpoint_->tokenFor(repo) : TokenSource();
+                },
             .tell = [this](Event event) { apply(event); },
             .landed =
                 [this](const LandedBlob& blob) {

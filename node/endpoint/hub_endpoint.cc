@@ -4,7 +4,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -36,12 +35,18 @@ std::string printable(absl::string_view text) {
   return line;
 }
 
+// Of printable(): only these two need it.
+std::string jsonError(absl::string_view message) {
+  return absl::StrCat("{\"error\":\"",
+                      absl::StrReplaceAll(message, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"}");
+}
+
 // An error as the hub words it: clients decide by X-Error-Code.
 HttpAnswer failure(int status, absl::string_view code, absl::string_view message) {
   HttpAnswer answer{.status = status};
   answer.headers = {{"Content-Type", kJson}, {"X-Error-Message", printable(message)}};
   if (!code.empty()) answer.headers.emplace_back("X-Error-Code", code);
-  answer.body = absl::StrCat("{\"error\":\"", absl::CEscape(printable(message)), "\"}");
+  answer.body = jsonError(printable(message));
   return answer;
 }
 
@@ -84,6 +89,13 @@ HttpAnswer passed(const HttpResult& result, const std::optional<RepoId>& repo) {
   }
   if (!coded && result.head.status == 403) answer.headers.emplace_back("X-Error-Code", "GatedRepo");
   answer.body = result.body;
+  if (answer.body.empty()) {  // of a HEAD: clients of a GET read why
+    const std::string* why = result.head.find("x-error-message");
+    answer.body = jsonError(printable(why != nullptr ? *why : "refused by the hub"));
+    std::erase_if(answer.headers,
+                  [](const auto& header) { return header.first == "content-type"; });
+    answer.headers.emplace_back("Content-Type", kJson);
+  }
   return answer;
 }
 
@@ -133,9 +145,10 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     s_.folders.publish(order, [](RepoPublished) {});
   }
 
-  std::optional<Token> tokenFor(const RepoId& repo) const {
+  TokenSource tokenFor(const RepoId& repo) const {
     const auto it = tokens_.find(repo);
-    return it == tokens_.end() ? std::nullopt : std::optional(it->second);
+    if (it == tokens_.end()) return nullptr;
+    return [token = it->second] { return std::optional<Token>(token); };
   }
 
   void stop() {
@@ -215,7 +228,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   // That the hub could not be asked a moment ago: for those who can be served without it.
   HttpResult resting() const { return {absl::UnavailableError(hubError_), {}, {}}; }
 
-  asio::awaitable<HttpAnswer> forward(HttpAsk ask) {
+  asio::awaitable<HttpAnswer> forward(HttpAsk ask, bool follow = false) {
     if (s_.proxy == nullptr) {
       co_return failure(404, "RepoNotFound", "this agent asks no hub");
     }
@@ -223,7 +236,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const std::string agent = host != nullptr ? absl::StrCat("http://", *host) : s_.agentUrl;
     HubProxy* proxy = s_.proxy;
     const std::function<void(std::function<void(HttpAnswer)>)> start =
-        [&](std::function<void(HttpAnswer)> done) { proxy->forward(ask, agent, std::move(done)); };
+        [&](std::function<void(HttpAnswer)> done) {
+          proxy->forward(ask, agent, follow, std::move(done));
+        };
     const HttpAnswer dropped = unavailable("the agent is stopping");
     co_return co_await awaitCallback<HttpAnswer>(start, dropped);
   }
@@ -457,13 +472,13 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
         std::find_if(manifest.files.begin(), manifest.files.end(),
                      [&](const FileEntry& f) { return f.path.text() == route.path; });
     const auto path = RelativePath::parse(route.path);
-    if (!path.ok()) co_return co_await forward(std::move(ask));
+    if (!path.ok()) co_return co_await forward(std::move(ask), true);
     if (auto refused = co_await mayRead(repo, manifest.commit, *path, token)) {
       co_return *std::move(refused);
     }
     if (entry == manifest.files.end()) {
       if (manifest.complete) co_return entryNotFound(repo, manifest.commit, route.path);
-      if (hubOpen()) co_return co_await forward(std::move(ask));
+      if (hubOpen()) co_return co_await forward(std::move(ask), true);
       co_return unavailable("and no node has the complete list of files");
     }
     HttpAnswer answer = fileHead(ask, located, *entry);
@@ -566,7 +581,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const BlobSite site{located.manifest.repo, located.manifest.commit, file.path};
     const absl::Status room = co_await prepare(located, file);
     if (!room.ok()) {
-      if (hubOpen()) co_return co_await forward(std::move(ask));
+      if (hubOpen()) co_return co_await forward(std::move(ask), true);
       co_return failure(503, "", room.message());
     }
     if (wanted_.size() < kWantedShownMax) {
@@ -587,14 +602,14 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
         }
       }
       linger(reading);
-      if (hubOpen()) co_return co_await forward(std::move(ask));
+      if (hubOpen()) co_return co_await forward(std::move(ask), true);
       co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "",
                         whole.ok() ? "the file was deleted while it was read" : whole.message());
     }
     // An answer that says why nothing comes is better than a body that ends early.
     const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
     if (!began.ok() && !absl::IsDeadlineExceeded(began)) {
-      if (hubOpen()) co_return co_await forward(std::move(ask));
+      if (hubOpen()) co_return co_await forward(std::move(ask), true);
       co_return failure(503, "", began.message());
     }
     answer.stream = arrivingBody(part, reading, s_.pool);
@@ -870,7 +885,7 @@ void HubEndpoint::handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
 void HubEndpoint::landed(const LandedBlob& blob) {
   impl_->landed(blob);
 }
-std::optional<Token> HubEndpoint::tokenFor(const RepoId& repo) const {
+TokenSource HubEndpoint::tokenFor(const RepoId& repo) const {
   return impl_->tokenFor(repo);
 }
 void HubEndpoint::stop() {

@@ -59,8 +59,8 @@ class HubEndpoint {
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done);
   // A blob that was fetched is here: if a client asked for it, it is shown in the snapshot too.
   void landed(const LandedBlob& blob);
-  // A client's token that the hub accepted for this repo, for downloads on its behalf.
-  std::optional<Token> tokenFor(const RepoId& repo) const;
+  // A client's token that the hub accepted for this repo, for downloads on its behalf; null: none.
+  TokenSource tokenFor(const RepoId& repo) const;
   void stop();
 
  private:

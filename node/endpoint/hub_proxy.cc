@@ -232,7 +232,99 @@ void HubProxy::ask(Question question, std::function<void(HttpResult)> done) {
   http_.start(std::move(request), std::move(done));
 }
 
-void HubProxy::forward(HttpAsk ask, const std::string& agent,
+// One request on its way to the hub, and perhaps on to where the hub sends it.
+struct HubProxy::Forward {
+  HttpClient& http;
+  const std::string base;
+  const std::string agent;
+  HttpRequest request;  // of the next hop
+  bool head = false;
+  bool follow = false;
+  int hops = 0;
+  std::vector<HttpHead> before;  // of the redirects that were followed
+  std::shared_ptr<Pipe> pipe;
+  std::function<void(HttpAnswer)> done;
+  bool answered = false;
+};
+
+// Where a redirect leads that is to be followed.
+std::optional<std::string> HubProxy::nextHop(const Forward& forward, const HttpHead& said) {
+  if (!forward.follow || said.status < 301 || said.status > 308 ||
+      forward.hops >= kHubRedirectsMax) {
+    return std::nullopt;
+  }
+  const std::string* location = said.find("location");
+  if (location == nullptr) return std::nullopt;
+  auto next = followed(forward.request.url, *location);
+  if (!next.ok()) return std::nullopt;
+  return *std::move(next);
+}
+
+HttpAnswer HubProxy::answerOf(const Forward& forward, const HttpHead& said) {
+  HttpAnswer answer{.status = said.status};
+  for (const auto& [name, value] : said.headers) {
+    if (!goesToClient(name, value)) continue;
+    const bool leads = name == "link" || name == "location";
+    // The place where the bytes are knows nothing of the repo: the hub said that before.
+    if (name == "etag" && !forward.before.empty()) continue;
+    answer.headers.emplace_back(
+        name, leads ? absl::StrReplaceAll(value, {{forward.base, forward.agent}}) : value);
+  }
+  if (!forward.before.empty()) {
+    const auto first = [&](absl::string_view name) -> const std::string* {
+      for (const HttpHead& hop : forward.before) {
+        if (const std::string* value = hop.find(name)) return value;
+      }
+      return said.find(name);
+    };
+    const std::string* etag = first("x-linked-etag");
+    if (etag == nullptr) etag = said.find("etag");
+    if (etag != nullptr) answer.headers.emplace_back("ETag", *etag);
+    if (const std::string* commit = first("x-repo-commit");
+        commit != nullptr && said.find("x-repo-commit") == nullptr) {
+      answer.headers.emplace_back("X-Repo-Commit", *commit);
+    }
+  }
+  uint64_t length = 0;
+  if (const std::string* text = said.find("content-length");
+      text != nullptr && absl::SimpleAtoi(*text, &length)) {
+    answer.length = length;
+  }
+  return answer;
+}
+
+void HubProxy::send(const std::shared_ptr<Forward>& forward) {
+  HttpRequest request = forward->request;
+  request.onBody = [forward](const HttpHead& said, absl::string_view bytes) {
+    if (nextHop(*forward, said)) return BodyAction::kTaken;  // of a redirect: nobody reads it
+    if (!forward->answered) {
+      forward->answered = true;
+      HttpAnswer answer = answerOf(*forward, said);
+      answer.stream = std::make_shared<ProxyBody>(forward->pipe, !answer.length);
+      std::exchange(forward->done, nullptr)(std::move(answer));
+    }
+    return forward->pipe->put(bytes);
+  };
+  const HttpRequestId id = forward->http.start(std::move(request), [forward](HttpResult result) {
+    if (result.status.ok() && !forward->answered) {
+      if (auto next = nextHop(*forward, result.head)) {
+        ++forward->hops;
+        forward->before.push_back(std::move(result.head));
+        forward->request.url = *std::move(next);
+        return send(forward);
+      }
+    }
+    if (!forward->answered) {
+      forward->answered = true;
+      std::exchange(forward->done, nullptr)(result.status.ok() ? answerOf(*forward, result.head)
+                                                               : unreachable(result.status));
+    }
+    forward->pipe->end(result.status);
+  });
+  forward->pipe->setRequest(id);
+}
+
+void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
                        std::function<void(HttpAnswer)> done) {
   HttpRequest request;
   const bool head = ask.method == "HEAD";
@@ -251,52 +343,15 @@ void HubProxy::forward(HttpAsk ask, const std::string& agent,
   }
   request.credential = credential(tokenOf(ask));
   request.ownConnection = true;
-
-  struct State {
-    std::shared_ptr<Pipe> pipe;
-    std::function<void(HttpAnswer)> done;
-    bool answered = false;
-  };
-  auto state = std::make_shared<State>();
-  state->pipe = std::make_shared<Pipe>(http_);
-  state->done = std::move(done);
-  const auto answerOf = [base = base_, agent, head](const HttpHead& said) {
-    HttpAnswer answer{.status = said.status};
-    for (const auto& [name, value] : said.headers) {
-      if (!goesToClient(name, value)) continue;
-      const bool leads = name == "link" || name == "location";
-      answer.headers.emplace_back(name,
-                                  leads ? absl::StrReplaceAll(value, {{base, agent}}) : value);
-    }
-    uint64_t length = 0;
-    if (const std::string* text = said.find("content-length");
-        text != nullptr && absl::SimpleAtoi(*text, &length)) {
-      answer.length = length;
-    } else if (head) {
-      answer.length = std::nullopt;
-    }
-    return answer;
-  };
-  request.onBody = [state, answerOf](const HttpHead& said, absl::string_view bytes) {
-    if (!state->answered) {
-      state->answered = true;
-      HttpAnswer answer = answerOf(said);
-      answer.stream = std::make_shared<ProxyBody>(state->pipe, !answer.length);
-      state->done(std::move(answer));
-      state->done = nullptr;
-    }
-    return state->pipe->put(bytes);
-  };
-  const HttpRequestId id = http_.start(std::move(request), [state, answerOf](HttpResult result) {
-    if (!state->answered) {
-      state->answered = true;
-      HttpAnswer answer = result.status.ok() ? answerOf(result.head) : unreachable(result.status);
-      state->done(std::move(answer));
-      state->done = nullptr;
-    }
-    state->pipe->end(result.status);
-  });
-  state->pipe->setRequest(id);
+  auto forward = std::make_shared<Forward>(Forward{.http = http_,
+                                                   .base = base_,
+                                                   .agent = agent,
+                                                   .request = std::move(request),
+                                                   .head = head,
+                                                   .follow = follow,
+                                                   .pipe = std::make_shared<Pipe>(http_),
+                                                   .done = std::move(done)});
+  send(forward);
 }
 
 }  // namespace roost

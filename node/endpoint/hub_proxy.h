@@ -28,8 +28,11 @@ class HubProxy {
 
   // The answer of the hub to the same request, as it is but for what only concerns the connection,
   // and Xet. Links and redirects to the hub lead to `agent` ("http://127.0.0.1:8377") instead.
+  // `follow`: redirects are followed here, to other hosts too (without the token), and what the
+  // hub said of the file on its own answer stands on the last one.
   // Without a connection: 503 with the reason.
-  void forward(HttpAsk ask, const std::string& agent, std::function<void(HttpAnswer)> done);
+  void forward(HttpAsk ask, const std::string& agent, bool follow,
+               std::function<void(HttpAnswer)> done);
 
   // A small question of our own on the client's behalf: the whole answer, redirects not followed.
   struct Question {
@@ -43,6 +46,10 @@ class HubProxy {
   void ask(Question question, std::function<void(HttpResult)> done);
 
  private:
+  struct Forward;
+  static void send(const std::shared_ptr<Forward>& forward);
+  static std::optional<std::string> nextHop(const Forward& forward, const HttpHead& said);
+  static HttpAnswer answerOf(const Forward& forward, const HttpHead& said);
   std::string urlOf(const std::string& target) const;
   std::optional<HttpCredential> credential(std::optional<Token> token) const;
 

@@ -30,7 +30,7 @@ struct HubRoute {
     kHarnesses,  // /api/agent-harnesses
     kTelemetry,  // /api/telemetry/…
     kRoost,      // /roost/v1/…, /livez, /readyz, /metrics, /
-    kOther,  // with `repo` where the target is of one
+    kOther,      // with `repo` where the target is of one
   };
   Kind kind = Kind::kOther;
   std::optional<RepoId> repo = std::nullopt;
