@@ -23,6 +23,7 @@ namespace {
 
 constexpr char kJson[] = "application/json; charset=utf-8";
 constexpr absl::Duration kHubRests = absl::Seconds(3);  // after it could not be reached
+constexpr absl::Duration kLingering = absl::Seconds(30);
 constexpr absl::Duration kInnerRangePatience = absl::Seconds(5);
 constexpr size_t kWantedShownMax = 100'000;
 
@@ -154,6 +155,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   void stop() {
     stopped_ = true;
     s_.proxy = nullptr;
+    for (const auto& weak : timers_) {
+      if (const auto timer = weak.lock()) timer->cancel();
+    }
   }
 
  private:
@@ -654,11 +658,6 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     co_return absl::OkStatus();
   }
 
-  template <typename T>
-  static T within(std::optional<T> value, T late) {
-    return value ? *std::move(value) : late;
-  }
-
   asio::awaitable<absl::Status> verified(std::shared_ptr<BlobReading> reading,
                                          absl::Duration patience) {
     const std::function<void(std::function<void(absl::Status)>)> start =
@@ -681,8 +680,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   }
 
   void after(absl::Duration patience, std::function<void(absl::Status)> done) {
-    auto timer = std::make_shared<asio::steady_timer>(s_.io, absl::ToChronoNanoseconds(patience));
-    timer->async_wait([timer, patience, done = std::move(done)](boost::system::error_code) {
+    startTimer(patience, [patience, done = std::move(done)] {
       done(absl::DeadlineExceededError(
           absl::StrCat("it did not come within ", absl::FormatDuration(patience))));
     });
@@ -690,10 +688,16 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
 
   // Clients ask again: what was fetched until then is not thrown away.
   void linger(std::shared_ptr<BlobReading> reading) {
-    auto timer = std::make_shared<asio::steady_timer>(s_.io, std::chrono::seconds(30));
-    timer->async_wait([timer, reading = std::move(reading)](boost::system::error_code) {});
-    lingering_.push_back(timer);
-    std::erase_if(lingering_, [](const auto& weak) { return weak.expired(); });
+    startTimer(kLingering, [reading = std::move(reading)] {});
+  }
+
+  // Runs at its time, or when the agent stops.
+  void startTimer(absl::Duration delay, std::function<void()> then) {
+    auto timer = std::make_shared<asio::steady_timer>(s_.io, absl::ToChronoNanoseconds(delay));
+    timer->async_wait(
+        [timer, then = std::move(then)](const boost::system::error_code&) { then(); });
+    std::erase_if(timers_, [](const auto& weak) { return weak.expired(); });
+    timers_.push_back(timer);
   }
 
   // ---- Metadata
@@ -871,7 +875,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   std::map<std::string, Kept> kept_;
   std::list<std::string> keptOrder_;
   size_t keptBytes_ = 0;
-  std::vector<std::weak_ptr<asio::steady_timer>> lingering_;
+  std::list<std::weak_ptr<asio::steady_timer>> timers_;
 };
 
 HubEndpoint::HubEndpoint(Seams seams, Options options)
