@@ -123,6 +123,7 @@ class Fetch final : public Wanter {
   bool settledIn() const { return grants_ >= 2 || only_ || rule_ == SourceRule::kHubOnly; }
   bool have(uint64_t piece) const { return have_[piece]; }
   bool askedLive(uint64_t piece) const;
+  bool askedOfOrigin(uint64_t piece) const;
   bool needed(uint64_t piece) const { return !have_[piece] && !askedLive(piece); }
   void landed(Turn& turn, uint64_t piece, Sender sender);
   void giveBack(uint64_t piece);

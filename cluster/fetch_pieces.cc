@@ -35,6 +35,13 @@ bool Fetch::askedLive(uint64_t piece) const {
                      [](const Ask& ask) { return !ask.abandoned; });
 }
 
+bool Fetch::askedOfOrigin(uint64_t piece) const {
+  const auto it = asks_.find(piece);
+  return it != asks_.end() && std::any_of(it->second.begin(), it->second.end(), [](const Ask& ask) {
+           return ask.fromOrigin && !ask.abandoned;
+         });
+}
+
 void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
   have_[piece] = true;
   senders_[piece] = sender;
@@ -199,6 +206,8 @@ std::optional<uint64_t> Fetch::chooseForReaders() {
     for (uint64_t next = piece; next < end; ++next) {
       if (needed(next)) return next;
     }
+    // Asked of another wanter, who is late: once more, of an origin.
+    if (late && !have(piece) && !askedOfOrigin(piece)) return piece;
   }
   return std::nullopt;
 }

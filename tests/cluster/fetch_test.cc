@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cluster/fetches.h"
+#include "cluster/readers.h"
 #include "protocol/limits.h"
 #include "tests/cluster/turn_fixture.h"
 
@@ -437,6 +438,139 @@ TEST_F(FetchTest, AFetchThatNobodyWaitsForIsCancelledAndItsTemporaryKept) {
   (void)fetches.takeEnded();
   EXPECT_EQ(fetches.size(), 0u);
   EXPECT_EQ(budgets.origins.inFlight(), 0);
+}
+
+// ---- Readers of this node.
+
+class ReaderTest : public FetchTest {
+ protected:
+  void read() {
+    step([&](Turn& turn) {
+      const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
+                          *Commit::parse(std::string(40, 'a')), *RelativePath::parse("file")};
+      readers.on(turn, ReaderBegan{reader, blob, site});
+    });
+  }
+  // The answers that came at once.
+  std::vector<AnswerReader> want(uint64_t piece, uint64_t ask = 1) {
+    step([&](Turn& turn) { readers.on(turn, PieceWanted{reader, AskId{ask}, piece}); });
+    const auto answers = all<AnswerReader>();
+    note();
+    return answers;
+  }
+  void tellEnded() {
+    for (const Fetches::Ended& ended : fetches.takeEnded()) readers.fetchEnded(ended);
+  }
+
+  const ReaderId reader{7};
+  Readers readers{fetches, members};
+};
+
+TEST_F(ReaderTest, APieceIsAnsweredWhenItLands) {
+  hold(2);
+  read();
+  EXPECT_TRUE(want(0).empty());
+  opened();
+  grant(0, {1});
+  ASSERT_TRUE(reads.contains({NodeId::ofNumber(2), 0}));
+  answer(NodeId::ofNumber(2), 0, ReadOutcome::kData);
+  const auto answers = all<AnswerReader>();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].ask, AskId{1});
+  EXPECT_TRUE(answers[0].status.ok());
+  EXPECT_EQ(answers[0].from, id);
+  EXPECT_EQ(want(0, 2).size(), 1u) << "it is here now";
+}
+
+TEST_F(ReaderTest, WhatAReaderWaitsForIsAskedFirst) {
+  blob.size = 200 * kMiB;
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  EXPECT_TRUE(want(150).empty());
+  while (!reads.contains({NodeId::ofNumber(2), 150})) {
+    ASSERT_LT(reads.size(), 100u);
+    const auto [source, piece] = *reads.begin();
+    ASSERT_LT(piece, 100u) << "others came first";
+    answer(source, piece, ReadOutcome::kData);
+  }
+}
+
+TEST_F(ReaderTest, APieceOfAnothersStripeThatIsLateIsAskedOfTheHolder) {
+  hold(2);
+  read();
+  opened();
+  grant(0, {1, 3});
+  const uint64_t theirs = piecesAskedOf(3).empty() ? 1 : *piecesAskedOf(3).begin();
+  EXPECT_TRUE(want(theirs).empty());
+  step([&](Turn& turn) {
+    fetches.on(turn, PieceRead{id, NodeId::ofNumber(3), theirs, ReadOutcome::kNotMine});
+  });
+  note();
+  for (const uint64_t piece : piecesAskedOf(2)) {
+    answer(NodeId::ofNumber(2), piece, ReadOutcome::kData);
+  }
+  EXPECT_FALSE(piecesAskedOf(2).contains(theirs));
+  tick(absl::Seconds(2));
+  answer(NodeId::ofNumber(2), *piecesAskedOf(2).begin(),
+         ReadOutcome::kData);  // its window has room
+  EXPECT_TRUE(piecesAskedOf(2).contains(theirs));
+}
+
+TEST_F(ReaderTest, TheEndIsToldToWhoWaitsAndToWhoAsksLater) {
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  EXPECT_TRUE(want(pieceCount(blob.size)).empty()) << "behind the last piece: the end";
+  answerAll();
+  finish(absl::OkStatus());
+  auto answers = all<AnswerReader>();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(answers[0].status.ok());
+  EXPECT_EQ(answers[0].from, std::nullopt) << "it is published";
+  tellEnded();
+  answers = want(3, 2);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(answers[0].status.ok());
+}
+
+TEST_F(ReaderTest, AFailureIsToldWithItsReason) {
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  EXPECT_TRUE(want(0).empty());
+  step([&](Turn& turn) {
+    fetches.on(turn, WriterOpened{id, absl::ResourceExhaustedError("the disk is full")});
+  });
+  const auto answers = all<AnswerReader>();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(absl::IsResourceExhausted(answers[0].status));
+}
+
+TEST_F(ReaderTest, AFetchThatOnlyAReaderWantedEndsWithIt) {
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
+  EXPECT_EQ(all<CloseWriter>().size(), 1u);
+  fetches.takeEnded();
+  EXPECT_EQ(fetches.size(), 0u);
+  EXPECT_EQ(readers.size(), 0u);
+}
+
+TEST_F(ReaderTest, AFetchThatAJobWantsTooGoesOn) {
+  hold(2);
+  read();
+  opened();
+  begin();
+  grant(0, {1});
+  step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
+  EXPECT_TRUE(all<CloseWriter>().empty());
+  EXPECT_EQ(fetches.size(), 1u);
 }
 
 }  // namespace
