@@ -354,6 +354,7 @@ class Agent final : public BlobProvider {
                     tellSummarySoon();
                   }
                   folders_->landed(blob);
+                  readings_->landed(blob.blob.id);
                   hubEndpoint_->landed(blob);
                 }};
   }
@@ -503,7 +504,12 @@ class Agent final : public BlobProvider {
             [&](const HubDownload& e) { transfers_->perform(e); },
             [&](const StopHub& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
-            [&](const RestartBlob& e) { transfers_->perform(e); },
+            [&](const RestartBlob& e) {
+              if (const auto writer = transfers_->writer(e.fetch)) {
+                readings_->wasWrong(writer->blob().id);
+              }
+              transfers_->perform(e);
+            },
             [&](const CloseWriter& e) { transfers_->perform(e); },
             [&](const AnswerPiece& e) { answerPiece(e); },
             [&](const AnswerReader& e) { readings_->perform(e); },

@@ -10,12 +10,14 @@ namespace roost {
 // What a body holds. Everything is done on `loop`.
 class BlobReadings::Reading final : public BlobReading {
  public:
-  Reading(BlobReadings& readings, const BlobInfo& blob, std::optional<ReaderId> reader)
+  Reading(BlobReadings& readings, const BlobInfo& blob, std::optional<ReaderId> reader,
+          bool resumed)
       : readings_(readings),
         onLoop_(readings.s_.onLoop),
         alive_(readings.alive_),
         blob_(blob),
-        reader_(reader) {}
+        reader_(reader),
+        resumed_(resumed) {}
   ~Reading() override {
     if (!reader_) return;
     post([readings = &readings_, reader = *reader_] { readings->s_.apply(ReaderGone{reader}); });
@@ -28,11 +30,18 @@ class BlobReadings::Reading final : public BlobReading {
     });
   }
   void verified(std::function<void(absl::Status)> done) override {
-    post([readings = &readings_, reader = reader_, blob = blob_, done = std::move(done)]() mutable {
+    post([readings = &readings_, reader = reader_, resumed = resumed_, blob = blob_,
+          done = std::move(done)]() mutable {
       if (!reader) return readings->awaitVerified(blob, std::move(done));
       // A piece behind the last one comes with the end of the fetch.
       readings->askPiece(*reader, pieceCount(blob.size),
-                         [done = std::move(done)](Piece end) { done(end.status()); });
+                         [readings, resumed, blob, done = std::move(done)](Piece end) {
+                           // The beginning that the client has may be of the wrong bytes.
+                           const bool doubtful = resumed && readings->poisoned(blob.id);
+                           done(end.ok() && doubtful
+                                    ? absl::DataLossError("what went out before may be wrong")
+                                    : end.status());
+                         });
     });
   }
   void open(std::function<void(std::shared_ptr<const LocalBlob>)> done) override {
@@ -62,6 +71,7 @@ class BlobReadings::Reading final : public BlobReading {
   const std::shared_ptr<const bool> alive_;
   const BlobInfo blob_;
   const std::optional<ReaderId> reader_;
+  const bool resumed_;
 };
 
 BlobReadings::BlobReadings(Seams seams, std::set<BlobId> poisoned)
@@ -71,15 +81,16 @@ std::string BlobReadings::poisonKey(const BlobId& blob) {
   return absl::StrCat(kPoisonPrefix, blob.toString());
 }
 
-std::shared_ptr<BlobReading> BlobReadings::arriving(const BlobInfo& blob, const BlobSite& site) {
+std::shared_ptr<BlobReading> BlobReadings::arriving(const BlobInfo& blob, const BlobSite& site,
+                                                    bool resumed) {
   const ReaderId reader{++lastReader_};
-  auto reading = std::make_shared<Reading>(*this, blob, reader);
+  auto reading = std::make_shared<Reading>(*this, blob, reader, resumed);
   s_.apply(ReaderBegan{reader, blob, site});
   return reading;
 }
 
 std::shared_ptr<BlobReading> BlobReadings::local(const BlobInfo& blob) {
-  return std::make_shared<Reading>(*this, blob, std::nullopt);
+  return std::make_shared<Reading>(*this, blob, std::nullopt, false);
 }
 
 void BlobReadings::askPiece(ReaderId reader, uint64_t piece,
@@ -105,8 +116,26 @@ void BlobReadings::awaitVerified(BlobInfo blob, std::function<void(absl::Status)
   s_.folders.whenVerified(blob.id, std::move(done));
 }
 
+void BlobReadings::streaming(const BlobId& blob, std::function<void()> done) {
+  if (poisoned_.contains(blob) || !streamed_.insert(blob).second) return done();
+  mark(blob, std::move(done));
+}
+
+void BlobReadings::wasWrong(const BlobId& blob) {
+  if (streamed_.erase(blob) != 0) poisoned_.insert(blob);  // it is marked already
+}
+
+void BlobReadings::landed(const BlobId& blob) {
+  if (streamed_.erase(blob) != 0) unmark(blob);
+}
+
 void BlobReadings::poison(const BlobId& blob, std::function<void()> done) {
+  streamed_.erase(blob);
   poisoned_.insert(blob);
+  mark(blob, std::move(done));
+}
+
+void BlobReadings::mark(const BlobId& blob, std::function<void()> done) {
   const absl::Status submitted = s_.index.submit([key = poisonKey(blob), done](Index& index) {
     (void)index.setValue(key, "1");
     done();
@@ -115,7 +144,10 @@ void BlobReadings::poison(const BlobId& blob, std::function<void()> done) {
 }
 
 void BlobReadings::cure(const BlobId& blob) {
-  if (poisoned_.erase(blob) == 0) return;
+  if (poisoned_.erase(blob) != 0) unmark(blob);
+}
+
+void BlobReadings::unmark(const BlobId& blob) {
   (void)s_.index.submit([key = poisonKey(blob)](Index& index) { (void)index.dropValue(key); });
 }
 

@@ -33,13 +33,21 @@ class BlobReadings {
   BlobReadings(Seams seams, std::set<BlobId> poisoned);
 
   // A reading of a blob that is fetched for it, or of one that lies here.
-  std::shared_ptr<BlobReading> arriving(const BlobInfo& blob, const BlobSite& site);
+  // `resumed`: the client has a beginning of it already.
+  std::shared_ptr<BlobReading> arriving(const BlobInfo& blob, const BlobSite& site, bool resumed);
   std::shared_ptr<BlobReading> local(const BlobInfo& blob);
 
   void perform(const AnswerReader& effect);
 
   bool poisoned(const BlobId& blob) const { return poisoned_.contains(blob); }
   void poison(const BlobId& blob, std::function<void()> done);
+  // Bytes of it go out before it is verified. That is remembered on the disk until it is: if this
+  // process is killed before, the blob counts as poisoned at the next start. Then calls back.
+  void streaming(const BlobId& blob, std::function<void()> done);
+  // Its hash did not match: what went out may have been wrong.
+  void wasWrong(const BlobId& blob);
+  // Its hash matched.
+  void landed(const BlobId& blob);
   // Somebody read it whole from its first byte on, verified.
   void cure(const BlobId& blob);
 
@@ -52,6 +60,8 @@ class BlobReadings {
   class Reading;
   struct State;
   void askPiece(ReaderId reader, uint64_t piece, std::function<void(BlobReading::Piece)> done);
+  void mark(const BlobId& blob, std::function<void()> done);
+  void unmark(const BlobId& blob);
   void awaitVerified(BlobInfo blob, std::function<void(absl::Status)> done);
 
   Seams s_;
@@ -60,6 +70,7 @@ class BlobReadings {
   uint64_t lastAsk_ = uint64_t{1} << 62;  // apart from the agent's own
   std::map<AskId, std::function<void(BlobReading::Piece)>> asks_;
   std::set<BlobId> poisoned_;
+  std::set<BlobId> streamed_;  // by this process, and not verified yet
 };
 
 }  // namespace roost

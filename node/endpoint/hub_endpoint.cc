@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "cluster/hub_errors.h"
 #include "cluster/hub_json.h"
 #include "cluster/hub_urls.h"
 #include "node/await_callback.h"
@@ -22,7 +23,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr char kJson[] = "application/json; charset=utf-8";
-constexpr absl::Duration kHubRests = absl::Seconds(3);  // after it could not be reached
+constexpr absl::Duration kHubRests = absl::Seconds(3);     // after it could not be reached
+constexpr absl::Duration kHubPause = absl::Seconds(1);     // where it did not say how long
+constexpr absl::Duration kHubPatience = absl::Seconds(6);  // of all pauses; clients wait 10 s
 constexpr absl::Duration kLingering = absl::Seconds(30);
 constexpr absl::Duration kInnerRangePatience = absl::Seconds(5);
 constexpr size_t kWantedShownMax = 100'000;
@@ -250,7 +253,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   // `otherwise`: there is an answer without the hub, so a hub that just failed is left alone.
   asio::awaitable<HttpResult> askHub(HubProxy::Question question, bool otherwise) {
     if (s_.proxy == nullptr || (otherwise && !hubOpen())) co_return resting();
-    HttpResult result = co_await askOnce(question);
+    HttpResult result = co_await askPatiently(question, otherwise);
     // A renamed repo: the hub leads to its new name.
     for (int hops = 0; hops < kHubRedirectsMax && result.status.ok(); ++hops) {
       const std::string* location = result.head.find("location");
@@ -268,6 +271,26 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       hubRestsUntil_ = absl::InfinitePast();
     }
     co_return result;
+  }
+
+  // A hub that says when it will answer again is believed, as far as the client can wait.
+  asio::awaitable<HttpResult> askPatiently(HubProxy::Question question, bool otherwise) {
+    const absl::Time until = absl::Now() + kHubPatience;
+    while (true) {
+      HttpResult result = co_await askOnce(question);
+      const bool busy =
+          result.status.ok() && (result.head.status == 429 || result.head.status == 503);
+      if (!busy || otherwise) co_return result;
+      const absl::Duration pause = waitAsked(result.head).value_or(kHubPause);
+      if (absl::Now() + pause > until) co_return result;
+      co_await sleep(pause);
+    }
+  }
+
+  asio::awaitable<void> sleep(absl::Duration pause) {
+    const std::function<void(std::function<void(bool)>)> start =
+        [&](std::function<void(bool)> done) { startTimer(pause, [done] { done(true); }); };
+    co_await awaitCallback<bool>(start, false);
   }
 
   asio::awaitable<HttpResult> askOnce(HubProxy::Question question) {
@@ -591,7 +614,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     if (wanted_.size() < kWantedShownMax) {
       wanted_.insert_or_assign(blob.id, Wanted{site.repo, site.commit, file, located.ref});
     }
-    const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site);
+    const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, range.first > 0);
     const bool small = blob.size <= kInlineBlobBytesMax;
     const bool toTheEnd = range.end == blob.size;
     const bool firstByte = range.first == 0 && range.end == 1;
@@ -612,10 +635,15 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     }
     // An answer that says why nothing comes is better than a body that ends early.
     const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
-    if (!began.ok() && !absl::IsDeadlineExceeded(began)) {
+    if (absl::IsDeadlineExceeded(began)) {  // it may come while the client asks again
+      linger(reading);
+      co_return failure(504, "", began.message());
+    }
+    if (!began.ok()) {
       if (hubOpen()) co_return co_await forward(std::move(ask), true);
       co_return failure(503, "", began.message());
     }
+    co_await streaming(blob.id);
     answer.stream = arrivingBody(part, reading, s_.pool);
     co_return answer;
   }
@@ -656,6 +684,15 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
                                                           known.freeBytes, " are free"));
     }
     co_return absl::OkStatus();
+  }
+
+  // On the disk before the first byte that nobody has verified leaves.
+  asio::awaitable<void> streaming(BlobId blob) {
+    const std::function<void(std::function<void(bool)>)> start =
+        [&](std::function<void(bool)> done) {
+          s_.readings.streaming(blob, [done] { done(true); });
+        };
+    co_await awaitCallback<bool>(start, false);
   }
 
   asio::awaitable<absl::Status> verified(std::shared_ptr<BlobReading> reading,

@@ -261,6 +261,11 @@ std::optional<std::string> HubProxy::nextHop(const Forward& forward, const HttpH
 }
 
 HttpAnswer HubProxy::answerOf(const Forward& forward, const HttpHead& said) {
+  // A refusal of the place where the bytes are says nothing about the file: the hub named it.
+  if (!forward.before.empty() && said.status >= 400 && said.status != 416) {
+    return unreachable(absl::UnavailableError(
+        absl::StrCat("the place that it names for the file answers ", said.status)));
+  }
   HttpAnswer answer{.status = said.status};
   for (const auto& [name, value] : said.headers) {
     if (!goesToClient(name, value)) continue;
@@ -300,7 +305,9 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
     if (!forward->answered) {
       forward->answered = true;
       HttpAnswer answer = answerOf(*forward, said);
-      answer.stream = std::make_shared<ProxyBody>(forward->pipe, !answer.length);
+      if (answer.body.empty()) {
+        answer.stream = std::make_shared<ProxyBody>(forward->pipe, !answer.length);
+      }
       std::exchange(forward->done, nullptr)(std::move(answer));
     }
     return forward->pipe->put(bytes);

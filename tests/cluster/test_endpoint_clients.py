@@ -78,9 +78,9 @@ def home(tmp_path: Path) -> Path:
 
 
 def warm_all(agent: Agent) -> None:
-    agent.warm(MODEL)
+    agent.warm(MODEL, "--nodes", "self")
     for repo in (CSV, PARQUET):
-        agent.warm(repo, "--type", "dataset")
+        agent.warm(repo, "--type", "dataset", "--nodes", "self")
 
 
 def wait_known(agent: Agent, holder: Agent) -> None:
@@ -194,7 +194,7 @@ class TestOwnCache:
         self, load: Load, hub: Hub, clusters: Callable[..., Cluster]
     ) -> None:
         (agent,) = clusters(1, hub_url=hub.url)
-        agent.warm(MODEL)
+        agent.warm(MODEL, "--nodes", "self")
         hub.reset_stats()
         load.assert_right(load.run(agent.home, agent.endpoint_url))
         assert hub.egress_bytes == 0

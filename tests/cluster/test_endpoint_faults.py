@@ -132,7 +132,7 @@ class TestWrongBytes:
         self, client: str, hub: Hub, home: Path, clusters: Callable[..., Cluster]
     ) -> None:
         (agent,) = clusters(1, hub_url=hub.url)
-        agent.warm(REPO)
+        agent.warm(REPO, "--nodes", "self")
         leave_beginning(client, home)
 
         outcome = load(client, agent, home)
@@ -184,7 +184,7 @@ def filled_pair(hub: Hub, clusters: Callable[..., Cluster]) -> Cluster:
     """Two agents, of which the first has the repo and the second knows that."""
     cluster: Cluster = clusters(2, hub_url=hub.url)
     a, b = cluster
-    a.warm(REPO)
+    a.warm(REPO, "--nodes", "self")
     wait_until(lambda: b.holds_all_of("a", REPO), NOTICED_S, "b knows that a has it")
     return cluster
 
@@ -354,7 +354,7 @@ class TestOutage:
         self, what: str, hub: Hub, clusters: Callable[..., Cluster]
     ) -> None:
         (agent,) = clusters(1, hub_url=hub.url)
-        agent.warm(REPO)
+        agent.warm(REPO, "--nodes", "self")
         hub.commit(REPO, {"new.txt": b"new"}, branch="new")
         hub.fault("refuse")
         unknown = {
@@ -392,7 +392,7 @@ class TestOutage:
     ) -> None:
         hub.add_repo("org/model", files=model())
         a, b = clusters(2, hub_url=hub.url)
-        a.warm("org/model")
+        a.warm("org/model", "--nodes", "self")
         wait_until(lambda: b.holds_all_of("a", "org/model"), NOTICED_S, "b knows that a has it")
         hub.fault("refuse")
 

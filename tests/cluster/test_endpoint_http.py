@@ -97,7 +97,7 @@ def new_place(agent: Agent, hub: Hub, xet: bool = False) -> Place:
 def place(request: pytest.FixtureRequest, agent: Agent, standing_hub: Hub) -> Iterator[Place]:
     place = new_place(agent, standing_hub)
     if request.param == "held":
-        agent.warm(place.repo)
+        agent.warm(place.repo, "--nodes", "self")
     yield place
     standing_hub.clear_fault()
 
