@@ -3,7 +3,6 @@ library between."""
 
 from __future__ import annotations
 
-import functools
 import http.client
 import json
 import socket
@@ -12,7 +11,6 @@ from typing import Any, Iterable, Mapping
 from urllib.parse import quote
 
 from tests.cluster.agent import Agent
-from tests.cluster.harness import Cluster
 
 ANSWER_S = 30  # a generous end, where no rule says how long an answer may take
 
@@ -83,15 +81,3 @@ def bearer(token: str | None) -> dict[str, str]:
 def connect(agent: Agent, timeout_s: float = ANSWER_S) -> socket.socket:
     host, _, port = agent.endpoint.rpartition(":")
     return socket.create_connection((host, int(port)), timeout=timeout_s)
-
-
-@functools.cache
-def answers_clients() -> bool:
-    """Whether this agent serves its endpoint: an option that is accepted says nothing, so one agent
-    is started and asked."""
-    with Cluster(1) as (agent,):
-        try:
-            connect(agent, timeout_s=5).close()
-        except OSError:
-            return False
-        return True
