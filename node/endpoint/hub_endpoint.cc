@@ -333,8 +333,11 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
 
   // ---- Where a name leads
 
+  // Shared: a dataset has 200,000 files, and each request looks one of them up.
+  using Manifest = std::shared_ptr<const Listing>;
+
   struct Located {
-    Listing manifest;
+    Manifest manifest;
     std::optional<RefState> ref;
     bool stale = false;  // the hub did not say so now
   };
@@ -414,12 +417,12 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   }
 
   // The files of a commit, under the client's token where the hub is asked.
-  asio::awaitable<Or<Listing>> filesOf(RepoId repo, Commit commit, std::optional<Token> token) {
-    if (auto own = s_.folders.inventory().listing(repo, commit); own && own->complete) {
-      co_return *std::move(own);
-    }
+  asio::awaitable<Or<Manifest>> filesOf(RepoId repo, Commit commit, std::optional<Token> token) {
     if (const auto it = manifests_.find({repo, commit}); it != manifests_.end()) {
       co_return it->second;
+    }
+    if (auto own = s_.folders.inventory().listing(repo, commit); own && own->complete) {
+      co_return keep(*std::move(own));
     }
     Listing manifest{repo, commit, true, Visibility::kUnknown, {}};
     std::string target =
@@ -445,8 +448,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
         if (const absl::Status status = normalize(manifest); !status.ok()) {
           co_return unavailable(status.message());
         }
-        keep(manifest);
-        co_return manifest;
+        co_return keep(std::move(manifest));
       }
       absl::string_view rest = *next;
       if (!absl::ConsumePrefix(&rest, s_.origin.url()) && !absl::StartsWith(rest, "/")) {
@@ -456,7 +458,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     }
     // No list from the hub: what the nodes have.
     auto known = co_await s_.resolver.resolve(repo, Revision(commit), SourceRule::kClusterOnly);
-    if (known.ok()) co_return std::move(known->listing);
+    if (known.ok()) co_return std::make_shared<const Listing>(std::move(known->listing));
     if (s_.proxy == nullptr) {
       co_return failure(404, "RevisionNotFound",
                         absl::StrCat("no node holds ", repo.toString(), " at ", commit.hex()));
@@ -464,26 +466,32 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     if (isOutage(result)) co_return passed(result, std::nullopt);
     // A mirror without lists: its files can be asked for one by one.
     if (result.head.status == 404 && result.head.find("x-error-code") == nullptr) {
-      co_return Listing{repo, commit, false, Visibility::kUnknown, {}};
+      co_return std::make_shared<const Listing>(
+          Listing{repo, commit, false, Visibility::kUnknown, {}});
     }
     co_return passed(result, repo);
   }
 
-  void keep(const Listing& manifest) {
-    constexpr size_t kManifestsMax = 64;
-    if (manifests_.size() >= kManifestsMax) manifests_.erase(manifests_.begin());
-    manifests_.insert_or_assign({manifest.repo, manifest.commit}, manifest);
+  // Remembers a complete list, of all that are remembered at most kManifestFilesMax files.
+  Manifest keep(Listing files) {
+    const auto manifest = std::make_shared<const Listing>(std::move(files));
+    while (!manifests_.empty() && manifestFiles_ + manifest->files.size() > kManifestFilesMax) {
+      manifestFiles_ -= manifests_.begin()->second->files.size();
+      manifests_.erase(manifests_.begin());
+    }
+    const bool isNew =
+        manifests_.emplace(std::pair(manifest->repo, manifest->commit), manifest).second;
+    if (isNew) manifestFiles_ += manifest->files.size();
+    return manifest;
   }
 
   asio::awaitable<Or<Located>> locate(RepoId repo, Revision revision, std::optional<Token> token) {
     Or<Named> named = co_await commitOf(repo, revision, token);
     if (auto* error = std::get_if<HttpAnswer>(&named)) co_return std::move(*error);
     const Named& name = std::get<Named>(named);
-    Or<Listing> files = co_await filesOf(repo, name.commit, token);
+    Or<Manifest> files = co_await filesOf(repo, name.commit, token);
     if (auto* error = std::get_if<HttpAnswer>(&files)) co_return std::move(*error);
-    Located located{std::get<Listing>(std::move(files)), name.ref, name.stale};
-    located.manifest.visibility = visibilityOf(repo);
-    co_return located;
+    co_return Located{std::get<Manifest>(std::move(files)), name.ref, name.stale};
   }
 
   // ---- Files
@@ -494,7 +502,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     Or<Located> found = co_await locate(repo, *route.revision, token);
     if (auto* error = std::get_if<HttpAnswer>(&found)) co_return std::move(*error);
     const Located& located = std::get<Located>(found);
-    const Listing& manifest = located.manifest;
+    const Listing& manifest = *located.manifest;
     const auto entry =
         std::find_if(manifest.files.begin(), manifest.files.end(),
                      [&](const FileEntry& f) { return f.path.text() == route.path; });
@@ -547,7 +555,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const std::string etag = absl::StrCat("\"", file.blob.id.hex(), "\"");
     HttpAnswer answer;
     answer.headers = {{"ETag", etag},
-                      {"X-Repo-Commit", located.manifest.commit.hex()},
+                      {"X-Repo-Commit", located.manifest->commit.hex()},
                       {"Accept-Ranges", "bytes"},
                       {"Content-Type", "application/octet-stream"},
                       {"Cache-Control", "no-store"}};
@@ -605,7 +613,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       answer.stream = std::move(stream);
       co_return answer;
     }
-    const BlobSite site{located.manifest.repo, located.manifest.commit, file.path};
+    const BlobSite site{located.manifest->repo, located.manifest->commit, file.path};
     const absl::Status room = co_await prepare(located, file);
     if (!room.ok()) {
       if (hubOpen()) co_return co_await forward(std::move(ask), true);
@@ -669,7 +677,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   asio::awaitable<absl::Status> prepare(const Located& located, const FileEntry& file) {
     const CheckPresent question{
         {s_.core.self().id, 0},
-        {located.manifest.repo, located.manifest.commit, false, Visibility::kUnknown, {file}}};
+        {located.manifest->repo, located.manifest->commit, false, Visibility::kUnknown, {file}}};
     const std::function<void(std::function<void(PresenceKnown)>)> ask =
         [&](std::function<void(PresenceKnown)> done) {
           s_.folders.checkPresent(question, std::move(done));
@@ -873,7 +881,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const Revision revision = route.revision.value_or(Revision(RefName::main()));
     Or<Located> found = co_await locate(repo, revision, token);
     if (auto* error = std::get_if<HttpAnswer>(&found)) co_return std::move(*error);
-    const Listing& manifest = std::get<Located>(found).manifest;
+    const Listing& manifest = *std::get<Located>(found).manifest;
     if (route.kind == HubRoute::Kind::kTree) {
       const bool recursive = route.flag("recursive");
       const auto tree = treeDocument(manifest, route.path, recursive);
@@ -887,7 +895,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       if (!info.ok()) co_return failure(400, "", info.status().message());
       answer.body = *info;
     } else {
-      answer.body = infoDocument(manifest);
+      Listing shown = manifest;
+      shown.visibility = visibilityOf(repo);
+      answer.body = infoDocument(shown);
     }
     co_return answer;
   }
@@ -906,7 +916,8 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   absl::Time hubRestsUntil_ = absl::InfinitePast();
   std::string hubError_ = "this agent asks no hub";
   std::map<std::pair<RepoId, RefName>, RefState> refs_;
-  std::map<std::pair<RepoId, Commit>, Listing> manifests_;
+  std::map<std::pair<RepoId, Commit>, Manifest> manifests_;
+  size_t manifestFiles_ = 0;  // in them
   std::map<RepoId, Token> tokens_;
   std::map<BlobId, Wanted> wanted_;  // fetched for a client, to be shown when it is here
   std::map<std::string, Kept> kept_;
