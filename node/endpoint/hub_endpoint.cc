@@ -11,6 +11,7 @@
 #include "cluster/hub_errors.h"
 #include "cluster/hub_json.h"
 #include "cluster/hub_urls.h"
+#include "node/addresses.h"
 #include "node/await_callback.h"
 #include "node/endpoint/hub_documents.h"
 #include "protocol/errors.h"
@@ -195,7 +196,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
         co_return said;
       }
       case HubRoute::Kind::kRoost:
-        co_return own(route);
+        co_return own(ask, route);
       case HubRoute::Kind::kOther:
         break;
     }
@@ -205,7 +206,13 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     co_return answer;
   }
 
-  HttpAnswer own(const HubRoute& route) const {
+  // For people and programs of this node: a page in a browser that had its own name pointed here
+  // (DNS rebinding) is told nothing.
+  HttpAnswer own(const HttpAsk& ask, const HubRoute& route) const {
+    const std::string* host = ask.find("host");
+    if (host != nullptr && !isLoopback(host->substr(0, host->rfind(':')))) {
+      return failure(403, "", "this page is for this node alone: ask for 127.0.0.1");
+    }
     HttpAnswer answer;
     answer.headers = {{"Content-Type", kJson}, {"Cache-Control", "no-store"}};
     if (route.path == "roost/v1/status") {

@@ -583,3 +583,17 @@ def read_to_end(link: socket.socket) -> bytes:
 def assert_serves(agent: Agent) -> None:
     assert ask(agent.endpoint, "GET", "/api/whoami-v2", bearer(WRITER)).status == 200
     agent.assert_sane()
+
+
+class TestOwnPages:
+    def test_status_is_told_under_a_loopback_name(self, agent: Agent) -> None:
+        reply = ask(agent.endpoint, "GET", "/roost/v1/status", {"Host": "localhost:8377"})
+        assert (reply.status, reply.json()["schema"]) == (200, "roost.status.1")
+
+    @pytest.mark.parametrize("path", ("/", "/roost/v1/status", "/readyz"))
+    def test_other_names_are_told_nothing(self, path: str, agent: Agent) -> None:
+        """A page in a browser may have its own name pointed at this node."""
+        assert ask(agent.endpoint, "GET", path, {"Host": "rebound.example:8377"}).status == 403
+
+    def test_env_names_the_endpoint(self, agent: Agent) -> None:
+        assert f"HF_ENDPOINT='{agent.endpoint_url}'" in agent.roost("env").stdout
