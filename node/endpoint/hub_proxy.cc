@@ -62,6 +62,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void setRequest(HttpRequestId id) {
     const std::lock_guard lock(mutex_);
     request_ = id;
+    if (size_ < kWaitingBytesMax) goOn();  // it may have paused before it had a name here
   }
 
   // ---- Lane.
@@ -77,34 +78,31 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   }
   // nullopt: the end, with its status.
   std::optional<std::string> take(absl::Status& status) {
-    std::string chunk;
-    bool resume = false;
-    {
-      const std::lock_guard lock(mutex_);
-      if (chunks_.empty()) {
-        status = ended_ ? status_ : absl::UnavailableError("the agent is stopping");
-        return std::nullopt;
-      }
-      chunk = std::move(chunks_.front());
-      chunks_.pop_front();
-      size_ -= chunk.size();
-      resume = paused_ && size_ < kWaitingBytesMax;
-      if (resume) paused_ = false;
+    const std::lock_guard lock(mutex_);
+    if (chunks_.empty()) {
+      status = ended_ ? status_ : absl::UnavailableError("the agent is stopping");
+      return std::nullopt;
     }
-    if (resume) http_.resume(request_);
+    std::string chunk = std::move(chunks_.front());
+    chunks_.pop_front();
+    size_ -= chunk.size();
+    if (size_ < kWaitingBytesMax) goOn();
     return chunk;
   }
   void abandon() {
-    bool paused = false;
-    {
-      const std::lock_guard lock(mutex_);
-      abandoned_ = true;
-      paused = ended_ ? false : paused_;
-    }
-    if (paused) http_.resume(request_);  // so that it sees that nobody reads
+    const std::lock_guard lock(mutex_);
+    abandoned_ = true;
+    goOn();  // so that it sees that nobody reads
   }
 
  private:
+  // Under the lock: a request that has not ended keeps its client alive.
+  void goOn() {
+    if (ended_ || !paused_ || request_ == HttpRequestId{}) return;
+    paused_ = false;
+    http_.resume(request_);
+  }
+
   HttpClient& http_;
   std::mutex mutex_;
   std::deque<std::string> chunks_;
