@@ -32,6 +32,8 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
+constexpr absl::Duration kSilenceMax = absl::Seconds(15);  // clients give up after 10 s
+
 absl::Status clientGone(const boost::system::error_code& ec) {
   return absl::UnavailableError(ec.message());
 }
@@ -232,6 +234,8 @@ class ArrivingBody final : public BodyStream {
       held_.insert(held_.end(), piece->begin() + static_cast<ptrdiff_t>(next - start),
                    piece->begin() + static_cast<ptrdiff_t>(end - start));
       next = end;
+      // One byte, by which clients learn the size, completes nothing and is a prefix of nothing.
+      if (part_.first == 0 && part_.end == 1) co_return co_await sendHeld(socket, 0);
       const absl::Status sent = co_await sendHeld(socket, kHeldBackBytes);
       if (!sent.ok()) co_return sent;
     }
@@ -246,13 +250,15 @@ class ArrivingBody final : public BodyStream {
     const absl::Status sent = co_await write(socket, held_.data(), count);
     held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(count));
     at_ += count;
+    silentTicks_ = 0;
     co_return sent;
   }
 
   std::function<asio::awaitable<absl::Status>()> trickle(tcp::socket& socket) {
     return [this, &socket]() -> asio::awaitable<absl::Status> {
-      if (held_.size() <= 1) co_return absl::OkStatus();
-      co_return co_await sendHeld(socket, held_.size() - 1);
+      if (held_.size() > 1) co_return co_await sendHeld(socket, held_.size() - 1);
+      if (++silentTicks_ * kTrickle < kSilenceMax) co_return absl::OkStatus();
+      co_return absl::DeadlineExceededError("nothing came for longer than clients wait");
     };
   }
 
@@ -337,8 +343,9 @@ class ArrivingBody final : public BodyStream {
   const BlobPart part_;
   const std::shared_ptr<BlobReading> reading_;
   WorkPool& pool_;
-  uint64_t at_;  // what was sent ends here; held_ begins here
-  Bytes held_;   // at most a piece and what is held back
+  uint64_t at_;          // what was sent ends here; held_ begins here
+  int silentTicks_ = 0;  // since the last byte
+  Bytes held_;           // at most a piece and what is held back
   std::map<uint64_t, PieceHash> sentHashes_;
 };
 

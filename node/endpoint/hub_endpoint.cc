@@ -650,11 +650,8 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     }
     // An answer that says why nothing comes is better than a body that ends early.
     const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
-    if (absl::IsDeadlineExceeded(began)) {  // it may come while the client asks again
-      linger(reading);
-      co_return failure(504, "", began.message());
-    }
-    if (!began.ok()) {
+    // After the deadline the head goes out all the same: the client's patience begins anew with it.
+    if (!began.ok() && !absl::IsDeadlineExceeded(began)) {
       if (hubOpen()) co_return co_await forward(std::move(ask), true);
       co_return failure(503, "", began.message());
     }

@@ -267,10 +267,12 @@ def test_trouble_that_passes_is_an_error_at_most(
     (agent,) = clusters(1, hub_url=hub.url)
     hub.fault(times=1, **ONCE[fault])
 
-    assert_right_or_error(load(client, agent, home), home)
+    outcome = load(client, agent, home)
+    assert_right_or_error(outcome, home)
 
-    again = load(client, agent, home)
-    assert again.files == {WEIGHTS: RIGHT}, f"{again.error}: {again.text}"
+    if not outcome.ok:  # curl that goes on from a complete file gets 416, from the hub itself too
+        again = load(client, agent, home)
+        assert again.files == {WEIGHTS: RIGHT}, f"{again.error}: {again.text}"
 
 
 # What the hub does until it is told to stop.
