@@ -106,10 +106,10 @@ inline constexpr size_t kHostFileBytesMax = 1 << 20;  // --join file:PATH, 4,096
 inline constexpr size_t kTokenBytesMax = 1'024;       // hub tokens have 37, OIDC tokens some 800
 
 // --- Endpoint: HTTP for clients. ---
-inline constexpr int kEndpointConnectionsMax = 4'096;       // open at once
-inline constexpr size_t kEndpointHeadBytesMax = 64 << 10;   // request line and headers
-inline constexpr size_t kEndpointBodyBytesMax = 8 << 20;    // of a request that is answered here
-inline constexpr size_t kEndpointSendBytes = 1 << 20;       // one sendfile, or one piece
+inline constexpr int kEndpointConnectionsMax = 4'096;      // open at once
+inline constexpr size_t kEndpointHeadBytesMax = 64 << 10;  // request line and headers
+inline constexpr size_t kEndpointBodyBytesMax = 8 << 20;   // of a request that is answered here
+inline constexpr size_t kEndpointSendBytes = 1 << 20;      // one sendfile, or one piece
 inline constexpr absl::Duration kEndpointIdleTimeout = absl::Seconds(120);  // between requests
 inline constexpr absl::Duration kEndpointHeadTimeout = absl::Seconds(15);   // a whole head
 inline constexpr absl::Duration kEndpointBodyTimeout = absl::Seconds(60);   // a whole request body
@@ -122,7 +122,7 @@ inline constexpr absl::Duration kTrickle = absl::Seconds(3);
 inline constexpr size_t kRefsCachedMax = 10'000;       // branches whose commit is remembered
 inline constexpr size_t kHubAnswersCachedMax = 2'000;  // JSON answers, 64 MiB in all at most
 inline constexpr size_t kHubAnswersBytesMax = 64 << 20;
-inline constexpr size_t kAccessCachedMax = 10'000;     // (token, repo) pairs
+inline constexpr size_t kAccessCachedMax = 10'000;  // (token, repo) pairs
 
 // --- Folders that are scanned. ---
 inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root
