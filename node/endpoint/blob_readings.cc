@@ -32,7 +32,7 @@ class BlobReadings::Reading final : public BlobReading {
   void verified(std::function<void(absl::Status)> done) override {
     post([readings = &readings_, reader = reader_, resumed = resumed_, blob = blob_,
           done = std::move(done)]() mutable {
-      if (!reader) return readings->awaitVerified(blob, std::move(done));
+      if (!reader) return readings->s_.folders.whenVerified(blob.id, std::move(done));
       // A piece behind the last one comes with the end of the fetch.
       readings->askPiece(*reader, pieceCount(blob.size),
                          [readings, resumed, blob, done = std::move(done)](Piece end) {
@@ -110,10 +110,6 @@ void BlobReadings::perform(const AnswerReader& effect) {
     return found.mapped()(absl::AbortedError("the fetch has just ended"));
   }
   found.mapped()(BlobReading::Piece(std::move(writer)));
-}
-
-void BlobReadings::awaitVerified(BlobInfo blob, std::function<void(absl::Status)> done) {
-  s_.folders.whenVerified(blob.id, std::move(done));
 }
 
 void BlobReadings::streaming(const BlobId& blob, std::function<void()> done) {

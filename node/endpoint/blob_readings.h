@@ -58,11 +58,9 @@ class BlobReadings {
 
  private:
   class Reading;
-  struct State;
   void askPiece(ReaderId reader, uint64_t piece, std::function<void(BlobReading::Piece)> done);
   void mark(const BlobId& blob, std::function<void()> done);
   void unmark(const BlobId& blob);
-  void awaitVerified(BlobInfo blob, std::function<void(absl::Status)> done);
 
   Seams s_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -28,7 +28,7 @@ namespace {
 constexpr size_t kWaitingBytesMax = 1 << 20;
 
 // The body of a hub's answer between the hub thread and the lane.
-class Pipe : public std::enable_shared_from_this<Pipe> {
+class Pipe {
  public:
   explicit Pipe(HttpClient& http) : http_(http) {}
 
@@ -236,7 +236,6 @@ struct HubProxy::Forward {
   const std::string base;
   const std::string agent;
   HttpRequest request;  // of the next hop
-  bool head = false;
   bool follow = false;
   int hops = 0;
   std::vector<HttpHead> before;  // of the redirects that were followed
@@ -332,8 +331,7 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
 void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
                        std::function<void(HttpAnswer)> done) {
   HttpRequest request;
-  const bool head = ask.method == "HEAD";
-  if (head) {
+  if (ask.method == "HEAD") {
     request.method = HttpMethod::kHead;
   } else if (ask.method != "GET") {
     request.verb = ask.method;
@@ -352,7 +350,6 @@ void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
                                                    .base = base_,
                                                    .agent = agent,
                                                    .request = std::move(request),
-                                                   .head = head,
                                                    .follow = follow,
                                                    .pipe = std::make_shared<Pipe>(http_),
                                                    .done = std::move(done)});
