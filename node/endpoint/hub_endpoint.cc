@@ -638,15 +638,14 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
           small ? kEndpointAnswerTimeout - absl::Seconds(1) : kInnerRangePatience;
       const absl::Status whole = co_await verified(reading, patience);
       if (whole.ok()) {
-        if (auto stream = co_await fromHere(part)) {
-          answer.stream = std::move(stream);
-          co_return answer;
-        }
+        answer.stream = co_await fromHere(part);
+        // Verified, and not under its name yet.
+        if (!answer.stream) answer.stream = arrivingBody(part, reading, s_.pool);
+        co_return answer;
       }
       linger(reading);
       if (hubOpen()) co_return co_await forward(std::move(ask), true);
-      co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "",
-                        whole.ok() ? "the file was deleted while it was read" : whole.message());
+      co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "", whole.message());
     }
     // An answer that says why nothing comes is better than a body that ends early.
     const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
@@ -677,7 +676,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     co_return localBody(part, file, isVerified, s_.readings.local(part.blob), s_.pool);
   }
 
-  // Finds where the blob is written, and whether it fits.
+  // Finds where the blob is written.
   asio::awaitable<absl::Status> prepare(const Located& located, const FileEntry& file) {
     const CheckPresent question{
         {s_.core.self().id, 0},
@@ -689,13 +688,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const PresenceKnown dropped{
         question.obtain, absl::UnavailableError("the agent is stopping"), {}};
     const PresenceKnown known = co_await awaitCallback<PresenceKnown>(ask, dropped);
-    if (!known.status.ok()) co_return known.status;
-    if (known.freeBytes < file.blob.size) {
-      co_return absl::ResourceExhaustedError(absl::StrCat("no room for ", file.path.text(), ": ",
-                                                          file.blob.size, " bytes are needed, ",
-                                                          known.freeBytes, " are free"));
-    }
-    co_return absl::OkStatus();
+    // Whether there is room shows when it is written: beside a client that writes the file into the
+    // same cache, none is needed.
+    co_return known.status;
   }
 
   // On the disk before the first byte that nobody has verified leaves.
@@ -712,7 +707,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     const std::function<void(std::function<void(absl::Status)>)> start =
         [&](std::function<void(absl::Status)> done) {
           after(patience, done);
-          reading->verified(std::move(done));
+          reading->verified([done](BlobReading::Piece whole) { done(whole.status()); });
         };
     const absl::Status dropped = absl::UnavailableError("the agent is stopping");
     co_return co_await awaitCallback<absl::Status>(start, dropped);
