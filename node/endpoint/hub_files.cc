@@ -177,15 +177,14 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
         small ? kEndpointAnswerTimeout - absl::Seconds(1) : kInnerRangePatience;
     const absl::Status whole = co_await verified(reading, patience);
     if (whole.ok()) {
-      if (auto stream = co_await fromHere(part)) {
-        answer.stream = std::move(stream);
-        co_return answer;
-      }
+      answer.stream = co_await fromHere(part);
+      // Verified, and not under its name yet.
+      if (!answer.stream) answer.stream = arrivingBody(part, reading, s_.pool);
+      co_return answer;
     }
     linger(reading);
     if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
-    co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "",
-                      whole.ok() ? "the file was deleted while it was read" : whole.message());
+    co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "", whole.message());
   }
   // An answer that says why nothing comes is better than a body that ends early.
   const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
@@ -216,7 +215,7 @@ asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::fromHere(BlobPart part) {
   co_return localBody(part, file, isVerified, s_.readings.local(part.blob), s_.pool);
 }
 
-// Finds where the blob is written, and whether it fits.
+// Finds where the blob is written.
 asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const FileEntry& file) {
   const CheckPresent question{
       {s_.core.self().id, 0},
@@ -227,13 +226,9 @@ asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const Fi
       };
   const PresenceKnown dropped{question.obtain, absl::UnavailableError("the agent is stopping"), {}};
   const PresenceKnown known = co_await awaitCallback<PresenceKnown>(ask, dropped);
-  if (!known.status.ok()) co_return known.status;
-  if (known.freeBytes < file.blob.size) {
-    co_return absl::ResourceExhaustedError(absl::StrCat("no room for ", file.path.text(), ": ",
-                                                        file.blob.size, " bytes are needed, ",
-                                                        known.freeBytes, " are free"));
-  }
-  co_return absl::OkStatus();
+  // Whether there is room shows when it is written: beside a client that writes the file into the
+  // same cache, none is needed.
+  co_return known.status;
 }
 
 // On the disk before the first byte that nobody has verified leaves.
@@ -249,7 +244,7 @@ asio::awaitable<absl::Status> HubFiles::verified(std::shared_ptr<BlobReading> re
   const std::function<void(std::function<void(absl::Status)>)> start =
       [&](std::function<void(absl::Status)> done) {
         after(patience, done);
-        reading->verified(std::move(done));
+        reading->verified([done](BlobReading::Piece whole) { done(whole.status()); });
       };
   const absl::Status dropped = absl::UnavailableError("the agent is stopping");
   co_return co_await awaitCallback<absl::Status>(start, dropped);
