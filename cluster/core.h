@@ -436,6 +436,7 @@ class Core {
   std::vector<NodeView> nodes() const;  // self first, then by name
   const MemberInfo& self() const;
   std::optional<NodeView> node(const NodeId& id) const;
+  std::vector<NodeId> hubMembers() const;  // that can ask the hub now, sorted, self if it does
   std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
   std::vector<NodeId> wantersKnown(const BlobId& blob) const;
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit

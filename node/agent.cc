@@ -133,7 +133,7 @@ class Agent final : public BlobProvider {
     ROOST_RETURN_IF_ERROR(tidy(roots));
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
     if (config_.hub) {
-      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_);
+      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_, hubRest_);
     }
     core_ = std::make_unique<Core>(Core::Options{.self = self,
                                                  .seeds = seedsOf(config_.join),
@@ -251,6 +251,7 @@ class Agent final : public BlobProvider {
     ROOST_ASSIGN_OR_RETURN(self.addresses, advertisedAddresses(config_.advertise, config_.listen));
     self.zone = config_.zone;
     self.instance = absl::Uniform<uint64_t>(random_);
+    if (config_.hub) self.features |= kFeatureAsksHub;
     std::vector<RootGround> grounds;
     for (const Root& root : roots) grounds.push_back(groundOf(root.config));
     self.stores = storesOf(grounds);
@@ -403,9 +404,12 @@ class Agent final : public BlobProvider {
             .resolver = *resolver_,
             .readings = *readings_,
             .proxy = proxy_.get(),
+            .rest = hubRest_,
             .origin = origin(),
             .agentUrl = absl::StrCat("http://", config_.endpoint.toString()),
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
+            .call = [this](const NodeId& peer, const Request& request,
+                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
             .statusJson =
                 [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
         HubEndpoint::Options{.refTtl = config_.branchTtl});
@@ -495,7 +499,9 @@ class Agent final : public BlobProvider {
             [&](const Call& e) {
               links_->call(e.peer, e.request,
                            [this, call = e.call, peer = e.peer](absl::StatusOr<Reply> reply) {
-                             if (!stopping_) apply(Answered{call, peer, std::move(reply)});
+                             if (stopping_) return;
+                             if (reply.ok()) hearRest(std::get_if<HeartbeatReply>(&*reply));
+                             apply(Answered{call, peer, std::move(reply)});
                            });
             },
             [&](Respond& e) { links_->respond(e.ask, std::move(e.reply)); },
@@ -540,13 +546,27 @@ class Agent final : public BlobProvider {
         effect);
   }
 
-  // What a peer asks: listings are the folders' to answer, all else the core's.
+  // What a peer was told by the hub counts for this node too.
+  template <typename Heartbeat>
+  void hearRest(const Heartbeat* heartbeat) {
+    if (heartbeat != nullptr) hubRest_.heard(heartbeat->summary.hubRest, absl::Now());
+  }
+
+  // What a peer asks: listings are the folders' to answer, the hub's words the endpoint's, all else
+  // the core's.
   void answer(const NodeId& peer, AskId ask, Request request) {
     if (const auto* listing = std::get_if<ListingRequest>(&request)) {
       links_->respond(ask,
                       ListingReply{folders_->inventory().listing(listing->repo, listing->commit)});
       return;
     }
+    if (const auto* question = std::get_if<HubQuestionRequest>(&request)) {
+      hubEndpoint_->asked(*question, [this, ask](absl::StatusOr<Reply> reply) {
+        if (!stopping_) links_->respond(ask, std::move(reply));
+      });
+      return;
+    }
+    hearRest(std::get_if<HeartbeatRequest>(&request));
     apply(Asked{peer, ask, std::move(request)});
   }
 
@@ -671,6 +691,7 @@ class Agent final : public BlobProvider {
                         .checkBytesLeft = held.checkBytesLeft,
                         .checkBytesTotal = held.checkBytesTotal,
                         .problems = static_cast<uint32_t>(problems().size())};
+    summary.hubRest = hubRest_.ownLeft(absl::Now());
     warming_ = core_->sizes().obtains > 0;
     summary.state = state();
     summary.stores = folders_->stores();
@@ -803,6 +824,7 @@ class Agent final : public BlobProvider {
   std::shared_ptr<Reservations> reservations_ = Reservations::create();
   std::unique_ptr<IndexQueue> index_;
   std::unique_ptr<SavedAdverts> savedAdverts_;
+  HubRest hubRest_{[this] { onLoop([this] { tellSummarySoon(); }); }};
   std::unique_ptr<Hub> hub_;
   ServeCounters serveCounters_;
   std::vector<std::unique_ptr<Lane>> lanes_;

@@ -18,8 +18,9 @@ namespace roost {
 
 struct Hub {
   // The token: the operator's file if there is one, else where clients look. Read for each request.
+  // `rest` must outlive this.
   Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-      const ClientEnvironment& environment);
+      const ClientEnvironment& environment, HubRest& rest);
 
   HttpClient http;
   HubApi patient;

@@ -98,6 +98,21 @@ inline constexpr absl::Duration kHubJsonTimeout = absl::Seconds(120);  // one wh
 inline constexpr uint64_t kHubProgressBytes = 64 << 10;  // a cut after more than this is no failure
 inline constexpr size_t kHubPiecesHeldMax = 2 * kHubConnectionsMax;  // downloaded, not yet written
 
+// --- The hub asked once for the cluster. ---
+inline constexpr absl::Duration kEnvoyPatience =
+    absl::Seconds(1);  // a silent member delays so long
+inline constexpr absl::Duration kEnvoyAnswer = absl::Milliseconds(700);  // within it, "asking"
+inline constexpr absl::Duration kEnvoyPause = absl::Milliseconds(50);  // after it: a peer that says
+                                                                       // so at once is no busy loop
+inline constexpr absl::Duration kEnvoyRest = absl::Seconds(30);  // one that failed is passed over
+inline constexpr size_t kEnvoyFlightsMax = 256;  // peers' questions that wait for the hub
+inline constexpr size_t kHubHeadersMax = 100;    // of an answer that is passed on
+inline constexpr absl::Duration kPeerListPatience = absl::Seconds(1);  // then the hub's list
+inline constexpr absl::Duration kVisibilityTtlMin = absl::Seconds(1);  // of "public", asked anew
+inline constexpr absl::Duration kHubRestMax = absl::Hours(1);          // believed of the hub
+inline constexpr absl::Duration kHubRestHeardMax = absl::Minutes(1);   // believed of peers, on end
+inline constexpr absl::Duration kHubRestJitterMax = absl::Seconds(2);  // each node's own, on top
+
 // --- HTTP client. ---
 inline constexpr absl::Duration kHttpConnectTimeout = absl::Seconds(10);
 inline constexpr size_t kHttpTransfersMax = 32;         // at once: downloads + API calls

@@ -53,6 +53,7 @@ class HubFiles {
   boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
                                                             RelativePath path,
                                                             std::optional<Token> token);
+  boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Commit commit);
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
   ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;
   boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
