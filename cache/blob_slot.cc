@@ -62,16 +62,23 @@ std::string BlobSlot::temporaryName(const NodeId& node) const {
   return absl::StrCat(name(), ".", node.shortHex(), kTemporarySuffix);
 }
 
+absl::StatusOr<std::optional<PublishedBlob>> publishedAlready(
+    const BlobSlot& slot, const std::vector<PieceHash>& pieces) {
+  ROOST_ASSIGN_OR_RETURN(const std::optional<FileStamp> same, stampIfSame(slot, pieces));
+  if (!same) return std::nullopt;
+  return PublishedBlob{PublishOutcome::kAlreadyThere, *same};
+}
+
 absl::StatusOr<PublishedBlob> publishTemporary(const BlobSlot& slot, const std::string& temporary,
                                                const std::vector<PieceHash>& pieces) {
   const int folder = slot.folder.fd();
   PublishedBlob result;
   int error = renameNoReplace(folder, temporary, slot.name());
   if (error == EEXIST) {
-    ROOST_ASSIGN_OR_RETURN(const std::optional<FileStamp> same, stampIfSame(slot, pieces));
+    ROOST_ASSIGN_OR_RETURN(const std::optional<PublishedBlob> same, publishedAlready(slot, pieces));
     if (same) {
       ROOST_RETURN_IF_ERROR(slot.folder.remove(temporary));
-      return PublishedBlob{PublishOutcome::kAlreadyThere, *same};
+      return *same;
     }
     // Clients trust a name in blobs/ blindly: wrong bytes there would be loaded.
     result.outcome = PublishOutcome::kReplacedWrong;

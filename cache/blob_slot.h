@@ -5,6 +5,7 @@
 #ifndef ROOST_CACHE_BLOB_SLOT_H_
 #define ROOST_CACHE_BLOB_SLOT_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,10 @@ struct PublishedBlob {
   PublishOutcome outcome = PublishOutcome::kPublished;
   FileStamp stamp;  // of the file that has the name now
 };
+
+// The file that has the final name, if its content is right by `pieces`.
+absl::StatusOr<std::optional<PublishedBlob>> publishedAlready(const BlobSlot& slot,
+                                                              const std::vector<PieceHash>& pieces);
 
 // Gives a synced, verified temporary its final name and syncs the folder. Never overwrites a file
 // whose content is right by `pieces` (empty: one of the right size counts as right).

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/file_io.h"
 #include "cache/piece_journal.h"
+#include "cache/piece_places.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
@@ -72,12 +73,15 @@ absl::StatusOr<Temporary> openTemporary(const SafeDir& folder, const std::string
   return Temporary{std::move(fd), 0, true};
 }
 
+absl::Status setSize(int fd, const std::string& path, uint64_t size) {
+  if (::ftruncate(fd, static_cast<off_t>(size)) == 0) return absl::OkStatus();
+  return errnoStatus(errno, "cannot set the size of", path);
+}
+
 // Gives the file its size, with the disk blocks behind it where the file system can promise them
 // without writing zeros. False: only the size.
 absl::StatusOr<bool> allocate(int fd, const std::string& path, uint64_t size) {
-  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
-    return errnoStatus(errno, "cannot set the size of", path);
-  }
+  ROOST_RETURN_IF_ERROR(setSize(fd, path, size));
   while (size > 0 && ::fallocate(fd, 0, 0, static_cast<off_t>(size)) != 0) {
     if (errno == EOPNOTSUPP || errno == ENOSYS) return false;
     if (errno != EINTR) return errnoStatus(errno, "no room for", path);
@@ -97,11 +101,15 @@ struct BlobWriter::Parts {
         hashes(here.size()) {}
 
   uint64_t pieces() const { return here.size(); }
-  absl::Status readInto(uint64_t piece, std::vector<uint8_t>& buffer) const {
+  absl::StatusOr<PiecePlace> readInto(uint64_t piece, std::vector<uint8_t>& buffer) const {
     buffer.resize(static_cast<size_t>(pieceBytes(slot.blob.size, piece)));
-    return readFully(fd.get(), path, piece * kPieceBytes, absl::MakeSpan(buffer));
+    return places->read(piece, absl::MakeSpan(buffer));
   }
   absl::Status resume(const std::atomic<bool>* cancelled);
+  absl::Status store(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
+  absl::Status storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
+  absl::Status gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer);
+  void end();
   absl::Status advance(uint64_t piece, absl::Span<const uint8_t> bytes);
   void markHere(uint64_t piece, const PieceHash& hash);
 
@@ -109,7 +117,13 @@ struct BlobWriter::Parts {
   const std::string temporary;  // name in the folder
   const std::string path;       // of the temporary, for error texts
   UniqueFd fd;
+  std::unique_ptr<PiecePlaces> places;  // goes before `fd`
+  std::shared_ptr<Reservations> reservations;
   Reservation reservation;
+  bool allocated = false;  // all of the temporary has its disk blocks
+  bool shared = false;
+  uint64_t settled = 0;  // pieces from 0 on that lie in the client's file
+  std::atomic<bool> lost = false;
   std::optional<PieceJournal> journal;
   BlobDigest digest;                         // of the pieces before `frontier`
   std::optional<BlobDigest::Result> result;  // of the whole, once it is complete
@@ -137,10 +151,13 @@ absl::Status BlobWriter::Parts::resume(const std::atomic<bool>* cancelled) {
     if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) {
       return absl::CancelledError("checking " + path + " was cancelled");
     }
-    const absl::Status read = readInto(piece, buffer);
+    buffer.resize(static_cast<size_t>(pieceBytes(slot.blob.size, piece)));
+    const absl::Status read =
+        readFully(fd.get(), path, piece * kPieceBytes, absl::MakeSpan(buffer));
     if (absl::IsDataLoss(read)) continue;
     ROOST_RETURN_IF_ERROR(read);
     if (pieceHash(buffer) != hash) continue;
+    places->foundOnDisk(piece);
     markHere(piece, hash);
     if (piece != frontier) continue;
     digest.update(buffer);
@@ -158,7 +175,7 @@ absl::Status BlobWriter::Parts::advance(uint64_t piece, absl::Span<const uint8_t
   std::vector<uint8_t> buffer;
   uint64_t next = piece + 1;
   for (; next < pieces() && here[next]; ++next) {
-    ROOST_RETURN_IF_ERROR(readInto(next, buffer));
+    ROOST_RETURN_IF_ERROR(readInto(next, buffer).status());
     if (pieceHash(buffer) != hashes[next]) {
       return absl::DataLossError(sentence(
           absl::StrCat("cannot read back piece ", next, " of ", path),
@@ -183,11 +200,18 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
   std::unique_ptr<BlobWriter> writer(new BlobWriter(std::move(parts)));
   Parts& p = *writer->parts_;
   p.keep = !temporary.isNew;
+  p.reservations = reservations;
+  p.places = std::make_unique<PiecePlaces>(size, p.fd.get(), p.path, std::move(options.memory));
 
-  const uint64_t needed = size - std::min(size, temporary.allocated);
-  ROOST_ASSIGN_OR_RETURN(p.reservation, reservations->reserve(folder.fd(), p.slot.path(), needed));
-  ROOST_ASSIGN_OR_RETURN(const bool allocated, allocate(p.fd.get(), p.path, size));
-  if (allocated) p.reservation.spend(needed);
+  if (options.shared) {
+    ROOST_RETURN_IF_ERROR(setSize(p.fd.get(), p.path, size));
+  } else {
+    const uint64_t needed = size - std::min(size, temporary.allocated);
+    ROOST_ASSIGN_OR_RETURN(p.reservation,
+                           reservations->reserve(folder.fd(), p.slot.path(), needed));
+    ROOST_ASSIGN_OR_RETURN(p.allocated, allocate(p.fd.get(), p.path, size));
+    if (p.allocated) p.reservation.spend(needed);
+  }
 
   if (!options.journalFolder.empty()) {
     ROOST_ASSIGN_OR_RETURN(PieceJournal journal,
@@ -199,6 +223,7 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
       ROOST_RETURN_IF_ERROR(p.resume(options.cancelled));
     }
   }
+  if (options.shared) writer->share(true);
   p.keep = false;
   return writer;
 }
@@ -224,16 +249,114 @@ absl::Status BlobWriter::write(uint64_t piece, absl::Span<const uint8_t> bytes) 
                                                    " cannot have ", bytes.size(), " bytes"));
   }
   if (has(piece)) return absl::OkStatus();
-  const uint64_t offset = piece * kPieceBytes;
-  ROOST_RETURN_IF_ERROR(writeFully(p.fd.get(), p.path, offset, bytes));
-  // Begins to write back now, so that finish() finds little left to sync. A hint: may fail.
-  ::sync_file_range(p.fd.get(), static_cast<off_t>(offset), static_cast<off_t>(bytes.size()),
-                    SYNC_FILE_RANGE_WRITE);
-  p.reservation.spend(bytes.size());
   const PieceHash hash = pieceHash(bytes);
+  ROOST_RETURN_IF_ERROR(p.store(piece, bytes, hash));
   p.markHere(piece, hash);
-  if (p.journal) ROOST_RETURN_IF_ERROR(p.journal->append(piece, hash));
   return p.advance(piece, bytes);
+}
+
+absl::Status BlobWriter::Parts::store(uint64_t piece, absl::Span<const uint8_t> bytes,
+                                      const PieceHash& hash) {
+  if (shared) {
+    ROOST_ASSIGN_OR_RETURN(const bool inMemory, places->writeToMemory(piece, bytes));
+    if (inMemory) return absl::OkStatus();
+  }
+  return storeOnDisk(piece, bytes, hash);
+}
+
+absl::Status BlobWriter::Parts::storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes,
+                                            const PieceHash& hash) {
+  if (reservation.bytes() < bytes.size() && !allocated) {
+    ROOST_ASSIGN_OR_RETURN(reservation,
+                           reservations->reserve(slot.folder.fd(), slot.path(), bytes.size()));
+  }
+  ROOST_RETURN_IF_ERROR(places->writeToDisk(piece, bytes));
+  // While a client writes the blob too, this copy may not live long enough to be written back.
+  // Otherwise it begins now, so that publish() finds little left to sync. A hint: may fail.
+  if (!shared) {
+    ::sync_file_range(fd.get(), static_cast<off_t>(piece * kPieceBytes),
+                      static_cast<off_t>(bytes.size()), SYNC_FILE_RANGE_WRITE);
+  }
+  reservation.spend(bytes.size());
+  return journal ? journal->append(piece, hash) : absl::OkStatus();
+}
+
+// ---- Beside a client.
+
+void BlobWriter::share(bool shared) {
+  Parts& p = *parts_;
+  p.shared = shared;
+  if (!shared) return;
+  p.places->trimDisk();
+  p.allocated = false;
+  p.reservation = Reservation();
+}
+
+bool BlobWriter::shared() const {
+  return parts_->shared;
+}
+
+void BlobWriter::follow(ClientCopy copy) {
+  if (parts_->settled == 0) parts_->places->setClient(std::move(copy));
+}
+
+const ClientCopy* BlobWriter::client() const {
+  return parts_->places->client();
+}
+
+uint64_t BlobWriter::settle() {
+  Parts& p = *parts_;
+  const ClientCopy* copy = p.places->client();
+  const auto state = copy == nullptr ? std::nullopt : copy->look();
+  if (!state) return p.settled;
+  std::vector<uint8_t> buffer;
+  for (; p.settled < p.frontier; ++p.settled) {
+    const uint64_t piece = p.settled;
+    buffer.resize(static_cast<size_t>(pieceBytes(p.slot.blob.size, piece)));
+    if (piece * kPieceBytes + buffer.size() > state->size) break;
+    if (!p.places->readFromClient(piece, absl::MakeSpan(buffer)).ok() ||
+        pieceHash(buffer) != p.hashes[piece]) {
+      break;  // not yet, or not the same blob at all
+    }
+    p.places->settle(piece);
+  }
+  return p.settled;
+}
+
+bool BlobWriter::lost() const {
+  return parts_->lost;
+}
+
+absl::Status BlobWriter::Parts::gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer) {
+  ROOST_RETURN_IF_ERROR(readInto(piece, buffer).status());
+  if (pieceHash(buffer) != hashes[piece]) {
+    lost = true;
+    return absl::AbortedError(
+        absl::StrCat("piece ", piece, " of ", path, " is no longer in the client's file"));
+  }
+  return storeOnDisk(piece, buffer, hashes[piece]);
+}
+
+absl::Status BlobWriter::gather() {
+  Parts& p = *parts_;
+  std::vector<uint64_t> away;
+  uint64_t bytes = 0;
+  for (uint64_t piece = 0; piece < p.pieces(); ++piece) {
+    if (!p.here[piece] || p.places->at(piece) == PiecePlace::kDisk) continue;
+    away.push_back(piece);
+    bytes += pieceBytes(p.slot.blob.size, piece);
+  }
+  if (away.empty()) {
+    p.places->letClientGo();
+    return absl::OkStatus();
+  }
+  ROOST_ASSIGN_OR_RETURN(p.reservation,
+                         p.reservations->reserve(p.slot.folder.fd(), p.slot.path(), bytes));
+  std::vector<uint8_t> buffer;
+  for (const uint64_t piece : away) ROOST_RETURN_IF_ERROR(p.gatherPiece(piece, buffer));
+  p.places->letClientGo();
+  p.settled = 0;
+  return absl::OkStatus();
 }
 
 bool BlobWriter::has(uint64_t piece) const {
@@ -265,7 +388,7 @@ uint64_t BlobWriter::prefixBytes() const {
 }
 
 absl::StatusOr<size_t> BlobWriter::readPiece(uint64_t piece, absl::Span<uint8_t> buffer) const {
-  const Parts& p = *parts_;
+  Parts& p = *parts_;
   const auto recorded = [&]() -> std::optional<PieceHash> {
     const std::lock_guard lock(p.mutex);
     if (piece >= p.here.size() || !p.here[piece]) return std::nullopt;
@@ -276,9 +399,15 @@ absl::StatusOr<size_t> BlobWriter::readPiece(uint64_t piece, absl::Span<uint8_t>
       absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(), " is not here yet"));
   if (!before) return notHere;
   buffer = buffer.first(static_cast<size_t>(pieceBytes(p.slot.blob.size, piece)));
-  ROOST_RETURN_IF_ERROR(readFully(p.fd.get(), p.path, piece * kPieceBytes, buffer));
+  const absl::StatusOr<PiecePlace> from = p.places->read(piece, buffer);
+  if (absl::IsNotFound(from.status())) return notHere;  // restart() came between
+  ROOST_RETURN_IF_ERROR(from.status());
   if (pieceHash(buffer) == *before) return buffer.size();
   if (recorded() != before) return notHere;  // restart() came between
+  if (*from == PiecePlace::kClient) {
+    p.lost = true;
+    return notHere;
+  }
   return absl::DataLossError(sentence(absl::StrCat("cannot serve piece ", piece, " of ", p.path),
                                       "the disk returned other bytes than were written",
                                       "Check the disk and the memory"));
@@ -301,20 +430,36 @@ absl::StatusOr<BlobHashes> BlobWriter::finish() {
         sentence("cannot publish " + p.slot.path(),
                  absl::StrCat("the content that arrived is ", p.result->id.toString()), ""));
   }
-  ROOST_RETURN_IF_ERROR(syncFd(p.fd.get(), p.path));
   p.finished = BlobHashes{p.result->id, p.result->sha256, pieceHashes()};
   return *p.finished;
+}
+
+absl::StatusOr<std::optional<PublishedBlob>> BlobWriter::adopt() {
+  Parts& p = *parts_;
+  if (!p.finished) throw std::logic_error("adopt() before finish()");
+  ROOST_ASSIGN_OR_RETURN(const std::optional<PublishedBlob> there,
+                         publishedAlready(p.slot, p.finished->pieces));
+  if (!there) return std::nullopt;
+  ROOST_RETURN_IF_ERROR(p.slot.folder.remove(p.temporary));
+  p.end();
+  return there;
 }
 
 absl::StatusOr<PublishedBlob> BlobWriter::publish() {
   Parts& p = *parts_;
   if (!p.finished) throw std::logic_error("publish() before finish()");
+  ROOST_RETURN_IF_ERROR(gather());
+  ROOST_RETURN_IF_ERROR(syncFd(p.fd.get(), p.path));
   ROOST_ASSIGN_OR_RETURN(PublishedBlob result,
                          publishTemporary(p.slot, p.temporary, p.finished->pieces));
-  p.published = true;
-  // A journal that stays behind is removed at the next start.
-  if (p.journal) (void)p.journal->remove();
+  p.end();
   return result;
+}
+
+// A journal that stays behind is removed at the next start.
+void BlobWriter::Parts::end() {
+  published = true;
+  if (journal) (void)journal->remove();
 }
 
 absl::Status BlobWriter::restart() {
@@ -322,12 +467,16 @@ absl::Status BlobWriter::restart() {
   p.digest = BlobDigest(p.slot.blob.id.algorithm(), p.slot.blob.size);
   p.result.reset();
   p.finished.reset();
+  p.settled = 0;
+  p.lost = false;
   {
     const std::lock_guard lock(p.mutex);
     p.here.assign(p.here.size(), false);
     p.hashes.assign(p.hashes.size(), PieceHash{});
     p.frontier = 0;
   }
+  p.places->forgetAll();
+  p.places->letClientGo();
   return p.journal ? p.journal->clear() : absl::OkStatus();
 }
 

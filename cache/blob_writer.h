@@ -5,15 +5,21 @@
 // With a journal folder the pieces that arrived are remembered, and the next writer of the same
 // blob into the same folder goes on from them. Each is read and compared before it counts.
 //
-// Threads: one at a time (a SerialQueue), except readPiece(), has(), prefixBytes() and missing():
-// any thread, at any time. All blocking. Errors: kResourceExhausted no room; kAborted another
-// writer has the temporary; kDataLoss the content is not the blob; errnoStatus().
+// While a client of this node downloads the same blob into the same folder (share()), its file
+// takes the temporary's place piece by piece, and at the end altogether (adopt()): so the blob is
+// written once, by the client.
+//
+// Threads: one at a time (a SerialQueue), except readPiece(), has(), prefixBytes(), missing(),
+// pieceHashes() and lost(): any thread, at any time. All blocking. Errors: kResourceExhausted no
+// room; kAborted another writer has the temporary; kDataLoss the content is not the blob;
+// errnoStatus().
 #ifndef ROOST_CACHE_BLOB_WRITER_H_
 #define ROOST_CACHE_BLOB_WRITER_H_
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +27,10 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "cache/blob_slot.h"
+#include "cache/client_copy.h"
 #include "cache/disk_space.h"
 #include "cache/hasher.h"
+#include "cache/memory_room.h"
 #include "cache/piece_hash.h"
 #include "protocol/blob_id.h"
 #include "protocol/node_id.h"
@@ -37,6 +45,10 @@ class BlobWriter {
     std::string journalFolder;
     // Ends the check of a long temporary with kCancelled. May be null.
     const std::atomic<bool>* cancelled = nullptr;
+    // A client is at work on the same blob: begin with share(true).
+    bool shared = false;
+    // For pieces that wait to be seen in a client's file. Null: they wait on the disk.
+    std::shared_ptr<MemoryRoom> memory = nullptr;
   };
 
   static absl::StatusOr<std::unique_ptr<BlobWriter>> open(
@@ -64,15 +76,34 @@ class BlobWriter {
   // What was received; entries of missing pieces are zero.
   std::vector<PieceHash> pieceHashes() const;
 
-  // All pieces are there: compares the whole-file hash and syncs the file. kDataLoss: it is not the
-  // blob (pieceHashes() says what came); restart() or let go.
+  // ---- Beside a client that writes the same blob.
+  // From now on what arrives waits in memory while there is room, and no disk space is kept for the
+  // rest; false: back to the disk, as without a client.
+  void share(bool shared);
+  bool shared() const;
+  // The client's file. Left as it is if pieces lie in another one.
+  void follow(ClientCopy copy);
+  const ClientCopy* client() const;  // the file that is followed; may be null
+  // Compares what the client's file has of the hashed pieces, and gives up our own copy of those.
+  // Returns how many pieces from 0 on lie there.
+  uint64_t settle();
+  // A client's file has lost what was seen in it: pieces are missing that has() calls present.
+  bool lost() const;
+  // Brings all pieces back into the temporary. kAborted: lost().
+  absl::Status gather();
+
+  // All pieces are there: compares the whole-file hash. kDataLoss: it is not the blob
+  // (pieceHashes() says what came); restart() or let go.
   absl::StatusOr<BlobHashes> finish();
-  // After finish().
+  // After finish(): the file that has the final name, if it is the blob; the temporary is gone
+  // then. Nullopt: there is none, or a wrong one.
+  absl::StatusOr<std::optional<PublishedBlob>> adopt();
+  // After finish(). Gathers and syncs first what needs it.
   absl::StatusOr<PublishedBlob> publish();
 
   // The received bytes were wrong: forgets all pieces, keeps the temporary and its room.
   absl::Status restart();
-  // The destructor leaves temporary and journal for a later resume.
+  // The destructor leaves temporary and journal for a later resume: of the pieces that lie in it.
   void keepPartial();
 
  private:

@@ -70,4 +70,16 @@ absl::StatusOr<ClientLock> ClientLock::tryAcquire(const SafeDir& hubRoot, const 
   return ClientLock(State::kTaken, UniqueFd());
 }
 
+bool ClientLock::isTaken(const SafeDir& hubRoot, const RepoId& repo, const BlobId& blob) {
+  const auto taken = [&](const std::string& in) {
+    const auto folder = hubRoot.openPath(in);
+    if (!folder.ok()) return false;
+    const auto file = folder->openFile(absl::StrCat(blob.hex(), ".lock"), O_RDONLY);
+    if (!file.ok()) return false;
+    return ::flock(file->get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  };
+  return taken(absl::StrCat(".locks/", repo.folder())) ||
+         taken(absl::StrCat(repo.folder(), "/blobs"));
+}
+
 }  // namespace roost

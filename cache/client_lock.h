@@ -30,6 +30,11 @@ class ClientLock {
   static absl::StatusOr<ClientLock> tryAcquire(const SafeDir& hubRoot, const RepoId& repo,
                                                const BlobId& blob);
 
+  // A client holds it now, or the lock that Rust clients take beside the blob
+  // (blobs/<etag>.lock). Looks without making anything or waiting; another's try in the same
+  // moment may fail, and is repeated by every client.
+  static bool isTaken(const SafeDir& hubRoot, const RepoId& repo, const BlobId& blob);
+
   State state() const { return state_; }
   // Publishing is fine: held, or nobody could hold it.
   bool mayPublish() const { return state_ != State::kTaken; }

@@ -58,6 +58,8 @@ struct Core::Parts {
   void on(Turn& turn, const SummaryChanged& event) { members.setSummary(turn, event.summary); }
   void on(Turn& turn, const CatalogRestored& event) { follower.restored(turn, event); }
   void on(Turn& turn, const WriterOpened& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const WriterShared& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const WriterLost& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PieceRead& event) {
     if (event.outcome.ok()) members.heard(event.source, turn.now());
     fetches.on(turn, event);
@@ -65,6 +67,7 @@ struct Core::Parts {
   void on(Turn& turn, const SmallRead& event) { fetches.on(turn, event); }
   void on(Turn& turn, const HubPiece& event) { fetches.on(turn, event); }
   void on(Turn& turn, const HubEnded& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const BlobVerified& event) { fetches.on(turn, event); }
   void on(Turn& turn, const BlobFinished& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PresenceKnown& event) { obtains.on(turn, event); }
   void on(Turn&, const RepoPublished& event) { obtains.on(event); }

@@ -107,6 +107,16 @@ struct WriterOpened {
   FetchId fetch;
   absl::StatusOr<std::vector<uint64_t>> piecesPresent;
 };
+// A client of this node downloads the blob itself, into the same folder, and what it has is not
+// kept twice: pieces before `settled` are in its file. Nullopt: no client does.
+struct WriterShared {
+  FetchId fetch;
+  std::optional<uint64_t> settled;
+};
+// Pieces that were written are gone, because they lay in a client's file: all begins again.
+struct WriterLost {
+  FetchId fetch;
+};
 // A ReadPiece ended. kData: the piece is in the writer. An error: link lost, time-out
 // (kDeadlineExceeded), or the local disk failed (kResourceExhausted, kInternal).
 struct PieceRead {
@@ -132,8 +142,14 @@ struct HubEnded {
   FetchId fetch;
   absl::Status status;
 };
-// Answer to FinishBlob. Ok: verified and visible under its final name. kDataLoss: the whole-file
-// hash did not match; pieceHashes (XXH3-128, one per piece) are what was received, in both cases.
+// The first answer to FinishBlob, if the whole-file hash matched: nothing but the final name is
+// missing.
+struct BlobVerified {
+  FetchId fetch;
+};
+// The last answer to FinishBlob. Ok: verified and visible under its final name. kDataLoss: the
+// whole-file hash did not match; pieceHashes (XXH3-128, one per piece) are what was received, in
+// both cases.
 struct BlobFinished {
   FetchId fetch;
   absl::Status status;
@@ -170,7 +186,7 @@ struct ReaderBegan {
   BlobSite site;
 };
 // Answered by AnswerReader when the piece is here, or when the fetch has ended. `piece` is within
-// the blob.
+// the blob, or the one behind its last: that is there when the whole is verified.
 struct PieceWanted {
   ReaderId reader;
   AskId ask;
@@ -225,11 +241,11 @@ struct SeedsFound {
   std::vector<Address> seeds;
 };
 
-using Event =
-    std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
-                 CatalogRestored, WriterOpened, PieceRead, SmallRead, HubPiece, HubEnded,
-                 BlobFinished, PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored,
-                 JobCancelled, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
+using Event = std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged,
+                           SummaryChanged, CatalogRestored, WriterOpened, WriterShared, WriterLost,
+                           PieceRead, SmallRead, HubPiece, HubEnded, BlobVerified, BlobFinished,
+                           PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored,
+                           JobCancelled, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -279,7 +295,12 @@ struct HubDownload {
   BlobSite site;
   std::vector<uint64_t> pieces;
   uint64_t fence;
-  bool followed = false;  // others take the pieces from here as they land
+  bool followed = false;        // others take the pieces from here as they land
+  uint64_t limit = UINT64_MAX;  // pieces from there on only after a LimitHub that allows them
+};
+struct LimitHub {
+  FetchId fetch;
+  uint64_t limit;
 };
 struct StopHub {
   FetchId fetch;
@@ -301,8 +322,8 @@ struct AnswerPiece {
   std::optional<FetchId> from;
 };  // kData: read it there
 
-// Ok with `from`: the piece is in that writer. Ok without: the blob is whole and published. Else
-// why the fetch failed.
+// Ok with `from`: the piece is in that writer, or, if it was one behind the last, the whole is
+// there and verified. Ok without: the blob is whole and published. Else why the fetch failed.
 struct AnswerReader {
   AskId ask;
   absl::Status status;
@@ -345,7 +366,7 @@ struct Report {
 
 using Effect =
     std::variant<Dial, Hangup, Call, Respond, OpenWriter, ReadPiece, ReadSmall, HubDownload,
-                 StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, AnswerReader,
+                 LimitHub, StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, AnswerReader,
                  CheckPresent, PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
 using Effects = std::vector<Effect>;
 

@@ -144,6 +144,25 @@ void Fetch::writerOpened(Turn& turn, const WriterOpened& event) {
   pump(turn);
 }
 
+void Fetch::writerShared(Turn& turn, const WriterShared& event) {
+  now_ = turn.now();
+  settled_ = event.settled;
+  if (settled_) progressAt_ = now_;
+  pump(turn);
+}
+
+void Fetch::writerLost(Turn& turn) {
+  now_ = turn.now();
+  if (state_ != State::kRunning && state_ != State::kFinishing) return;
+  stopHub(turn);
+  turn.emit(RestartBlob{id_});
+  resetPieces();
+  verified_ = false;
+  settled_.reset();
+  sourcesStale_ = true;
+  state_ = State::kOpening;  // answered like the first opening
+}
+
 // ---- As a wanter.
 
 bool Fetch::hubOpen() const {
@@ -203,8 +222,9 @@ void Fetch::startHub(Turn& turn) {
   if (pieces.empty()) return;
   hubRunning_ = true;
   hubDelivered_ = false;
+  hubLimit_ = limit();
   const bool followed = grant_.wanters.size() > 1;
-  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, followed});
+  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, followed, hubLimit_});
 }
 
 bool Fetch::gather() {

@@ -52,10 +52,13 @@ class Fetch final : public Wanter {
   // ---- Events.
   void start(Turn& turn);
   void writerOpened(Turn& turn, const WriterOpened& event);
+  void writerShared(Turn& turn, const WriterShared& event);
+  void writerLost(Turn& turn);
   void pieceRead(Turn& turn, const PieceRead& event);
   void smallRead(Turn& turn, const SmallRead& event);
   void hubPiece(Turn& turn, uint64_t piece);
   void hubEnded(Turn& turn, const absl::Status& status);
+  void verified(Turn& turn);
   void finished(Turn& turn, const BlobFinished& event);
   void pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece);
   void pieceWanted(Turn& turn, AskId ask, uint64_t piece);
@@ -64,6 +67,8 @@ class Fetch final : public Wanter {
   void cancel(Turn& turn);
   // A second one who waits may allow more.
   void widen(SourceRule rule);
+  // Nobody waits for it but clients of this node that read it.
+  void setReadersOnly(bool readersOnly) { readersOnly_ = readersOnly; }
 
   // ---- As a wanter.
   Want want() const override;
@@ -75,6 +80,7 @@ class Fetch final : public Wanter {
   const BlobInfo& blob() const { return blob_; }
   bool small() const { return blob_.size <= kInlineBlobBytesMax; }
   bool ended() const { return state_ == State::kEnded; }
+  bool isVerified() const { return verified_; }  // whole; its final name is all that is missing
   const absl::Status& result() const { return result_; }
   uint64_t bytesHad() const { return bytesHad_; }  // written here, resumed ones included
   uint64_t bytesResumed() const { return bytesResumed_; }
@@ -125,6 +131,10 @@ class Fetch final : public Wanter {
   bool askedLive(uint64_t piece) const;
   bool askedOfOrigin(uint64_t piece) const;
   bool needed(uint64_t piece) const { return !have_[piece] && !askedLive(piece); }
+  // Pieces from there on are not asked for yet: a client writes the blob itself, and what is far
+  // ahead of it would have to be put on the disk.
+  uint64_t limit() const;
+  void relimit(Turn& turn);
   void landed(Turn& turn, uint64_t piece, Sender sender);
   void giveBack(uint64_t piece);
   std::optional<uint64_t> nextOfClass(uint32_t residue);
@@ -184,6 +194,9 @@ class Fetch final : public Wanter {
   absl::Time now_ = absl::InfinitePast();
   bool writerOpen_ = false;
   bool registered_ = false;
+  bool verified_ = false;
+  bool readersOnly_ = false;
+  std::optional<uint64_t> settled_;  // pieces that a client's own file has; none: there is no such
 
   // Pieces.
   uint64_t count_;
@@ -223,6 +236,7 @@ class Fetch final : public Wanter {
   uint64_t lease_ = 0;
   absl::Time leaseUntil_ = absl::InfinitePast();
   bool hubRunning_ = false;
+  uint64_t hubLimit_ = 0;  // as it was told last
   // Somebody downloaded before, so other wanters may have pieces: they are asked for all before the
   // hub is. A download by another leaseholder that died is mostly there.
   bool mustGather_ = false;

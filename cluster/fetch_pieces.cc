@@ -11,6 +11,8 @@ namespace {
 // Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
 constexpr size_t kHoldersAtOnce = 8;
 constexpr uint64_t kReadAhead = 16;  // pieces from where a reader is, asked for before others
+// Pieces from where a client's own file ends: what sixteen ranges of the hub need to stay busy.
+constexpr uint64_t kSharedLead = 64;
 // After that a reader's piece is asked of any origin, whosever stripe it is in.
 constexpr absl::Duration kReaderPatience = absl::Seconds(1);
 
@@ -62,6 +64,20 @@ void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
   }
   promisedCount_ -= it->second.size();
   promised_.erase(it);
+}
+
+uint64_t Fetch::limit() const {
+  // Others would wait for a slow client.
+  if (!settled_ || !readersOnly_ || grant_.wanters.size() > 1) return count_;
+  uint64_t end = *settled_ + kSharedLead;
+  if (!waiting_.empty()) end = std::max(end, waiting_.rbegin()->first + kReadAhead);
+  return std::min(end, count_);
+}
+
+void Fetch::relimit(Turn& turn) {
+  if (!hubRunning_ || limit() == hubLimit_) return;
+  hubLimit_ = limit();
+  turn.emit(LimitHub{id_, hubLimit_});
 }
 
 void Fetch::maybeFinish(Turn& turn) {
@@ -169,10 +185,11 @@ void Fetch::settleAsk(const Ask& ask) {
 
 std::optional<uint64_t> Fetch::nextOfClass(uint32_t residue) {
   const uint64_t classes = cursors_.size();
+  const uint64_t end = limit();
   uint64_t piece = std::max<uint64_t>(cursors_[residue], residue);
-  while (piece < count_ && !needed(piece)) piece += classes;
+  while (piece < end && !needed(piece)) piece += classes;
   cursors_[residue] = piece;
-  if (piece >= count_) return std::nullopt;
+  if (piece >= end) return std::nullopt;
   return piece;
 }
 
@@ -257,6 +274,7 @@ void Fetch::fill(Turn& turn, Sender index) {
 void Fetch::pump(Turn& turn) {
   if (state_ != State::kRunning) return;
   refresh(turn);
+  relimit(turn);
   if (state_ != State::kRunning || hubRunning_) return;
   for (Sender i = 0; i < sources_.size(); ++i) {
     if (mayReadFrom(i)) fill(turn, i);
@@ -395,7 +413,7 @@ void Fetch::refreshStripes() {
     mine_ = 0;
   }
   cursors_.assign(stripes_.size(), 0);
-  if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0) {
+  if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
     cursors_[0] = pick(count_);  // not where the others begin
   }
 }
@@ -451,7 +469,7 @@ void Fetch::pieceWanted(Turn& turn, AskId ask, uint64_t piece) {
   now_ = turn.now();
   if (state_ == State::kEnded) {
     turn.emit(AnswerReader{ask, result_, std::nullopt});
-  } else if (writerOpen_ && piece < count_ && have(piece)) {
+  } else if (writerOpen_ && (piece < count_ ? have(piece) : verified_)) {
     turn.emit(AnswerReader{ask, absl::OkStatus(), id_});
   } else {
     waiting_[piece].push_back({ask, now_});

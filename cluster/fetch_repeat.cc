@@ -9,6 +9,17 @@
 
 namespace roost {
 
+void Fetch::verified(Turn& turn) {
+  now_ = turn.now();
+  if (state_ != State::kFinishing) return;
+  verified_ = true;
+  if (const auto waiting = waiting_.extract(count_)) {
+    for (const Waiting& reader : waiting.mapped()) {
+      turn.emit(AnswerReader{reader.ask, absl::OkStatus(), id_});
+    }
+  }
+}
+
 void Fetch::finished(Turn& turn, const BlobFinished& event) {
   now_ = turn.now();
   if (state_ != State::kFinishing) return;

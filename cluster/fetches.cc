@@ -27,12 +27,13 @@ absl::Status Fetches::want(Turn& turn, const BlobInfo& blob, const BlobSite& sit
       flight.owners.push_back(owner);
     }
     flight.fetch->widen(rule);
+    ownersChanged(flight);
     return absl::OkStatus();
   }
   const FetchId id{next_++};
   auto fetch = std::make_unique<Fetch>(id, blob, site, rule, world_);
   Fetch& begun = *fetch;
-  flights_.emplace(id, Flight{std::move(fetch), {owner}});
+  ownersChanged(flights_.emplace(id, Flight{std::move(fetch), {owner}}).first->second);
   byBlob_.emplace(blob.id, id);
   if (begun.small()) {
     ++small_;
@@ -47,9 +48,16 @@ void Fetches::release(Turn& turn, const BlobId& blob, const ObtainKey& owner) {
   if (it == byBlob_.end()) return;
   Flight& flight = flights_.at(it->second);
   std::erase(flight.owners, owner);
-  if (!flight.owners.empty()) return;
+  ownersChanged(flight);
+  if (!flight.owners.empty() || flight.fetch->isVerified()) return;
   flight.fetch->cancel(turn);
   anyEnded_ = true;
+}
+
+void Fetches::ownersChanged(Flight& flight) {
+  flight.fetch->setReadersOnly(
+      std::all_of(flight.owners.begin(), flight.owners.end(),
+                  [](const ObtainKey& owner) { return owner.job >= kFirstReaderJob; }));
 }
 
 Fetch* Fetches::find(FetchId id) {
@@ -68,6 +76,21 @@ void Fetches::on(Turn& turn, const WriterOpened& event) {
     anyEnded_ |= fetch->ended();
   } else if (event.piecesPresent.ok()) {
     turn.emit(CloseWriter{event.fetch, true});  // cancelled before it was open
+  }
+}
+
+void Fetches::on(Turn& turn, const WriterShared& event) {
+  if (Fetch* fetch = find(event.fetch)) fetch->writerShared(turn, event);
+}
+
+void Fetches::on(Turn& turn, const WriterLost& event) {
+  const auto it = flights_.find(event.fetch);
+  if (it == flights_.end()) return;
+  if (it->second.owners.empty()) {
+    it->second.fetch->cancel(turn);
+    anyEnded_ = true;
+  } else {
+    it->second.fetch->writerLost(turn);
   }
 }
 
@@ -97,6 +120,10 @@ void Fetches::on(Turn& turn, const HubEnded& event) {
   if (fetch == nullptr) return;
   fetch->hubEnded(turn, event.status);
   anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const BlobVerified& event) {
+  if (Fetch* fetch = find(event.fetch)) fetch->verified(turn);
 }
 
 void Fetches::on(Turn& turn, const BlobFinished& event) {

@@ -19,6 +19,9 @@
 
 namespace roost {
 
+// Owners whose jobs have these numbers are clients that read (readers.h).
+inline constexpr uint64_t kFirstReaderJob = uint64_t{1} << 63;
+
 class Fetches {
  public:
   // What came of a blob, for those who waited.
@@ -36,14 +39,17 @@ class Fetches {
   // another size.
   absl::Status want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
                     const ObtainKey& owner);
-  // The owner waits no longer; a fetch for nobody is cancelled.
+  // The owner waits no longer; a fetch for nobody is cancelled, unless it only lacks its name.
   void release(Turn& turn, const BlobId& blob, const ObtainKey& owner);
 
   void on(Turn& turn, const WriterOpened& event);
+  void on(Turn& turn, const WriterShared& event);
+  void on(Turn& turn, const WriterLost& event);
   void on(Turn& turn, const PieceRead& event);
   void on(Turn& turn, const SmallRead& event);
   void on(Turn& turn, const HubPiece& event);
   void on(Turn& turn, const HubEnded& event);
+  void on(Turn& turn, const BlobVerified& event);
   void on(Turn& turn, const BlobFinished& event);
   void on(Turn& turn, const PieceAsked& event);
   // Of a blob that is being fetched, for a reader of this node.
@@ -63,6 +69,7 @@ class Fetches {
     std::vector<ObtainKey> owners;
   };
   Fetch* find(FetchId id);
+  static void ownersChanged(Flight& flight);
 
   const FetchWorld world_;
   uint64_t next_ = 1;

@@ -50,6 +50,7 @@ struct Download {
         rangeBytes(anOrder.underWayMax == UINT64_MAX ? options.rangeBytes : kPieceBytes),
         streamsMax(std::max<uint64_t>(1, anOrder.underWayMax / kPieceBytes)),
         pieces(std::move(anOrder.pieces)),
+        limit(anOrder.limit),
         plan(0, {}, 1),
         backoff(options.patience) {}
 
@@ -64,6 +65,7 @@ struct Download {
   const uint64_t rangeBytes;     // of one request
   const uint64_t streamsMax;     // of this download
   std::vector<uint64_t> pieces;  // until the plan is made
+  const uint64_t limit;          // as ordered
   std::atomic<bool> stopped = false;
 
   Phase phase = Phase::kWaiting;
@@ -146,6 +148,17 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     });
   }
 
+  void setLimit(HubDownloadId id, uint64_t piece) {
+    const std::lock_guard lock(mutex_);
+    const auto it = known_.find(id);
+    if (it == known_.end()) return;
+    http_.post([self = shared_from_this(), download = it->second, piece] {
+      if (download->phase == Phase::kEnded || download->sequential) return;
+      download->plan.setLimit(piece);
+      self->assign();
+    });
+  }
+
   uint64_t bytesDownloaded() const { return bytes_; }
 
   bool post(std::function<void()> job) { return http_.post(std::move(job)); }
@@ -165,6 +178,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     if (download->pieces.empty()) return end(download, absl::OkStatus());
     download->plan =
         HubPlan(download->blob.size, std::exchange(download->pieces, {}), download->rangeBytes);
+    download->plan.setLimit(download->limit);
     assign();
     keepGoverning();
   }
@@ -510,6 +524,10 @@ HubDownloadId HubLane::start(Order order, OnPiece onPiece, Done done) {
 
 void HubLane::stop(HubDownloadId id) {
   work_->stop(id);
+}
+
+void HubLane::setLimit(HubDownloadId id, uint64_t piece) {
+  work_->setLimit(id, piece);
 }
 
 uint64_t HubLane::bytesDownloaded() const {

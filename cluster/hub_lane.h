@@ -7,11 +7,11 @@
 // is read once from the start. Content is *not* hashed here: who writes the pieces verifies the
 // whole.
 //
-// Threads: start() and stop() from any thread; `onPiece` and `done` run on the hub thread and must
-// not block it. Memory: at most kHubPiecesHeldMax pieces exist at once, delivered ones included: a
-// receiver that keeps them slows the download down, and dropping them lets it go on.
-// Errors: those of hub_errors.h; kDataLoss: the hub has other content under this name; kCancelled
-// after stop().
+// Threads: start(), setLimit() and stop() from any thread; `onPiece` and `done` run on the hub
+// thread and must not block it. Memory: at most kHubPiecesHeldMax pieces exist at once, delivered
+// ones included: a receiver that keeps them slows the download down, and dropping them lets it go
+// on. Errors: those of hub_errors.h; kDataLoss: the hub has other content under this name;
+// kCancelled after stop().
 #ifndef ROOST_CLUSTER_HUB_LANE_H_
 #define ROOST_CLUSTER_HUB_LANE_H_
 
@@ -47,6 +47,7 @@ class HubLane {
     std::vector<uint64_t> pieces;       // ascending
     TokenSource token = nullptr;        // instead of the lane's
     uint64_t underWayMax = UINT64_MAX;  // bytes asked for and not yet here, at least one piece
+    uint64_t limit = UINT64_MAX;        // pieces from there on wait for a setLimit()
   };
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
   using Done = std::function<void(absl::Status)>;
@@ -58,6 +59,7 @@ class HubLane {
 
   // Each piece is delivered once, in any order; then `done`, once.
   HubDownloadId start(Order order, OnPiece onPiece, Done done);
+  void setLimit(HubDownloadId id, uint64_t piece);
   // When it returns, no further request begins (fencing); `done` comes with kCancelled, unless it
   // came already.
   void stop(HubDownloadId id);

@@ -80,13 +80,32 @@ uint64_t HubPlan::pieceEnd(uint64_t offset) const {
 }
 
 HubStretch HubPlan::take() {
-  HubStretch stretch = std::move(todo_.front());
+  HubStretch& front = todo_.front();
+  // Near the limit the ranges are small, so that all connections have something to do.
+  const uint64_t end =
+      limit_ >= size_
+          ? front.end
+          : std::min({front.end, limit_, pieceEnd(front.next) + kLimitedRangeBytes - kPieceBytes});
+  if (end < front.end) {
+    HubStretch stretch{front.next, end, std::move(front.partial)};
+    front = {end, front.end, nullptr};
+    return stretch;
+  }
+  HubStretch stretch = std::move(front);
   todo_.pop_front();
   return stretch;
 }
 
 void HubPlan::giveBack(HubStretch&& stretch) {
-  if (stretch.next < stretch.end) todo_.push_front(std::move(stretch));
+  if (stretch.next >= stretch.end) return;
+  const auto behind = std::find_if(todo_.begin(), todo_.end(), [&](const HubStretch& other) {
+    return other.next > stretch.next;
+  });
+  todo_.insert(behind, std::move(stretch));
+}
+
+void HubPlan::setLimit(uint64_t piece) {
+  limit_ = piece > size_ / kPieceBytes ? UINT64_MAX : piece * kPieceBytes;
 }
 
 void HubPlan::forgetPartial(HubStretch& stretch) {
@@ -98,6 +117,7 @@ void HubPlan::forgetPartial(HubStretch& stretch) {
 void HubPlan::restartWhole() {
   todo_.clear();
   todo_.push_back({0, size_, nullptr});
+  limit_ = UINT64_MAX;
 }
 
 size_t HubPlan::feed(HubStretch& stretch, absl::string_view bytes, HubRoom& room,

@@ -35,11 +35,13 @@ class HubPlan {
   HubPlan(uint64_t size, const std::vector<uint64_t>& pieces, uint64_t rangeBytes);
 
   bool done() const { return outstanding_ == 0; }
-  bool hasWork() const { return !todo_.empty(); }
+  bool hasWork() const { return !todo_.empty() && todo_.front().next < limit_; }
   HubStretch take();                               // hasWork()
   void giveBack(HubStretch&& stretch);             // what is left of it is next
   static void forgetPartial(HubStretch& stretch);  // back to the start of the piece
   void restartWhole();  // the server has no ranges: one stretch from the start
+  // Nothing is taken from this piece on until a later call allows it.
+  void setLimit(uint64_t piece);
   bool whole(const HubStretch& stretch) const { return stretch.next == 0 && stretch.end == size_; }
 
   // Takes bytes that stand at stretch.next, completes pieces and hands them to `deliver`. Returns
@@ -51,9 +53,10 @@ class HubPlan {
   uint64_t pieceEnd(uint64_t offset) const;
 
   uint64_t size_;
+  uint64_t limit_ = UINT64_MAX;  // bytes
   std::vector<bool> missing_;
   uint64_t outstanding_ = 0;
-  std::deque<HubStretch> todo_;
+  std::deque<HubStretch> todo_;  // ascending
 };
 
 // What an answer's head means for the bytes that were asked for.

@@ -6,14 +6,9 @@
 #include "protocol/limits.h"
 
 namespace roost {
-namespace {
-
-constexpr uint64_t kFirstReader = uint64_t{1} << 63;
-
-}  // namespace
 
 ObtainKey Readers::ownerOf(ReaderId reader) const {
-  return {members_.self().id, kFirstReader | static_cast<uint64_t>(reader)};
+  return {members_.self().id, kFirstReaderJob | static_cast<uint64_t>(reader)};
 }
 
 void Readers::on(Turn& turn, const ReaderBegan& event) {
@@ -53,8 +48,8 @@ void Readers::on(Turn& turn, const ReaderGone& event) {
 
 void Readers::fetchEnded(const Fetches::Ended& ended) {
   for (const ObtainKey& owner : ended.owners) {
-    if (owner.coordinator != members_.self().id || owner.job < kFirstReader) continue;
-    const auto it = readers_.find(ReaderId{owner.job & ~kFirstReader});
+    if (owner.coordinator != members_.self().id || owner.job < kFirstReaderJob) continue;
+    const auto it = readers_.find(ReaderId{owner.job & ~kFirstReaderJob});
     if (it == readers_.end()) continue;
     it->second.ended = true;
     it->second.result = ended.status;

@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "cache/client_follower.h"
 #include "cache/client_lock.h"
 #include "cache/serial_queue.h"
 #include "protocol/errors.h"
@@ -18,11 +19,13 @@ namespace asio = boost::asio;
 
 namespace {
 
-// A client that holds the lock of a blob is downloading it itself. We wait for it a while; after
-// that publishing without the lock is as safe as with it (the rename is atomic, the content
-// verified), the lock only spares work.
-constexpr absl::Duration kLockPause = absl::Milliseconds(200);
-constexpr int kLockTriesMax = 25;
+// How often a client is looked for that downloads the same blob itself: it comes soon after the
+// fetch began for it, or some time later. And how often its file, while there is one: the client
+// is not to wait for us.
+constexpr absl::Duration kLookEarly = absl::Milliseconds(20);
+constexpr absl::Duration kEarly = absl::Seconds(2);
+constexpr absl::Duration kLookLate = absl::Seconds(1);
+constexpr absl::Duration kLookShared = absl::Milliseconds(10);
 
 // What the hub is asked for at once while other nodes follow: it leaves the hub a second time if
 // this node dies. 2 % of the blob, so that with what the others lack yet it stays below 5 %.
@@ -58,7 +61,12 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     std::shared_ptr<const HubPublisher> publisher;
     std::shared_ptr<SerialQueue> queue;
     std::shared_ptr<BlobWriter> own;
-    std::shared_ptr<const BlobWriter> writer;  // the same, for `loop`
+    std::optional<ClientFollower> follower;    // the queue's; none: clients' files are left alone
+    bool finishing = false;                    // the queue's: the whole was there
+    std::shared_ptr<const BlobWriter> writer;  // the same as `own`, for `loop`
+    std::shared_ptr<asio::steady_timer> timer;
+    absl::Time opened;
+    std::optional<uint64_t> settled;  // as the core knows it
     std::optional<HubDownloadId> hub;
     bool fromHub = false;
   };
@@ -75,18 +83,63 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     active->queue = queueOf(*active);
     active_[effect.fetch] = active;
     submit(active, "open", [self = shared_from_this(), active] {
-      auto opened = self->openWriter(*active->publisher, active->site.repo, active->blob,
-                                     self->s_.partialFolder);
-      if (!opened.ok()) {
-        return self->tell(WriterOpened{active->id, opened.status()});
-      }
-      active->own = *std::move(opened);
-      self->post([self, active, writer = active->own, present = active->own->present()] {
+      const absl::Status opened = self->openShared(*active);
+      if (!opened.ok()) return self->tell(WriterOpened{active->id, opened});
+      const ClientFollower::Seen seen = active->follower->look(*active->own, false, absl::Now());
+      self->post([self, active, seen, writer = active->own, present = active->own->present()] {
         if (self->find(active->id) != active) return;
         active->writer = writer;
+        active->opened = absl::Now();
+        active->timer = std::make_shared<asio::steady_timer>(self->s_.io);
+        self->seen(active, seen);
         self->tell(WriterOpened{active->id, present});
+        self->lookLater(active);
       });
     });
+  }
+
+  // ---- Clients that download the same blob.
+
+  // On the queue.
+  absl::Status openShared(Active& active) const {
+    ROOST_ASSIGN_OR_RETURN(BlobSlot slot,
+                           active.publisher->blobSlot(active.site.repo, active.blob));
+    active.follower.emplace(active.publisher->root(), active.site.repo, slot);
+    ROOST_ASSIGN_OR_RETURN(active.own,
+                           BlobWriter::open(std::move(slot),
+                                            {.node = s_.self,
+                                             .journalFolder = s_.partialFolder,
+                                             .cancelled = &cancelled_,
+                                             .shared = active.follower->clientAtWork(absl::Now()),
+                                             .memory = s_.memory},
+                                            s_.reservations));
+    return absl::OkStatus();
+  }
+
+  void lookLater(const ActivePtr& active) {
+    const bool early = absl::Now() - active->opened < kEarly;
+    const absl::Duration pause = active->settled ? kLookShared : early ? kLookEarly : kLookLate;
+    active->timer->expires_after(absl::ToChronoNanoseconds(pause));
+    active->timer->async_wait([self = shared_from_this(), active](boost::system::error_code ec) {
+      if (ec || self->find(active->id) != active) return;
+      self->submit(active, "look", [self, active] {
+        if (!active->own || active->finishing || !active->follower) return;
+        const ClientFollower::Seen seen = active->follower->look(*active->own, false, absl::Now());
+        self->post([self, active, seen] {
+          if (self->find(active->id) != active) return;
+          self->seen(active, seen);
+          self->lookLater(active);
+        });
+      });
+    });
+  }
+
+  void seen(const ActivePtr& active, const ClientFollower::Seen& seen) {
+    if (seen.lost) return tell(WriterLost{active->id});
+    const auto settled = seen.shared ? std::optional(seen.settled) : std::nullopt;
+    if (settled == active->settled) return;
+    active->settled = settled;
+    tell(WriterShared{active->id, settled});
   }
 
   void read(const ReadPiece& effect) {
@@ -131,7 +184,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
          .site = active->site,
          .pieces = effect.pieces,
          .token = s_.tokenFor ? s_.tokenFor(active->site.repo) : nullptr,
-         .underWayMax = underWayMax(active->blob, effect.followed)},
+         .underWayMax = underWayMax(active->blob, effect.followed),
+         .limit = effect.limit},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));
         },
@@ -147,6 +201,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
             });
           });
         });
+  }
+
+  void limitHub(const LimitHub& effect) {
+    const ActivePtr active = find(effect.fetch);
+    if (active && active->hub) s_.hub->setLimit(*active->hub, effect.limit);
   }
 
   void stopHub(FetchId fetch) {
@@ -170,7 +229,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
           self->tell(BlobFinished{active->id, status, pieces});
         });
       }
-      self->publish(active, *std::move(hashes), 0);
+      active->finishing = true;
+      self->tell(BlobVerified{active->id});
+      self->publish(active, *std::move(hashes));
     });
   }
 
@@ -179,11 +240,15 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     if (!active || !active->writer) return;
     submit(active, "restart", [self = shared_from_this(), active] {
       if (!active->own) return;
+      active->finishing = false;
+      if (active->own->lost()) active->follower.reset();  // once is enough
       const absl::Status status = active->own->restart();
       self->post([self, active, status] {
         absl::StatusOr<std::vector<uint64_t>> present = std::vector<uint64_t>();
         if (!status.ok()) present = status;
+        active->settled.reset();
         self->tell(WriterOpened{active->id, std::move(present)});
+        if (active->timer) self->lookLater(active);
       });
     });
   }
@@ -193,8 +258,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     if (!active) return;
     stopHub(effect.fetch);
     active->writer.reset();
+    if (active->timer) active->timer->cancel();
     active_.erase(effect.fetch);
-    submit(active, "close", [active, keep = effect.keepPartial] {
+    submit(active, "close", [active, keep = effect.keepPartial, copy = !stopped_] {
+      // A stop does not wait for copies.
+      if (active->own && keep && copy) (void)active->own->gather();
       if (active->own && keep) active->own->keepPartial();
       active->own.reset();
     });
@@ -253,15 +321,6 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void submit(const ActivePtr& active, const char* name, WorkPool::Job job) {
     const absl::Status status = active->queue->submit(name, std::move(job));
     if (!status.ok()) tell(WriterOpened{active->id, status});
-  }
-
-  absl::StatusOr<std::unique_ptr<BlobWriter>> openWriter(const HubPublisher& publisher,
-                                                         const RepoId& repo, const BlobInfo& blob,
-                                                         const std::string& journals) const {
-    ROOST_ASSIGN_OR_RETURN(BlobSlot slot, publisher.blobSlot(repo, blob));
-    return BlobWriter::open(std::move(slot),
-                            {.node = s_.self, .journalFolder = journals, .cancelled = &cancelled_},
-                            s_.reservations);
   }
 
   // On a lane: hands the bytes to the blob's queue, without a copy.
@@ -379,39 +438,58 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                                               one.blob.id.shortHex(), ", which has ",
                                               one.blob.size));
     }
-    ROOST_ASSIGN_OR_RETURN(auto writer, openWriter(publisher, one.site.repo, one.blob, ""));
+    ROOST_ASSIGN_OR_RETURN(const BlobSlot slot, publisher.blobSlot(one.site.repo, one.blob));
+    ROOST_ASSIGN_OR_RETURN(
+        auto writer,
+        BlobWriter::open(slot, {.node = s_.self, .journalFolder = ""}, s_.reservations));
     if (!bytes.empty()) ROOST_RETURN_IF_ERROR(writer->write(0, bytes));
     ROOST_ASSIGN_OR_RETURN(auto hashes, writer->finish());
     const auto lock = ClientLock::tryAcquire(publisher.root(), one.site.repo, one.blob.id);
     ROOST_ASSIGN_OR_RETURN(auto published, writer->publish());
-    ROOST_ASSIGN_OR_RETURN(const BlobSlot slot, publisher.blobSlot(one.site.repo, one.blob));
     return LandedBlob{one.blob, one.site, slot.path(), published, std::move(hashes), false};
   }
 
-  // On a work thread, in the blob's queue.
-  void publish(const ActivePtr& active, BlobHashes hashes, int tries) {
-    if (!active->own) return;  // closed while it waited for a client's lock
+  // On a work thread, in the blob's queue. Gives the blob its name, or sees that a client has.
+  void publish(const ActivePtr& active, BlobHashes hashes) {
+    if (!active->own) return;  // closed while it waited for a client
+    absl::StatusOr<std::optional<PublishedBlob>> adopted = std::nullopt;
+    if (active->follower) {
+      const ClientFollower::Seen seen = active->follower->look(*active->own, true, absl::Now());
+      if (seen.lost) return tell(WriterLost{active->id});
+      if (seen.shared) {
+        adopted = active->own->adopt();
+        if (adopted.ok() && !*adopted) return publishLater(active, std::move(hashes));
+      }
+    }
+    if (adopted.ok() && *adopted) return published(active, **adopted, std::move(hashes));
+    // The rename is atomic and the content verified: the lock only spares a client's work.
     const auto lock =
         ClientLock::tryAcquire(active->publisher->root(), active->site.repo, active->blob.id);
-    if (lock.ok() && !lock->mayPublish() && tries < kLockTriesMax) {
-      return post([self = shared_from_this(), active, hashes = std::move(hashes), tries] {
-        auto timer = std::make_shared<asio::steady_timer>(self->s_.io,
-                                                          absl::ToChronoNanoseconds(kLockPause));
-        timer->async_wait([self, active, hashes, tries, timer](boost::system::error_code) {
-          if (self->stopped_) return;
-          self->submit(active, "publish",
-                       [self, active, hashes, tries] { self->publish(active, hashes, tries + 1); });
-        });
-      });
-    }
-    auto published = active->own->publish();
-    const std::vector<PieceHash> pieces = hashes.pieces;
+    auto done = active->own->publish();
+    if (!done.ok() && active->own->lost()) return tell(WriterLost{active->id});
+    published(active, std::move(done), std::move(hashes));
+  }
+
+  void publishLater(const ActivePtr& active, BlobHashes hashes) {
+    post([self = shared_from_this(), active, hashes = std::move(hashes)]() mutable {
+      active->timer->expires_after(absl::ToChronoNanoseconds(kLookShared));
+      active->timer->async_wait(
+          [self, active, hashes = std::move(hashes)](boost::system::error_code ec) mutable {
+            if (ec || self->stopped_) return;
+            self->submit(active, "publish", [self, active, hashes = std::move(hashes)]() mutable {
+              self->publish(active, std::move(hashes));
+            });
+          });
+    });
+  }
+
+  void published(const ActivePtr& active, absl::StatusOr<PublishedBlob> done, BlobHashes hashes) {
     const auto slot = active->publisher->blobSlot(active->site.repo, active->blob);
-    absl::Status status = published.ok() ? slot.status() : published.status();
-    post([self = shared_from_this(), active, status, pieces, published = std::move(published),
+    absl::Status status = done.ok() ? slot.status() : done.status();
+    post([self = shared_from_this(), active, status, pieces = hashes.pieces, done = std::move(done),
           path = slot.ok() ? slot->path() : "", hashes = std::move(hashes)]() mutable {
       if (status.ok()) {
-        self->s_.landed(LandedBlob{active->blob, active->site, path, *published, std::move(hashes),
+        self->s_.landed(LandedBlob{active->blob, active->site, path, *done, std::move(hashes),
                                    active->fromHub});
       }
       self->s_.tell(BlobFinished{active->id, status, pieces});
@@ -444,6 +522,9 @@ void Transfers::perform(const ReadSmall& effect) {
 }
 void Transfers::perform(const HubDownload& effect) {
   impl_->download(effect);
+}
+void Transfers::perform(const LimitHub& effect) {
+  impl_->limitHub(effect);
 }
 void Transfers::perform(const StopHub& effect) {
   impl_->stopHub(effect.fetch);

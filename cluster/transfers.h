@@ -49,7 +49,8 @@ class Transfers {
     WorkPool& pool;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
-    std::string partialFolder;  // journals of half-done blobs
+    std::string partialFolder;           // journals of half-done blobs
+    std::shared_ptr<MemoryRoom> memory;  // for pieces that a client is about to have itself
     std::vector<BulkLane> lanes;
     HubLane* hub = nullptr;  // null: no hub
     std::function<std::vector<Address>(const NodeId&)> addressesOf;
@@ -67,6 +68,7 @@ class Transfers {
   void perform(const ReadPiece& effect);
   void perform(const ReadSmall& effect);
   void perform(const HubDownload& effect);
+  void perform(const LimitHub& effect);
   void perform(const StopHub& effect);
   void perform(const FinishBlob& effect);
   void perform(const RestartBlob& effect);

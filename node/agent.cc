@@ -333,6 +333,7 @@ class Agent final : public BlobProvider {
             .reservations = reservations_,
             .self = identity_.id(),
             .partialFolder = partialFolder(),
+            .memory = std::make_shared<MemoryRoom>(kPiecesInMemoryMax),
             .lanes = std::move(lanes),
             .hub = hub_ ? &hub_->lane : nullptr,
             .addressesOf =
@@ -502,6 +503,7 @@ class Agent final : public BlobProvider {
             [&](const ReadPiece& e) { transfers_->perform(e); },
             [&](const ReadSmall& e) { transfers_->perform(e); },
             [&](const HubDownload& e) { transfers_->perform(e); },
+            [&](const LimitHub& e) { transfers_->perform(e); },
             [&](const StopHub& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
             [&](const RestartBlob& e) {

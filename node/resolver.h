@@ -49,6 +49,9 @@ class Resolver {
                                                                std::optional<Revision> revision,
                                                                SourceRule from);
 
+  // The newest word of the hub that any node has.
+  std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
+
   // The hub is not asked any more: it may go now.
   void stop() {
     hub_ = nullptr;
@@ -62,7 +65,6 @@ class Resolver {
     std::optional<RefState> ref;
   };
   boost::asio::awaitable<absl::StatusOr<Named>> commitOf(RepoId repo, RefName ref, SourceRule from);
-  std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
   boost::asio::awaitable<absl::StatusOr<Listing>> filesOf(RepoId repo, Commit commit,
                                                           SourceRule from);
   boost::asio::awaitable<std::vector<Listing>> listingsInCluster(RepoId repo, Commit commit,

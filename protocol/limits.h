@@ -80,15 +80,18 @@ inline constexpr size_t kWantedBlobsMax =
     200'000;                                    // a registrar counts for: all nodes' active fetches
 inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
 inline constexpr size_t kReadersMax = 512;      // clients that read blobs which are being fetched
-inline constexpr size_t kPromisesMax = 1'024;   // reads of one blob that wait for a piece
+inline constexpr uint64_t kPiecesInMemoryMax =
+    256 << 20;  // bytes that wait for clients to write them themselves, all blobs together
+inline constexpr size_t kPromisesMax = 1'024;  // reads of one blob that wait for a piece
 
 // --- Hub lane. ---
-inline constexpr int kHubConnectionsMax = 16;          // ranged connections, all blobs together
-inline constexpr uint64_t kHubRangeBytes = 8 << 20;    // one ranged request
-inline constexpr size_t kHubJsonBytesMax = 256 << 20;  // one page of a listing
-inline constexpr size_t kHubPagesMax = 10'000;         // pages of one listing: empty ones must end
-inline constexpr int kHubRedirectsMax = 5;  // renamed repo → resolve-cache → CDN is 3
-inline constexpr int kHubTriesMax = 5;      // requests for one thing, as huggingface_hub
+inline constexpr int kHubConnectionsMax = 16;            // ranged connections, all blobs together
+inline constexpr uint64_t kHubRangeBytes = 8 << 20;      // one ranged request
+inline constexpr uint64_t kLimitedRangeBytes = 4 << 20;  // one while a client sets the pace
+inline constexpr size_t kHubJsonBytesMax = 256 << 20;    // one page of a listing
+inline constexpr size_t kHubPagesMax = 10'000;  // pages of one listing: empty ones must end
+inline constexpr int kHubRedirectsMax = 5;      // renamed repo → resolve-cache → CDN is 3
+inline constexpr int kHubTriesMax = 5;          // requests for one thing, as huggingface_hub
 inline constexpr absl::Duration kHubRetryTotal = absl::Seconds(60);  // waits of all tries together
 inline constexpr absl::Duration kHubStallTimeout = absl::Seconds(20);  // no byte for so long: cut
 inline constexpr absl::Duration kHubJsonTimeout = absl::Seconds(120);  // one whole API answer

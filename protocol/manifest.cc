@@ -16,6 +16,13 @@ uint64_t Listing::bytes() const {
   return sum;
 }
 
+const FileEntry* Listing::find(absl::string_view path) const {
+  const auto it = std::lower_bound(
+      files.begin(), files.end(), path,
+      [](const FileEntry& file, absl::string_view wanted) { return file.path.text() < wanted; });
+  return it != files.end() && it->path.text() == path ? &*it : nullptr;
+}
+
 absl::Status normalize(Listing& listing) {
   if (listing.files.size() > kManifestFilesMax) {
     return absl::InvalidArgumentError(absl::StrCat(listing.repo.toString(), " lists ",

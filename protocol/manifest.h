@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "protocol/blob_id.h"
 #include "protocol/names.h"
@@ -38,6 +39,8 @@ struct Listing {
   std::vector<FileEntry> files;
 
   uint64_t bytes() const;  // sum of sizes
+  // Null if there is none of that path. O(log files).
+  const FileEntry* find(absl::string_view path) const;
   friend bool operator==(const Listing&, const Listing&) = default;
 };
 

@@ -149,6 +149,25 @@ asio::awaitable<T> awaitWithTicks(std::function<void(std::function<void(T)>)> st
   co_return dropped;
 }
 
+asio::awaitable<void> poison(BlobReading& reading) {
+  const std::function<void(std::function<void(bool)>)> start =
+      [&reading](std::function<void(bool)> done) { reading.poison([done] { done(true); }); };
+  co_await awaitCallback<bool>(start, false);
+}
+
+// Wrong content is marked before anybody learns of it.
+asio::awaitable<BlobReading::Piece> whenVerified(
+    BlobReading& reading, std::function<asio::awaitable<absl::Status>()> tick) {
+  const std::function<void(std::function<void(BlobReading::Piece)>)> start =
+      [&reading](std::function<void(BlobReading::Piece)> done) {
+        reading.verified(std::move(done));
+      };
+  const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
+  BlobReading::Piece verified = co_await awaitWithTicks<BlobReading::Piece>(start, dropped, tick);
+  if (absl::IsDataLoss(verified.status())) co_await poison(reading);
+  co_return verified;
+}
+
 class LocalBody final : public BodyStream {
  public:
   LocalBody(BlobPart part, std::shared_ptr<const LocalBlob> file, bool isVerified,
@@ -181,8 +200,6 @@ class LocalBody final : public BodyStream {
 
  private:
   asio::awaitable<absl::Status> waitVerified(tcp::socket& socket, uint64_t& at) {
-    const std::function<void(std::function<void(absl::Status)>)> start =
-        [this](std::function<void(absl::Status)> done) { reading_->verified(std::move(done)); };
     const std::function<asio::awaitable<absl::Status>()> tick =
         [&]() -> asio::awaitable<absl::Status> {
       if (at + 1 >= part_.end) co_return absl::OkStatus();
@@ -190,17 +207,8 @@ class LocalBody final : public BodyStream {
       ++at;
       co_return sent;
     };
-    const absl::Status dropped = absl::UnavailableError("the client is gone");
-    const absl::Status verified = co_await awaitWithTicks<absl::Status>(start, dropped, tick);
-    if (absl::IsDataLoss(verified)) co_await poisoned(*reading_);
-    co_return verified;
-  }
-
- public:
-  static asio::awaitable<void> poisoned(BlobReading& reading) {
-    const std::function<void(std::function<void(bool)>)> start =
-        [&reading](std::function<void(bool)> done) { reading.poison([done] { done(true); }); };
-    co_await awaitCallback<bool>(start, false);
+    const BlobReading::Piece verified = co_await whenVerified(*reading_, tick);
+    co_return verified.status();
   }
 
  private:
@@ -222,7 +230,7 @@ class ArrivingBody final : public BodyStream {
       const uint64_t index = next / kPieceBytes;
       const BlobReading::Piece writer = co_await askPiece(socket, index);
       if (!writer.ok()) {
-        if (absl::IsDataLoss(writer.status())) co_await LocalBody::poisoned(*reading_);
+        if (absl::IsDataLoss(writer.status())) co_await poison(*reading_);
         co_return writer.status();
       }
       if (*writer == nullptr) break;  // all of it is here
@@ -291,36 +299,38 @@ class ArrivingBody final : public BodyStream {
 
   // The rest, once the whole is known to be right and what was sent agrees with it.
   asio::awaitable<absl::Status> finish(tcp::socket& socket) {
-    const std::function<void(std::function<void(absl::Status)>)> start =
-        [this](std::function<void(absl::Status)> done) { reading_->verified(std::move(done)); };
-    const absl::Status dropped = absl::UnavailableError("the client is gone");
-    const auto tick = trickle(socket);
-    const absl::Status verified = co_await awaitWithTicks<absl::Status>(start, dropped, tick);
-    if (absl::IsDataLoss(verified)) co_await LocalBody::poisoned(*reading_);
-    if (!verified.ok()) co_return verified;
-
+    const BlobReading::Piece verified = co_await whenVerified(*reading_, trickle(socket));
+    if (!verified.ok()) co_return verified.status();
+    const uint64_t heldEnd = at_ + held_.size();
+    if (*verified != nullptr && heldEnd == part_.end) {
+      if (!agrees((*verified)->pieceHashes())) co_return co_await wrong();
+      co_return co_await sendHeld(socket, 0);
+    }
     using Opened = std::shared_ptr<const LocalBlob>;
     const std::function<void(std::function<void(Opened)>)> open =
         [this](std::function<void(Opened)> done) { reading_->open(std::move(done)); };
     const Opened none;
     const Opened file = co_await awaitCallback<Opened>(open, none);
     if (file == nullptr) co_return absl::AbortedError("the file was deleted while it was read");
-    if (!co_await sentIsRight(file)) {
-      co_await LocalBody::poisoned(*reading_);
-      co_return absl::DataLossError("wrong bytes were sent before the hash was known");
-    }
+    if (!co_await sentIsRight(file)) co_return co_await wrong();
     held_.clear();
     co_return co_await sendPart(socket, pool_, file, at_, part_.end);
   }
 
+  asio::awaitable<absl::Status> wrong() {
+    co_await poison(*reading_);
+    co_return absl::DataLossError("wrong bytes were sent before the hash was known");
+  }
+
+  bool agrees(const std::vector<PieceHash>& known) const {
+    return std::all_of(sentHashes_.begin(), sentHashes_.end(), [&](const auto& sent) {
+      return sent.first < known.size() && known[sent.first] == sent.second;
+    });
+  }
+
   asio::awaitable<bool> sentIsRight(std::shared_ptr<const LocalBlob> file) {
     if (sentHashes_.empty()) co_return true;
-    if (const std::vector<PieceHash>* known = file->pieces()) {
-      for (const auto& [index, hash] : sentHashes_) {
-        if (index >= known->size() || (*known)[index] != hash) co_return false;
-      }
-      co_return true;
-    }
+    if (const std::vector<PieceHash>* known = file->pieces()) co_return agrees(*known);
     // No list of hashes: the file itself.
     const std::function<void(std::function<void(bool)>)> start =
         [this, file](std::function<void(bool)> done) {

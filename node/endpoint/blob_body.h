@@ -41,8 +41,9 @@ class BlobReading {
   // Waits as long as there is hope.
   using Piece = absl::StatusOr<std::shared_ptr<const BlobWriter>>;
   virtual void piece(uint64_t piece, std::function<void(Piece)> done) = 0;
-  // Ok once the whole is verified, whether it was arriving or lay here unhashed.
-  virtual void verified(std::function<void(absl::Status)> done) = 0;
+  // Ok once the whole is verified, whether it was arriving or lay here unhashed: the writer that
+  // has all of it, null if it is published.
+  virtual void verified(std::function<void(Piece)> done) = 0;
   // The published file; null if there is none any more.
   virtual void open(std::function<void(std::shared_ptr<const LocalBlob>)> done) = 0;
   // Wrong bytes were sent: what a client has of it must not be continued. Calls back when that is

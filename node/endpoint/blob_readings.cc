@@ -29,18 +29,22 @@ class BlobReadings::Reading final : public BlobReading {
       readings->askPiece(*reader, piece, std::move(done));
     });
   }
-  void verified(std::function<void(absl::Status)> done) override {
+  void verified(std::function<void(Piece)> done) override {
     post([readings = &readings_, reader = reader_, resumed = resumed_, blob = blob_,
           done = std::move(done)]() mutable {
-      if (!reader) return readings->s_.folders.whenVerified(blob.id, std::move(done));
-      // A piece behind the last one comes with the end of the fetch.
+      if (!reader) {
+        return readings->s_.folders.whenVerified(blob.id, [done = std::move(done)](absl::Status s) {
+          done(s.ok() ? Piece(nullptr) : Piece(std::move(s)));
+        });
+      }
       readings->askPiece(*reader, pieceCount(blob.size),
                          [readings, resumed, blob, done = std::move(done)](Piece end) {
                            // The beginning that the client has may be of the wrong bytes.
                            const bool doubtful = resumed && readings->poisoned(blob.id);
-                           done(end.ok() && doubtful
-                                    ? absl::DataLossError("what went out before may be wrong")
-                                    : end.status());
+                           if (end.ok() && doubtful) {
+                             end = absl::DataLossError("what went out before may be wrong");
+                           }
+                           done(std::move(end));
                          });
     });
   }

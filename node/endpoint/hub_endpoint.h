@@ -1,10 +1,5 @@
-// The hub's API as this node's clients see it: which commit a name is, which files it has, and
-// their bytes, from this node, from peers, or from the hub on behalf of all.
-//
-// Metadata comes from the hub while it answers, under the client's own token, and is remembered:
-// what stands under a commit for good, a branch for its TTL. While the hub does not answer, what is
-// remembered or what any node holds is used, for those who may see it (access.h). A failure of the
-// hub never becomes a 404: clients would remember that the file does not exist.
+// The hub's API as this node's clients see it: finds out what a request asks for, and gives it to
+// who answers that: metadata (hub_metadata.h), files (hub_files.h), the hub itself (hub_line.h).
 //
 // Threads: `loop`, but handle() from any. Everything given must outlive this.
 #ifndef ROOST_NODE_ENDPOINT_HUB_ENDPOINT_H_
@@ -13,21 +8,13 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <functional>
-#include <list>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
-#include <utility>
-#include <variant>
 
 #include "cluster/core.h"
 #include "cluster/transfers.h"
-#include "node/endpoint/access.h"
 #include "node/endpoint/blob_readings.h"
-#include "node/endpoint/byte_range.h"
 #include "node/endpoint/hub_proxy.h"
-#include "node/endpoint/hub_route.h"
 #include "node/folders.h"
 #include "node/resolver.h"
 

@@ -594,5 +594,126 @@ TEST_F(ReaderTest, AFetchThatAJobWantsTooGoesOn) {
   EXPECT_EQ(fetches.size(), 1u);
 }
 
+// ---- Beside a client that writes the blob itself.
+
+class SharedTest : public ReaderTest {
+ protected:
+  void settled(std::optional<uint64_t> pieces) {
+    step([&](Turn& turn) { fetches.on(turn, WriterShared{id, pieces}); });
+    note();
+  }
+  // Answers reads until none is left, and says up to where they went.
+  uint64_t answerAllUpTo() {
+    uint64_t end = 0;
+    while (!reads.empty()) {
+      const auto [source, piece] = *reads.begin();
+      end = std::max(end, piece + 1);
+      answer(source, piece, ReadOutcome::kData);
+    }
+    return end;
+  }
+  void begin() {
+    blob.size = 500 * kMiB;
+    hold(2);
+    read();
+    settled(0);
+    opened();
+    grant(0, {1});
+  }
+};
+
+TEST_F(SharedTest, WhatIsFarAheadOfTheClientsFileIsNotAskedFor) {
+  begin();
+  EXPECT_EQ(answerAllUpTo(), 64u);
+  settled(10);
+  EXPECT_EQ(answerAllUpTo(), 74u);
+  settled(std::nullopt);
+  EXPECT_EQ(answerAllUpTo(), 500u) << "without a client nothing stands in the way";
+}
+
+TEST_F(SharedTest, AReaderElsewhereGetsWhatItWaitsFor) {
+  begin();
+  answerAllUpTo();
+  EXPECT_TRUE(want(300).empty());
+  EXPECT_GT(answerAllUpTo(), 300u);
+  EXPECT_EQ(want(300, 2).size(), 1u);
+}
+
+TEST_F(SharedTest, OthersDoNotWaitForTheClient) {
+  begin();
+  answerAllUpTo();
+  grant(1, {1, 3});
+  answerAllUpTo();
+  EXPECT_EQ(answerAllUpTo(), 0u);
+  EXPECT_EQ(fetches.find(blob.id)->bytesHad(), blob.size);
+}
+
+TEST_F(SharedTest, AWarmDoesNotWaitForTheClient) {
+  begin();
+  answerAllUpTo();
+  FetchTest::begin();
+  tick(absl::Milliseconds(100));
+  answerAllUpTo();
+  EXPECT_EQ(fetches.find(blob.id)->bytesHad(), blob.size);
+}
+
+TEST_F(SharedTest, TheHubIsReadNoFurtherAheadEither) {
+  blob.size = 500 * kMiB;
+  read();
+  settled(0);
+  opened();
+  grant(0, {1}, 77);
+  ASSERT_EQ(all<HubDownload>().size(), 1u);
+  EXPECT_EQ(all<HubDownload>()[0].pieces.size(), 500u);
+  EXPECT_EQ(all<HubDownload>()[0].limit, 64u);
+  settled(5);
+  ASSERT_EQ(all<LimitHub>().size(), 1u);
+  EXPECT_EQ(all<LimitHub>()[0].limit, 69u);
+  settled(5);
+  EXPECT_TRUE(all<LimitHub>().empty()) << "it was told";
+  settled(std::nullopt);
+  ASSERT_EQ(all<LimitHub>().size(), 1u);
+  EXPECT_EQ(all<LimitHub>()[0].limit, 500u);
+}
+
+TEST_F(SharedTest, AVerifiedBlobOutlivesItsReaders) {
+  blob.size = 3 * kMiB;
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  answerAll();
+  ASSERT_TRUE(finishing);
+  EXPECT_TRUE(want(3).empty()) << "it is not verified";
+  step([&](Turn& turn) { fetches.on(turn, BlobVerified{id}); });
+  ASSERT_EQ(all<AnswerReader>().size(), 1u);
+  EXPECT_EQ(all<AnswerReader>()[0].from, id);
+  EXPECT_EQ(want(3, 2).size(), 1u) << "it is known now";
+
+  step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
+  EXPECT_TRUE(all<CloseWriter>().empty());
+  finish(absl::OkStatus());
+  EXPECT_TRUE(result()->ok());
+}
+
+TEST_F(SharedTest, PiecesThatAreLostAreFetchedAgain) {
+  blob.size = 3 * kMiB;
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  answerAll();
+  step([&](Turn& turn) { fetches.on(turn, BlobVerified{id}); });
+  step([&](Turn& turn) { fetches.on(turn, WriterLost{id}); });
+  ASSERT_EQ(all<RestartBlob>().size(), 1u);
+  finishing = false;
+  EXPECT_TRUE(want(3).empty()) << "it is no longer whole";
+  opened();
+  tick(absl::Milliseconds(100));
+  EXPECT_EQ(reads.size(), 3u);
+  answerAll();
+  EXPECT_TRUE(finishing);
+}
+
 }  // namespace
 }  // namespace roost

@@ -20,6 +20,14 @@ TEST(Manifest, FilesAreSortedByPath) {
   EXPECT_EQ(l.files[0].path.text(), "a");
 }
 
+TEST(Manifest, EveryFileIsFoundByItsPathAndNoOther) {
+  Listing l = listing({file("b", 'b'), file("a/x", 'a'), file("a", 'd'), file("c", 'c')});
+  std::erase_if(l.files, [](const FileEntry& f) { return f.path.text() == "a"; });
+  ASSERT_TRUE(normalize(l).ok());
+  for (const FileEntry& f : l.files) EXPECT_EQ(l.find(f.path.text()), &f);
+  for (const char* path : {"", "a", "a/", "a/w", "bb", "d"}) EXPECT_EQ(l.find(path), nullptr);
+}
+
 TEST(Manifest, AFileThatIsAlsoAFolderIsRefused) {
   Listing l = listing({file("a/b", 'b'), file("a", 'a')});
   EXPECT_EQ(normalize(l).code(), absl::StatusCode::kInvalidArgument);

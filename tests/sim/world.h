@@ -182,6 +182,7 @@ class World {
   void perform(NodeIndex node, const ReadPiece& effect);
   void perform(NodeIndex node, const ReadSmall& effect);
   void perform(NodeIndex node, const HubDownload& effect);
+  void perform(NodeIndex, const LimitHub&) {}  // no clients write here
   void perform(NodeIndex node, const StopHub& effect);
   void perform(NodeIndex node, const FinishBlob& effect);
   void perform(NodeIndex node, const RestartBlob& effect);

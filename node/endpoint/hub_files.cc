@@ -1,0 +1,276 @@
+#include "node/endpoint/hub_files.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "cluster/hub_urls.h"
+#include "node/await_callback.h"
+#include "node/endpoint/hub_failures.h"
+#include "protocol/limits.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr absl::Duration kLingering = absl::Seconds(30);
+constexpr absl::Duration kInnerRangePatience = absl::Seconds(5);
+constexpr size_t kWantedShownMax = 100'000;
+
+// Starts a download again from its first byte when it gets 200 instead of 206.
+bool startsAgain(const HttpAsk& ask) {
+  const std::string* agent = ask.find("user-agent");
+  return agent != nullptr &&
+         (absl::StrContains(*agent, "hf_hub/") || absl::StartsWith(*agent, "curl/") ||
+          absl::StrContains(*agent, "llama-cpp"));
+}
+
+}  // namespace
+
+HubFiles::HubFiles(Seams seams, bool publish) : s_(seams), publish_(publish) {}
+
+void HubFiles::landed(const LandedBlob& blob) {
+  const auto it = wanted_.find(blob.blob.id);
+  if (it == wanted_.end()) return;
+  const Wanted wanted = it->second;
+  wanted_.erase(it);
+  if (!publish_) return;
+  PublishRepo order{{s_.core.self().id, 0},
+                    {wanted.repo, wanted.commit, false, Visibility::kUnknown, {wanted.file}},
+                    {},
+                    {}};
+  if (wanted.ref) order.refs.push_back(*wanted.ref);
+  s_.folders.publish(order, [](RepoPublished) {});
+}
+
+asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
+  const RepoId repo = *route.repo;
+  const std::optional<Token> token = tokenOf(ask);
+  OrAnswer<Located> found = co_await s_.names.locate(repo, *route.revision, token);
+  if (auto* error = std::get_if<HttpAnswer>(&found)) co_return std::move(*error);
+  const Located& located = std::get<Located>(found);
+  const Listing& manifest = *located.manifest;
+  const FileEntry* entry = manifest.find(route.path);
+  const auto path = RelativePath::parse(route.path);
+  if (!path.ok()) co_return co_await s_.hub.forward(std::move(ask), true);
+  if (auto refused = co_await mayRead(repo, manifest.commit, *path, token)) {
+    co_return *std::move(refused);
+  }
+  if (entry == nullptr) {
+    if (manifest.complete) co_return entryNotFound(repo, manifest.commit, route.path);
+    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
+    co_return unavailable("and no node has the complete list of files");
+  }
+  HttpAnswer answer = fileHead(ask, located, *entry);
+  if (answer.status != 200) co_return answer;
+  const ByteRange range = rangeOf(ask, *entry, answer);
+  if (ask.method == "HEAD" || answer.status == 416) co_return answer;
+  co_return co_await body(std::move(ask), located, *entry, range, std::move(answer));
+}
+
+// Of what is not public every file needs the hub's yes to this client. None: it may.
+asio::awaitable<std::optional<HttpAnswer>> HubFiles::mayRead(RepoId repo, Commit commit,
+                                                             RelativePath path,
+                                                             std::optional<Token> token) {
+  if (s_.access.mayWithoutAsking(repo, token, s_.hub.open())) co_return std::nullopt;
+  const std::string url = resolveUrl(repo, commit, path);
+  absl::string_view rest = url;
+  absl::ConsumePrefix(&rest, s_.hub.origin().url());
+  HubProxy::Question question{
+      .method = HttpMethod::kHead, .target = std::string(rest), .token = token};
+  const bool otherwise = s_.access.mayWithoutAsking(repo, token, false);
+  const HttpResult result = co_await s_.hub.ask(std::move(question), otherwise);
+  if (isOutage(result)) {
+    if (otherwise) co_return std::nullopt;
+    if (!s_.hub.exists()) co_return repoNotFound(repo, token);
+    co_return passed(result, std::nullopt);
+  }
+  // The hub looks at the token before it looks for the file.
+  const std::string* code = result.head.find("x-error-code");
+  const bool onlyMissing = result.head.status == 404 && code != nullptr && *code == "EntryNotFound";
+  if (result.head.status < 400 || onlyMissing) {
+    s_.access.accepted(repo, token);
+    co_return std::nullopt;
+  }
+  s_.access.refused(repo, token);
+  co_return passed(result, repo);
+}
+
+HttpAnswer HubFiles::fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file) {
+  const std::string etag = absl::StrCat("\"", file.blob.id.hex(), "\"");
+  HttpAnswer answer;
+  answer.headers = {{"ETag", etag},
+                    {"X-Repo-Commit", located.manifest->commit.hex()},
+                    {"Accept-Ranges", "bytes"},
+                    {"Content-Type", "application/octet-stream"},
+                    {"Cache-Control", "no-store"}};
+  if (located.stale) {
+    answer.headers.emplace_back("X-HF-Warning",
+                                "roost; The hub does not answer: this is what the cluster holds.");
+  }
+  answer.length = file.blob.size;
+  const std::string* match = ask.find("if-none-match");
+  if (match != nullptr && (absl::StrContains(*match, etag) || *match == "*")) {
+    answer.status = 304;
+    answer.length = std::nullopt;
+  }
+  return answer;
+}
+
+ByteRange HubFiles::rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const {
+  const std::string* header = ask.find("range");
+  const std::string* condition = ask.find("if-range");
+  const uint64_t size = file.blob.size;
+  ByteRange range = byteRange(header == nullptr ? "" : *header, size);
+  if (condition != nullptr && !absl::StrContains(*condition, file.blob.id.hex())) {
+    range = byteRange("", size);
+  }
+  // What this client has of it may be wrong: it must not go on from there.
+  if (range.kind == ByteRange::Kind::kPart && range.first > 0 &&
+      s_.readings.poisoned(file.blob.id)) {
+    range =
+        startsAgain(ask) ? byteRange("", size) : ByteRange{ByteRange::Kind::kUnsatisfiable, 0, 0};
+  }
+  if (range.kind == ByteRange::Kind::kPart) {
+    answer.status = 206;
+    answer.headers.emplace_back("Content-Range",
+                                absl::StrCat("bytes ", range.first, "-", range.end - 1, "/", size));
+    answer.length = range.end - range.first;
+  } else if (range.kind == ByteRange::Kind::kUnsatisfiable) {
+    answer.status = 416;
+    answer.headers.emplace_back("Content-Range", absl::StrCat("bytes */", size));
+    answer.length = 0;
+  } else if (size == 0 && header != nullptr) {
+    // Clients read a file's size off this header, and take "/0" for none.
+    answer.headers.emplace_back("Content-Range", "bytes */0");
+  }
+  return range;
+}
+
+asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEntry file,
+                                           ByteRange range, HttpAnswer answer) {
+  const BlobInfo blob = file.blob;
+  if (range.first == range.end) co_return answer;  // an empty file
+  const BlobPart part{blob, range.first, range.end};
+  if (auto stream = co_await fromHere(part)) {
+    answer.stream = std::move(stream);
+    co_return answer;
+  }
+  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path};
+  const absl::Status room = co_await prepare(located, file);
+  if (!room.ok()) {
+    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
+    co_return failure(503, "", room.message());
+  }
+  if (wanted_.size() < kWantedShownMax) {
+    wanted_.insert_or_assign(blob.id, Wanted{site.repo, site.commit, file, located.ref});
+  }
+  const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, range.first > 0);
+  const bool small = blob.size <= kInlineBlobBytesMax;
+  const bool toTheEnd = range.end == blob.size;
+  const bool firstByte = range.first == 0 && range.end == 1;
+  if (small || (!toTheEnd && !firstByte)) {
+    const absl::Duration patience =
+        small ? kEndpointAnswerTimeout - absl::Seconds(1) : kInnerRangePatience;
+    const absl::Status whole = co_await verified(reading, patience);
+    if (whole.ok()) {
+      answer.stream = co_await fromHere(part);
+      // Verified, and not under its name yet.
+      if (!answer.stream) answer.stream = arrivingBody(part, reading, s_.pool);
+      co_return answer;
+    }
+    linger(reading);
+    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
+    co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "", whole.message());
+  }
+  // An answer that says why nothing comes is better than a body that ends early.
+  const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
+  // After the deadline the head goes out all the same: the client's patience begins anew with it.
+  if (!began.ok() && !absl::IsDeadlineExceeded(began)) {
+    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
+    co_return failure(503, "", began.message());
+  }
+  co_await streaming(blob.id);
+  answer.stream = arrivingBody(part, reading, s_.pool);
+  co_return answer;
+}
+
+// A copy on this node, if there is one.
+asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::fromHere(BlobPart part) {
+  const auto copy = s_.folders.inventory().find(part.blob.id);
+  if (!copy) co_return nullptr;
+  const bool isVerified = copy->trust == Trust::kVerified || copy->trust == Trust::kRecheck;
+  using Opened = std::shared_ptr<const LocalBlob>;
+  const std::function<void(std::function<void(Opened)>)> open =
+      [&](std::function<void(Opened)> done) { s_.folders.open(part.blob.id, std::move(done)); };
+  const Opened none;
+  const Opened file = co_await awaitCallback<Opened>(open, none);
+  if (file == nullptr) co_return nullptr;
+  if (isVerified && part.first == 0 && part.end == part.blob.size) {
+    s_.readings.cure(part.blob.id);
+  }
+  co_return localBody(part, file, isVerified, s_.readings.local(part.blob), s_.pool);
+}
+
+// Finds where the blob is written.
+asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const FileEntry& file) {
+  const CheckPresent question{
+      {s_.core.self().id, 0},
+      {located.manifest->repo, located.manifest->commit, false, Visibility::kUnknown, {file}}};
+  const std::function<void(std::function<void(PresenceKnown)>)> ask =
+      [&](std::function<void(PresenceKnown)> done) {
+        s_.folders.checkPresent(question, std::move(done));
+      };
+  const PresenceKnown dropped{question.obtain, absl::UnavailableError("the agent is stopping"), {}};
+  const PresenceKnown known = co_await awaitCallback<PresenceKnown>(ask, dropped);
+  // Whether there is room shows when it is written: beside a client that writes the file into the
+  // same cache, none is needed.
+  co_return known.status;
+}
+
+// On the disk before the first byte that nobody has verified leaves.
+asio::awaitable<void> HubFiles::streaming(BlobId blob) {
+  const std::function<void(std::function<void(bool)>)> start = [&](std::function<void(bool)> done) {
+    s_.readings.streaming(blob, [done] { done(true); });
+  };
+  co_await awaitCallback<bool>(start, false);
+}
+
+asio::awaitable<absl::Status> HubFiles::verified(std::shared_ptr<BlobReading> reading,
+                                                 absl::Duration patience) {
+  const std::function<void(std::function<void(absl::Status)>)> start =
+      [&](std::function<void(absl::Status)> done) {
+        after(patience, done);
+        reading->verified([done](BlobReading::Piece whole) { done(whole.status()); });
+      };
+  const absl::Status dropped = absl::UnavailableError("the agent is stopping");
+  co_return co_await awaitCallback<absl::Status>(start, dropped);
+}
+
+asio::awaitable<absl::Status> HubFiles::firstPiece(std::shared_ptr<BlobReading> reading,
+                                                   uint64_t piece) {
+  const std::function<void(std::function<void(absl::Status)>)> start =
+      [&](std::function<void(absl::Status)> done) {
+        after(kEndpointAnswerTimeout - absl::Seconds(1), done);
+        reading->piece(piece, [done](BlobReading::Piece got) { done(got.status()); });
+      };
+  const absl::Status dropped = absl::UnavailableError("the agent is stopping");
+  co_return co_await awaitCallback<absl::Status>(start, dropped);
+}
+
+void HubFiles::after(absl::Duration patience, std::function<void(absl::Status)> done) {
+  s_.timers.after(patience, [patience, done = std::move(done)] {
+    done(absl::DeadlineExceededError(
+        absl::StrCat("it did not come within ", absl::FormatDuration(patience))));
+  });
+}
+
+// Clients ask again: what was fetched until then is not thrown away.
+void HubFiles::linger(std::shared_ptr<BlobReading> reading) {
+  s_.timers.after(kLingering, [reading = std::move(reading)] {});
+}
+
+}  // namespace roost

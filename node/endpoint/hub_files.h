@@ -1,0 +1,77 @@
+// Files and their bytes: the head from the list of files, the body from this node, from peers, or
+// from the hub on behalf of all.
+//
+// Threads: `loop`. Everything given must outlive this.
+#ifndef ROOST_NODE_ENDPOINT_HUB_FILES_H_
+#define ROOST_NODE_ENDPOINT_HUB_FILES_H_
+
+#include <boost/asio/awaitable.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "cluster/core.h"
+#include "cluster/transfers.h"
+#include "node/endpoint/blob_readings.h"
+#include "node/endpoint/byte_range.h"
+#include "node/endpoint/hub_line.h"
+#include "node/endpoint/hub_route.h"
+#include "node/endpoint/repo_access.h"
+#include "node/endpoint/repo_names.h"
+#include "node/folders.h"
+
+namespace roost {
+
+class HubFiles {
+ public:
+  struct Seams {
+    const Core& core;
+    WorkPool& pool;
+    Folders& folders;
+    BlobReadings& readings;
+    HubLine& hub;
+    RepoAccess& access;
+    RepoNames& names;
+    LoopTimers& timers;
+  };
+  // `publish`: what was fetched for a client is shown in its snapshot.
+  HubFiles(Seams seams, bool publish);
+
+  // `route` is of a file.
+  boost::asio::awaitable<HttpAnswer> answer(HttpAsk ask, HubRoute route);
+  // A blob that was fetched is here: if a client asked for it, it is shown in the snapshot too.
+  void landed(const LandedBlob& blob);
+
+ private:
+  using Located = RepoNames::Located;
+  struct Wanted {
+    RepoId repo;
+    Commit commit;
+    FileEntry file;
+    std::optional<RefState> ref;
+  };
+  boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
+                                                            RelativePath path,
+                                                            std::optional<Token> token);
+  static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
+  ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;
+  boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
+                                          ByteRange range, HttpAnswer answer);
+  boost::asio::awaitable<std::shared_ptr<BodyStream>> fromHere(BlobPart part);
+  boost::asio::awaitable<absl::Status> prepare(const Located& located, const FileEntry& file);
+  boost::asio::awaitable<void> streaming(BlobId blob);
+  boost::asio::awaitable<absl::Status> verified(std::shared_ptr<BlobReading> reading,
+                                                absl::Duration patience);
+  boost::asio::awaitable<absl::Status> firstPiece(std::shared_ptr<BlobReading> reading,
+                                                  uint64_t piece);
+  void after(absl::Duration patience, std::function<void(absl::Status)> done);
+  void linger(std::shared_ptr<BlobReading> reading);
+
+  Seams s_;
+  const bool publish_;
+  std::map<BlobId, Wanted> wanted_;  // fetched for a client, to be shown when it is here
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_ENDPOINT_HUB_FILES_H_

@@ -1,0 +1,101 @@
+#include "node/endpoint/hub_line.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "cluster/hub_errors.h"
+#include "cluster/hub_urls.h"
+#include "node/await_callback.h"
+#include "node/endpoint/hub_failures.h"
+#include "protocol/limits.h"
+
+namespace roost {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr absl::Duration kHubRests = absl::Seconds(3);     // after it could not be reached
+constexpr absl::Duration kHubPause = absl::Seconds(1);     // where it did not say how long
+constexpr absl::Duration kHubPatience = absl::Seconds(6);  // of all pauses; clients wait 10 s
+
+}  // namespace
+
+HubLine::HubLine(HubProxy* proxy, HubOrigin origin, std::string agentUrl, LoopTimers& timers)
+    : proxy_(proxy), origin_(std::move(origin)), agentUrl_(std::move(agentUrl)), timers_(timers) {}
+
+bool HubLine::open() const {
+  return proxy_ != nullptr && absl::Now() >= restsUntil_;
+}
+
+std::string HubLine::agentUrl(const HttpAsk& ask) const {
+  const std::string* host = ask.find("host");
+  return host != nullptr ? absl::StrCat("http://", *host) : agentUrl_;
+}
+
+// That the hub could not be asked a moment ago: for those who can be served without it.
+HttpResult HubLine::resting() const {
+  return {absl::UnavailableError(lastError_), {}, {}};
+}
+
+asio::awaitable<HttpAnswer> HubLine::forward(HttpAsk ask, bool follow) {
+  if (proxy_ == nullptr) co_return failure(404, "RepoNotFound", "this agent asks no hub");
+  const std::string agent = agentUrl(ask);
+  HubProxy* proxy = proxy_;
+  const std::function<void(std::function<void(HttpAnswer)>)> start =
+      [&](std::function<void(HttpAnswer)> done) {
+        proxy->forward(ask, agent, follow, std::move(done));
+      };
+  const HttpAnswer dropped = unavailable("the agent is stopping");
+  co_return co_await awaitCallback<HttpAnswer>(start, dropped);
+}
+
+asio::awaitable<HttpResult> HubLine::ask(HubProxy::Question question, bool otherwise) {
+  if (proxy_ == nullptr || (otherwise && !open())) co_return resting();
+  HttpResult result = co_await askPatiently(question, otherwise);
+  // A renamed repo: the hub leads to its new name.
+  for (int hops = 0; hops < kHubRedirectsMax && result.status.ok(); ++hops) {
+    const std::string* location = result.head.find("location");
+    if (location == nullptr || result.head.status < 301 || result.head.status > 308) break;
+    const auto next = followed(absl::StrCat(origin_.url(), question.target), *location);
+    absl::string_view target = next.ok() ? absl::string_view(*next) : "";
+    if (!absl::ConsumePrefix(&target, origin_.url()) || !absl::StartsWith(target, "/")) break;
+    question.target = std::string(target);
+    result = co_await askOnce(question);
+  }
+  if (!result.status.ok()) {
+    restsUntil_ = absl::Now() + kHubRests;
+    lastError_ = std::string(result.status.message());
+  } else {
+    restsUntil_ = absl::InfinitePast();
+  }
+  co_return result;
+}
+
+// A hub that says when it will answer again is believed, as far as the client can wait.
+asio::awaitable<HttpResult> HubLine::askPatiently(HubProxy::Question question, bool otherwise) {
+  const absl::Time until = absl::Now() + kHubPatience;
+  while (true) {
+    HttpResult result = co_await askOnce(question);
+    const bool busy =
+        result.status.ok() && (result.head.status == 429 || result.head.status == 503);
+    if (!busy || otherwise) co_return result;
+    const absl::Duration pause = waitAsked(result.head).value_or(kHubPause);
+    if (absl::Now() + pause > until) co_return result;
+    co_await timers_.sleep(pause);
+  }
+}
+
+asio::awaitable<HttpResult> HubLine::askOnce(HubProxy::Question question) {
+  if (proxy_ == nullptr) co_return resting();
+  HubProxy* proxy = proxy_;
+  const std::function<void(std::function<void(HttpResult)>)> start =
+      [&](std::function<void(HttpResult)> done) { proxy->ask(question, std::move(done)); };
+  const HttpResult dropped{absl::UnavailableError("the agent is stopping"), {}, {}};
+  co_return co_await awaitCallback<HttpResult>(start, dropped);
+}
+
+}  // namespace roost
