@@ -49,6 +49,7 @@ struct BlobSite {
   RepoId repo;
   Commit commit;
   RelativePath path;
+  bool apart = false;  // in the agent's own folder, not in a client's
 };
 
 // ---- Events: what happened

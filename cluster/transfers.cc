@@ -75,7 +75,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void open(const OpenWriter& effect) {
     if (stopped_) return;
-    auto publisher = s_.publisherOf(effect.site.repo);
+    auto publisher = s_.publisherOf(effect.site);
     if (!publisher.ok()) return tell(WriterOpened{effect.fetch, publisher.status()});
     auto active = std::make_shared<Active>(Active{.id = effect.fetch,
                                                   .blob = effect.blob,
@@ -423,7 +423,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void landSmall(const ReadSmall& one, ReceivedBytes data) {
     post([self = shared_from_this(), one, data = std::move(data)]() mutable {
-      auto publisher = self->s_.publisherOf(one.site.repo);
+      auto publisher = self->s_.publisherOf(one.site);
       if (!publisher.ok()) {
         return self->s_.tell(SmallRead{one.fetch, one.source, publisher.status()});
       }

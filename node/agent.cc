@@ -313,6 +313,7 @@ class Agent final : public BlobProvider {
             .self = identity_.id(),
             .origin = origin(),
             .roots = roots,
+            .apart = !config_.endpointPublish,
             .changed =
                 [this](std::vector<AdvertChange> changes) {
                   // Saved, then told: after a crash no number is given twice.
@@ -342,7 +343,7 @@ class Agent final : public BlobProvider {
                   const auto view = core_->node(node);
                   return view ? view->info.addresses : std::vector<Address>();
                 },
-            .publisherOf = [this](const RepoId&) { return folders_->publisher(); },
+            .publisherOf = [this](const BlobSite& site) { return folders_->publisher(site.apart); },
             .tokenFor =
                 [this](const RepoId& repo) {
                   return hubEndpoint_ ? hubEndpoint_->tokenFor(repo) : TokenSource();
@@ -429,7 +430,7 @@ class Agent final : public BlobProvider {
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
             .statusJson =
                 [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
-        HubEndpoint::Options{.refTtl = config_.branchTtl});
+        HubEndpoint::Options{.refTtl = config_.branchTtl, .publish = config_.endpointPublish});
     std::vector<LaneThread*> lanes;
     for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
     endpoint_ = std::make_unique<EndpointServer>(

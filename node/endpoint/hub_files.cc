@@ -162,7 +162,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     answer.stream = std::move(stream);
     co_return answer;
   }
-  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path};
+  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path, !publish_};
   const absl::Status room = co_await prepare(located, file);
   if (!room.ok()) {
     if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
