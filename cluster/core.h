@@ -310,7 +310,8 @@ struct FinishBlob {
 };  // all pieces are written: verify, fsync, rename
 struct RestartBlob {
   FetchId fetch;
-};  // the received bytes were wrong: forget all pieces, keep the writer
+  bool wrong;  // the received bytes; otherwise they were lost
+};             // forget all pieces, keep the writer
 struct CloseWriter {
   FetchId fetch;
   bool keepPartial;

@@ -155,7 +155,7 @@ void Fetch::writerLost(Turn& turn) {
   now_ = turn.now();
   if (state_ != State::kRunning && state_ != State::kFinishing) return;
   stopHub(turn);
-  turn.emit(RestartBlob{id_});
+  turn.emit(RestartBlob{id_, false});
   resetPieces();
   verified_ = false;
   settled_.reset();

@@ -19,6 +19,7 @@ namespace asio = boost::asio;
 
 namespace {
 
+constexpr absl::Duration kPieceListTimeout = absl::Seconds(1);
 // How often a client is looked for that downloads the same blob itself: it comes soon after the
 // fetch began for it, or some time later. And how often its file, while there is one: the client
 // is not to wait for us.
@@ -155,6 +156,19 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       if (*client)
         (*client)->read(peer, effect.blob, effect.piece * kPieceBytes, length, effect.deadline,
                         handler);
+    });
+  }
+
+  void askPieces(const NodeId& source, const BlobInfo& blob, BulkClient::PiecesHandler done) {
+    if (s_.lanes.empty()) return done(absl::UnavailableError("there is no lane"));
+    const BulkLane& lane = s_.lanes.front();
+    const PeerTarget peer{source, s_.addressesOf(source)};
+    auto handler = [self = shared_from_this(),
+                    done = std::move(done)](absl::StatusOr<std::vector<PieceHash>> list) {
+      self->post([done, list = std::move(list)]() mutable { done(std::move(list)); });
+    };
+    lane.thread->post([client = lane.client, peer, blob, handler = std::move(handler)] {
+      if (*client) (*client)->pieces(peer, blob, kPieceListTimeout, handler);
     });
   }
 
@@ -537,6 +551,10 @@ void Transfers::perform(const RestartBlob& effect) {
 }
 void Transfers::perform(const CloseWriter& effect) {
   impl_->close(effect);
+}
+void Transfers::askPieces(const NodeId& peer, const BlobInfo& blob,
+                          std::function<void(absl::StatusOr<std::vector<PieceHash>>)> done) {
+  impl_->askPieces(peer, blob, std::move(done));
 }
 std::shared_ptr<const BlobWriter> Transfers::writer(FetchId fetch) const {
   return impl_->writer(fetch);

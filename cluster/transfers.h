@@ -74,6 +74,9 @@ class Transfers {
   void perform(const RestartBlob& effect);
   void perform(const CloseWriter& effect);
 
+  // Asks a peer for the hashes of the pieces of a blob that it has verified (BulkClient::pieces).
+  void askPieces(const NodeId& peer, const BlobInfo& blob,
+                 std::function<void(absl::StatusOr<std::vector<PieceHash>>)> done);
   // For AnswerPiece: the writer of a fetch that is under way; null after its end.
   std::shared_ptr<const BlobWriter> writer(FetchId fetch) const;
   uint64_t bytesFromPeers() const;  // payload, since the start

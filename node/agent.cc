@@ -27,6 +27,7 @@
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
 #include "cluster/peer_links.h"
+#include "cluster/piece_lists.h"
 #include "cluster/store_election.h"
 #include "cluster/transfers.h"
 #include "node/commands.h"
@@ -382,13 +383,33 @@ class Agent final : public BlobProvider {
         .endpointUrl = [this] { return absl::StrCat("http://", endpoint_->address().toString()); }};
   }
 
+  std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
+    std::vector<NodeId> nodes;
+    for (const HolderView& holder : core_->holders(blob)) {
+      const auto node = core_->node(holder.node);
+      const bool reachable = node && !node->self && node->state != NodeState::kSuspected &&
+                             node->state != NodeState::kGone;
+      if (reachable && !holder.unverified) nodes.push_back(holder.node);
+    }
+    return nodes;
+  }
+
   absl::Status buildEndpoint(const SavedState& saved) {
+    pieceLists_ = std::make_unique<PieceLists>(PieceLists::Seams{
+        .holders = [this](const BlobId& blob) { return verifiedHolders(blob); },
+        .ask = [this](const NodeId& peer, const BlobInfo& blob,
+                      auto done) { transfers_->askPieces(peer, blob, std::move(done)); }});
     readings_ = std::make_unique<BlobReadings>(
-        BlobReadings::Seams{.onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
-                            .apply = [this](Event event) { apply(event); },
-                            .writer = [this](FetchId fetch) { return transfers_->writer(fetch); },
-                            .folders = *folders_,
-                            .index = *index_},
+        BlobReadings::Seams{
+            .onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
+            .apply = [this](Event event) { apply(event); },
+            .writer = [this](FetchId fetch) { return transfers_->writer(fetch); },
+            .pieceList =
+                [this](const BlobInfo& blob, std::function<void(BlobReading::PieceList)> done) {
+                  pieceLists_->get(blob, std::move(done));
+                },
+            .folders = *folders_,
+            .index = *index_},
         saved.poisoned);
     for (const auto& [repo, visibility] : saved.visibility) {
       folders_->inventory().setVisibility(repo, visibility);
@@ -507,9 +528,8 @@ class Agent final : public BlobProvider {
             [&](const StopHub& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
             [&](const RestartBlob& e) {
-              if (const auto writer = transfers_->writer(e.fetch)) {
-                readings_->wasWrong(writer->blob().id);
-              }
+              const auto writer = transfers_->writer(e.fetch);
+              if (e.wrong && writer) readings_->wasWrong(writer->blob().id);
               transfers_->perform(e);
             },
             [&](const CloseWriter& e) { transfers_->perform(e); },
@@ -813,6 +833,7 @@ class Agent final : public BlobProvider {
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<Commands> commands_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<PieceLists> pieceLists_;
   std::unique_ptr<BlobReadings> readings_;
   std::unique_ptr<HubProxy> proxy_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;

@@ -240,7 +240,7 @@ TEST_F(TransfersTest, WrongContentNeverGetsTheName) {
   // Another holder, from the start.
   hold(blob, content);
   lane_.run([&] { client_->forget(NodeId::ofNumber(2)); });
-  transfers_->perform(RestartBlob{kFetch});
+  transfers_->perform(RestartBlob{kFetch, true});
   EXPECT_THAT(*next<WriterOpened>().piecesPresent, IsEmpty());
   readAll(blob, {0, 1});
   transfers_->perform(FinishBlob{kFetch});
