@@ -92,9 +92,11 @@ class Relay:
         time.sleep(max(0.0, wait))  # this is what makes the link slow
 
 
-def put_between(agents: list[Agent], **options: object) -> dict[str, Relay]:
+def put_between(
+    agents: list[Agent], keep: bool = False, rate: int | None = None
+) -> dict[str, Relay]:
     """Puts a relay in front of each agent, before they are started; by the agents' names."""
-    relays = {agent.name: Relay(agent.listen, **options) for agent in agents}  # type: ignore[arg-type]
+    relays = {agent.name: Relay(agent.listen, keep, rate) for agent in agents}
     for agent in agents:
         agent.options = [*agent.options, "--advertise", relays[agent.name].address]
         agent.join = [relay.address for name, relay in relays.items() if name != agent.name]

@@ -103,9 +103,8 @@ def fill(hub: Hub, cluster: Cluster, holders: list[Agent], reader: Agent) -> Non
     for holder in holders:
         holder.warm(REPO, "--nodes", "self", "--from", "hub")
     for holder in holders:
-        wait_until(
-            lambda: reader.holds_all_of(holder.name, REPO), NOTICED_S, f"it is known of {holder.name}"
-        )
+        name = holder.name
+        wait_until(lambda: reader.holds_all_of(name, REPO), NOTICED_S, f"it is known of {name}")
     hub.reset_stats()
 
 
@@ -137,7 +136,6 @@ def test_only_holder_stops_and_the_hub_goes_on(hub: Hub, relays: dict[str, Relay
         assert 0 < hub.egress_bytes < SIZE, "the rest came from the hub"
 
 
-@pytest.mark.quick
 def test_one_of_two_holders_stops_and_no_hub_is_there(
     hub: Hub, relays: dict[str, Relay]
 ) -> None:
