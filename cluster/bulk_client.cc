@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
+#include <cstring>
 #include <deque>
 
 #include "absl/container/flat_hash_map.h"
@@ -23,6 +24,7 @@ namespace {
 
 using ReadResponse = capnp::Response<wire::BlobReader::ReadResults>;
 using SmallResponse = capnp::Response<wire::BlobSource::SmallResults>;
+using PiecesResponse = capnp::Response<wire::BlobReader::PiecesResults>;
 using BulkResponse = capnp::Response<wire::Door::BulkResults>;
 
 constexpr size_t kReadsPerLinkMax = 16;
@@ -81,6 +83,16 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
                    handler = std::move(handler)](absl::Status status) {
       if (!status.ok()) return handler(status);
       asio::co_spawn(self->io_, runSmall(self, peer, ids, deadline, handler), asio::detached);
+    });
+  }
+
+  void pieces(const PeerTarget& target, const BlobInfo& blob, absl::Duration deadline,
+              PiecesHandler handler) {
+    const auto peer = peerOf(target);
+    enqueue(peer, [self = shared_from_this(), peer, blob, deadline,
+                   handler = std::move(handler)](absl::Status status) {
+      if (!status.ok()) return handler(status);
+      asio::co_spawn(self->io_, runPieces(self, peer, blob, deadline, handler), asio::detached);
     });
   }
 
@@ -222,6 +234,32 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     handler(std::move(answer));
   }
 
+  static asio::awaitable<void> runPieces(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
+                                         BlobInfo blob, absl::Duration deadline,
+                                         PiecesHandler handler) {
+    if (peer->phase != Peer::Phase::kUp) {
+      self->finished(peer);
+      handler(absl::UnavailableError("the bulk link was closed"));
+      co_return;
+    }
+    auto request = readerOf(*peer, blob.id).piecesRequest();
+    const absl::StatusOr<PiecesResponse> response =
+        co_await withTimeout(kj::Promise<PiecesResponse>(request.send()), deadline);
+    self->finished(peer);
+    if (!response.ok()) {
+      handler(response.status());
+      co_return;
+    }
+    const auto data = response->getHashes();
+    std::vector<PieceHash> hashes(pieceCount(blob.size));
+    if (data.size() != hashes.size() * sizeof(PieceHash)) {
+      handler(absl::NotFoundError("the peer has no list of this blob's pieces"));
+      co_return;
+    }
+    std::memcpy(hashes.data(), data.begin(), data.size());
+    handler(std::move(hashes));
+  }
+
   static asio::awaitable<void> runSmall(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
                                         std::vector<BlobId> ids, absl::Duration deadline,
                                         SmallHandler handler) {
@@ -279,6 +317,10 @@ void BulkClient::read(const PeerTarget& peer, const BlobId& blob, uint64_t offse
 void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
                            SmallHandler handler) {
   impl_->readSmall(peer, std::move(ids), deadline, std::move(handler));
+}
+void BulkClient::pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
+                        PiecesHandler handler) {
+  impl_->pieces(peer, blob, deadline, std::move(handler));
 }
 void BulkClient::forget(const NodeId& peer) {
   impl_->forget(peer);

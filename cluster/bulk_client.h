@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "cache/piece_hash.h"
 #include "protocol/messages.h"
 #include "protocol/tls.h"
 
@@ -55,6 +56,11 @@ class BulkClient {
   // At most kInlineIdsMax ids.
   void readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
                  SmallHandler handler);
+  // The hashes of the blob's pieces, from a peer that has verified the whole. kNotFound: it has
+  // not, or is too old to say.
+  using PiecesHandler = std::function<void(absl::StatusOr<std::vector<PieceHash>>)>;
+  void pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
+              PiecesHandler handler);
   // Ends the link to a peer that is gone.
   void forget(const NodeId& peer);
   // Every read under way ends with kUnavailable; no bytes are handed out any more. Those that were

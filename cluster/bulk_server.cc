@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstring>
 #include <map>
 #include <set>
 #include <vector>
@@ -282,6 +283,15 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     if (const auto link = link_.lock()) --link->readers;
   }
 
+  kj::Promise<void> pieces(PiecesContext context) override {
+    if (local_) return answerPieces(context);
+    return server_->open(peer_, blob_)
+        .then([this, context](std::shared_ptr<const LocalBlob> local) mutable {
+          local_ = std::move(local);
+          return answerPieces(context);
+        });
+  }
+
   kj::Promise<void> read(ReadContext context) override {
     const uint64_t offset = context.getParams().getOffset();
     const uint32_t length = context.getParams().getLength();
@@ -309,6 +319,17 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   }
 
  private:
+  // A local blob has its list only if it was hashed here.
+  kj::Promise<void> answerPieces(PiecesContext& context) {
+    const std::vector<PieceHash>* pieces = local_ ? local_->pieces() : nullptr;
+    const size_t bytes = pieces == nullptr ? 0 : pieces->size() * sizeof(PieceHash);
+    if (bytes > kPieceListBytesMax || server_->tooMuchUnsent(link_)) return kj::READY_NOW;
+    auto data = context.getResults(capnp::MessageSize{bytes / 8 + 64, 0})
+                    .initHashes(static_cast<uint32_t>(bytes));
+    if (bytes > 0) std::memcpy(data.begin(), pieces->data(), bytes);
+    return kj::READY_NOW;
+  }
+
   kj::Promise<void> answer(ReadContext& context, ReadOutcome outcome) {
     context.getResults().setOutcome(toWireOutcome(outcome));
     return kj::READY_NOW;

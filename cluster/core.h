@@ -49,6 +49,7 @@ struct BlobSite {
   RepoId repo;
   Commit commit;
   RelativePath path;
+  bool apart = false;  // in the agent's own folder, not in a client's
 };
 
 // ---- Events: what happened
@@ -310,7 +311,8 @@ struct FinishBlob {
 };  // all pieces are written: verify, fsync, rename
 struct RestartBlob {
   FetchId fetch;
-};  // the received bytes were wrong: forget all pieces, keep the writer
+  bool wrong;  // the received bytes; otherwise they were lost
+};             // forget all pieces, keep the writer
 struct CloseWriter {
   FetchId fetch;
   bool keepPartial;

@@ -155,7 +155,7 @@ void Fetch::writerLost(Turn& turn) {
   now_ = turn.now();
   if (state_ != State::kRunning && state_ != State::kFinishing) return;
   stopHub(turn);
-  turn.emit(RestartBlob{id_});
+  turn.emit(RestartBlob{id_, false});
   resetPieces();
   verified_ = false;
   settled_.reset();
@@ -183,7 +183,9 @@ Want Fetch::want() const {
 }
 
 bool Fetch::contented() const {
-  return anyOrigin() || hubRunning_;
+  // A leaseholder that sends nothing may hang: whoever follows it has to ask soon.
+  const bool moving = now_ - progressAt_ < kLeaseRenewal;
+  return hubRunning_ || anyHolder() || (anyOrigin() && moving);
 }
 
 void Fetch::granted(Turn& turn, const Grant& grant, absl::Time sentAt) {
@@ -237,10 +239,14 @@ bool Fetch::gather() {
     }
     return true;
   }
-  const bool waiting =
-      wanterReads_ > 0 || std::any_of(sources_.begin(), sources_.end(), [&](const Source& source) {
-        return source.wanter && usable(source) && !source.scanned;
-      });
+  // Not for reads of a wanter that is away: they end by their deadline only.
+  const bool asked = std::any_of(asks_.begin(), asks_.end(), [](const auto& entry) {
+    return std::any_of(entry.second.begin(), entry.second.end(),
+                       [](const Ask& ask) { return !ask.fromOrigin && !ask.abandoned; });
+  });
+  const bool waiting = asked || std::any_of(sources_.begin(), sources_.end(), [&](const Source& s) {
+                         return s.wanter && usable(s) && !s.scanned;
+                       });
   if (waiting && now_ < gatherUntil_) return true;
   gathering_ = mustGather_ = false;
   return false;

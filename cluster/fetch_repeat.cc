@@ -110,7 +110,7 @@ void Fetch::repeatFromNext(Turn& turn) {
     return;
   }
   only_ = next;
-  turn.emit(RestartBlob{id_});
+  turn.emit(RestartBlob{id_, true});
   resetPieces();
   state_ = State::kRunning;
   hopeAt_ = progressAt_ = now_;

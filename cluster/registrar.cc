@@ -17,6 +17,9 @@ constexpr absl::Duration kCandidateFresh = absl::Milliseconds(1'600);
 constexpr absl::Duration kCollecting = absl::Milliseconds(250);
 // Somebody may still hold a lease from the registrar before: wait for its claim.
 constexpr absl::Duration kClaimsAwaited = absl::Milliseconds(1'500);
+// The same where that registrar was silent for about as long as its leases last: all but those that
+// it renewed since its last word to this node are over.
+constexpr absl::Duration kLateClaimsAwaited = absl::Milliseconds(500);
 constexpr absl::Duration kAdvertGoesRound = absl::Milliseconds(1'500);
 // Wanters that exchange pieces among themselves; more make another group.
 constexpr size_t kStripeGroupMax = 64;
@@ -62,9 +65,8 @@ Grant Registrar::on(absl::Time now, const NodeId& from, const Want& want) {
     it = records_.emplace(want.blob.id, Record{}).first;
     Record& record = it->second;
     record.grantsFrom = members_.usableMembers().size() > 1 ? now + kCollecting : now;
-    if (now - members_.usableSince() < kLeaseDuration) {
-      record.grantsFrom = std::max(record.grantsFrom, members_.usableSince() + kClaimsAwaited);
-    }
+    noteMembers();
+    record.grantsFrom = std::max(record.grantsFrom, claimsUntil_);
   }
   Record& record = it->second;
   auto wanter = std::find_if(record.wanters.begin(), record.wanters.end(),
@@ -117,6 +119,21 @@ void Registrar::settleLease(absl::Time now, Record& record, const Wanter& asker)
   record.lease = Lease{asker.node, ++lastFence_, now + kLeaseDuration};
 }
 
+void Registrar::noteMembers() {
+  if (members_.usableSince() == membersSince_) return;
+  membersSince_ = members_.usableSince();
+  const std::vector<NodeId>& usable = members_.usableMembers();
+  const auto onlySuspected = [&](const NodeId& id) {
+    return std::binary_search(usable.begin(), usable.end(), id) || members_.linked(id);
+  };
+  const bool late =
+      std::all_of(usableBefore_.begin(), usableBefore_.end(), onlySuspected) &&
+      std::includes(usableBefore_.begin(), usableBefore_.end(), usable.begin(), usable.end());
+  usableBefore_ = usable;
+  const absl::Time until = membersSince_ + (late ? kLateClaimsAwaited : kClaimsAwaited);
+  claimsUntil_ = std::max(claimsUntil_, until);
+}
+
 bool Registrar::mayGrant(absl::Time now, const Record& record) const {
   if (now < record.grantsFrom) return false;
   return std::none_of(record.wanters.begin(), record.wanters.end(),
@@ -135,9 +152,13 @@ const Registrar::Wanter* Registrar::candidate(absl::Time now, const Record& reco
   return best;
 }
 
+// Who let its lease run out hangs or is gone: what the others ask it for would only make them wait.
 void Registrar::dropSilent(absl::Time now, Record& record) {
-  std::erase_if(record.wanters,
-                [&](const Wanter& wanter) { return now - wanter.seen > kWanterSilent; });
+  std::erase_if(record.wanters, [&](const Wanter& wanter) {
+    const absl::Duration silent = now - wanter.seen;
+    const bool leads = record.lease && record.lease->holder == wanter.node;
+    return silent > kWanterSilent || (leads && silent >= kLeaseDuration);
+  });
 }
 
 void Registrar::remove(const BlobId& blob, const NodeId& node) {
@@ -156,6 +177,7 @@ void Registrar::memberGone(const NodeId& node) {
 }
 
 void Registrar::tick(absl::Time now) {
+  noteMembers();
   for (auto it = records_.begin(); it != records_.end();) {
     const auto current = it++;
     dropSilent(now, current->second);

@@ -51,11 +51,16 @@ class Registrar {
   void remove(const BlobId& blob, const NodeId& node);
   void settleLease(absl::Time now, Record& record, const Wanter& asker);
   bool mayGrant(absl::Time now, const Record& record) const;
+  void noteMembers();  // if they have changed
   static const Wanter* candidate(absl::Time now, const Record& record);
   static void dropSilent(absl::Time now, Record& record);
 
   const Members& members_;
   uint64_t lastFence_;
+  std::vector<NodeId> usableBefore_;  // as of membersSince_
+  absl::Time membersSince_ = absl::InfinitePast();
+  // Until then a wanter may come with a lease that another registrar granted.
+  absl::Time claimsUntil_ = absl::InfinitePast();
   absl::flat_hash_map<BlobId, Record> records_;
 };
 

@@ -54,8 +54,8 @@ class Transfers {
     std::vector<BulkLane> lanes;
     HubLane* hub = nullptr;  // null: no hub
     std::function<std::vector<Address>(const NodeId&)> addressesOf;
-    // Where a blob of that repo is written; an error says why nowhere.
-    std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const RepoId&)> publisherOf;
+    // Where a blob of that site is written; an error says why nowhere.
+    std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const BlobSite&)> publisherOf;
     // The token to download files of that repo with; null: the lane's own. May be null itself.
     std::function<TokenSource(const RepoId&)> tokenFor;
     std::function<void(Event)> tell;
@@ -74,6 +74,9 @@ class Transfers {
   void perform(const RestartBlob& effect);
   void perform(const CloseWriter& effect);
 
+  // Asks a peer for the hashes of the pieces of a blob that it has verified (BulkClient::pieces).
+  void askPieces(const NodeId& peer, const BlobInfo& blob,
+                 std::function<void(absl::StatusOr<std::vector<PieceHash>>)> done);
   // For AnswerPiece: the writer of a fetch that is under way; null after its end.
   std::shared_ptr<const BlobWriter> writer(FetchId fetch) const;
   uint64_t bytesFromPeers() const;  // payload, since the start

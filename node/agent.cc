@@ -27,6 +27,7 @@
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
 #include "cluster/peer_links.h"
+#include "cluster/piece_lists.h"
 #include "cluster/store_election.h"
 #include "cluster/transfers.h"
 #include "node/commands.h"
@@ -313,6 +314,7 @@ class Agent final : public BlobProvider {
             .self = identity_.id(),
             .origin = origin(),
             .roots = roots,
+            .apart = !config_.endpointPublish,
             .changed =
                 [this](std::vector<AdvertChange> changes) {
                   // Saved, then told: after a crash no number is given twice.
@@ -342,7 +344,7 @@ class Agent final : public BlobProvider {
                   const auto view = core_->node(node);
                   return view ? view->info.addresses : std::vector<Address>();
                 },
-            .publisherOf = [this](const RepoId&) { return folders_->publisher(); },
+            .publisherOf = [this](const BlobSite& site) { return folders_->publisher(site.apart); },
             .tokenFor =
                 [this](const RepoId& repo) {
                   return hubEndpoint_ ? hubEndpoint_->tokenFor(repo) : TokenSource();
@@ -383,13 +385,33 @@ class Agent final : public BlobProvider {
         .endpointUrl = [this] { return absl::StrCat("http://", endpoint_->address().toString()); }};
   }
 
+  std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
+    std::vector<NodeId> nodes;
+    for (const HolderView& holder : core_->holders(blob)) {
+      const auto node = core_->node(holder.node);
+      const bool reachable = node && !node->self && node->state != NodeState::kSuspected &&
+                             node->state != NodeState::kGone;
+      if (reachable && !holder.unverified) nodes.push_back(holder.node);
+    }
+    return nodes;
+  }
+
   absl::Status buildEndpoint(const SavedState& saved) {
+    pieceLists_ = std::make_unique<PieceLists>(PieceLists::Seams{
+        .holders = [this](const BlobId& blob) { return verifiedHolders(blob); },
+        .ask = [this](const NodeId& peer, const BlobInfo& blob,
+                      auto done) { transfers_->askPieces(peer, blob, std::move(done)); }});
     readings_ = std::make_unique<BlobReadings>(
-        BlobReadings::Seams{.onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
-                            .apply = [this](Event event) { apply(event); },
-                            .writer = [this](FetchId fetch) { return transfers_->writer(fetch); },
-                            .folders = *folders_,
-                            .index = *index_},
+        BlobReadings::Seams{
+            .onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
+            .apply = [this](Event event) { apply(event); },
+            .writer = [this](FetchId fetch) { return transfers_->writer(fetch); },
+            .pieceList =
+                [this](const BlobInfo& blob, std::function<void(BlobReading::PieceList)> done) {
+                  pieceLists_->get(blob, std::move(done));
+                },
+            .folders = *folders_,
+            .index = *index_},
         saved.poisoned);
     for (const auto& [repo, visibility] : saved.visibility) {
       folders_->inventory().setVisibility(repo, visibility);
@@ -412,7 +434,7 @@ class Agent final : public BlobProvider {
                            PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
             .statusJson =
                 [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
-        HubEndpoint::Options{.refTtl = config_.branchTtl});
+        HubEndpoint::Options{.refTtl = config_.branchTtl, .publish = config_.endpointPublish});
     std::vector<LaneThread*> lanes;
     for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
     endpoint_ = std::make_unique<EndpointServer>(
@@ -513,9 +535,8 @@ class Agent final : public BlobProvider {
             [&](const StopHub& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
             [&](const RestartBlob& e) {
-              if (const auto writer = transfers_->writer(e.fetch)) {
-                readings_->wasWrong(writer->blob().id);
-              }
+              const auto writer = transfers_->writer(e.fetch);
+              if (e.wrong && writer) readings_->wasWrong(writer->blob().id);
               transfers_->perform(e);
             },
             [&](const CloseWriter& e) { transfers_->perform(e); },
@@ -835,6 +856,7 @@ class Agent final : public BlobProvider {
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<Commands> commands_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<PieceLists> pieceLists_;
   std::unique_ptr<BlobReadings> readings_;
   std::unique_ptr<HubProxy> proxy_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;

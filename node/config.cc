@@ -334,6 +334,9 @@ const std::vector<AgentOption>& agentOptions() {
        "Where peers connect (default: 127.0.0.1:8376; other machines only with a cluster key)"},
       {"endpoint", "ADDR:PORT", "ROOST_ENDPOINT",
        "HTTP for clients of this node (default: 127.0.0.1:8377)"},
+      {"endpoint-publish", "BOOL", "ROOST_ENDPOINT_PUBLISH",
+       "What clients were given is put into their hub cache, not into a folder apart (default: "
+       "true)"},
       {"branch-ttl", "DURATION", "ROOST_BRANCH_TTL",
        "How long clients get a branch as the hub said last, without asking again (default: 60s)"},
       {"advertise", "ADDR[:PORT]|IFACE|CIDR", "ROOST_ADVERTISE",
@@ -383,6 +386,11 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
     return refused(branchTtl, absl::StrCat(quoted(branchTtl.text),
                                            " is not a duration such as 60s, 5m or 1h30m"));
   }
+  const Setting publish = sources.findOr("endpoint-publish", "true");
+  if (publish.text != "true" && publish.text != "false") {
+    return refused(publish, absl::StrCat(quoted(publish.text), " is neither true nor false"));
+  }
+  config.endpointPublish = publish.text == "true";
   config.endpointMayMove = !sources.find("endpoint");
   const Setting advertise = sources.findOr("advertise", "");
   ROOST_ASSIGN_OR_RETURN(config.advertise, from(advertise, parseAdvertise(advertise.text)));

@@ -29,6 +29,7 @@ struct AgentConfig {
   std::string name;
   Address listen;                // peers; loopback, or there is a key
   Address endpoint;              // HTTP for clients; loopback
+  bool endpointPublish = true;   // what clients were given is put into their cache
   bool endpointMayMove = false;  // nobody chose the port: if it is taken, a free one will do
   absl::Duration branchTtl = absl::Seconds(60);  // of what clients are told of a branch
   std::vector<AdvertiseEntry> advertise;

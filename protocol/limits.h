@@ -80,6 +80,9 @@ inline constexpr size_t kWantedBlobsMax =
     200'000;                                    // a registrar counts for: all nodes' active fetches
 inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
 inline constexpr size_t kReadersMax = 512;      // clients that read blobs which are being fetched
+inline constexpr size_t kPieceListBytesMax = 8 << 20;  // hashes of a blob's pieces: 512 GiB
+inline constexpr size_t kPieceListsMax = 64;           // of other nodes' blobs, remembered
+inline constexpr size_t kPieceListsBytesMax = 32 << 20;
 inline constexpr uint64_t kPiecesInMemoryMax =
     256 << 20;  // bytes that wait for clients to write them themselves, all blobs together
 inline constexpr size_t kPromisesMax = 1'024;  // reads of one blob that wait for a piece

@@ -213,6 +213,8 @@ struct SmallBlob { outcome @0 :ReadOutcome; data @1 :Data; }
 interface BlobReader {
   # One piece or a part of it: length <= 1 MiB, not across a piece boundary. A short answer means the blob ends there.
   read @0 (offset :UInt64, length :UInt32) -> (outcome :ReadOutcome, data :Data);
+  # The XXH3-128 of each piece of a blob that this node has whole and has verified, 16 bytes each; empty if it has not.
+  pieces @1 () -> (hashes :Data);
 }
 
 # The command line's interface, on the agent's Unix socket. Documents are JSON: docs/reference/json.md.

@@ -5,10 +5,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
@@ -31,8 +28,14 @@ using asio::ip::tcp;
 namespace {
 
 using Bytes = std::vector<uint8_t>;
+// Run each kTrickle while a body waits.
+using Tick = std::function<asio::awaitable<absl::Status>()>;
 
 constexpr absl::Duration kSilenceMax = absl::Seconds(15);  // clients give up after 10 s
+
+absl::Status tooSilent() {
+  return absl::DeadlineExceededError("nothing came for longer than clients wait");
+}
 
 absl::Status clientGone(const boost::system::error_code& ec) {
   return absl::UnavailableError(ec.message());
@@ -100,55 +103,6 @@ asio::awaitable<absl::Status> sendPart(tcp::socket& socket, WorkPool& pool,
   co_return absl::OkStatus();
 }
 
-// Waits for `start`'s callback as awaitCallback() does; while it does not come, `tick` is run each
-// kTrickle, and its failure ends the wait.
-template <typename T>
-asio::awaitable<T> awaitWithTicks(std::function<void(std::function<void(T)>)> start, T dropped,
-                                  std::function<asio::awaitable<absl::Status>()> tick) {
-  struct State {
-    explicit State(const asio::any_io_executor& executor) : timer(executor) {}
-    asio::steady_timer timer;
-    std::optional<T> value;
-    bool gone = false;
-  };
-  struct Caller {
-    Caller(asio::any_io_executor e, std::shared_ptr<State> s)
-        : executor(std::move(e)), state(std::move(s)) {}
-    ~Caller() {
-      asio::post(executor, [state = state] {
-        state->gone = true;
-        state->timer.cancel();
-      });
-    }
-    Caller(const Caller&) = delete;
-    Caller& operator=(const Caller&) = delete;
-    const asio::any_io_executor executor;
-    const std::shared_ptr<State> state;
-  };
-  const auto executor = co_await asio::this_coro::executor;
-  auto state = std::make_shared<State>(executor);
-  {
-    auto caller = std::make_shared<Caller>(executor, state);
-    start([caller](T value) {
-      asio::post(caller->executor, [state = caller->state, value = std::move(value)]() mutable {
-        if (!state->value) state->value.emplace(std::move(value));
-        state->timer.cancel();
-      });
-    });
-  }
-  start = nullptr;
-  while (!state->value && !state->gone) {
-    boost::system::error_code ec;
-    state->timer.expires_after(absl::ToChronoNanoseconds(kTrickle));
-    co_await state->timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-    if (ec || state->value || state->gone) continue;
-    const absl::Status ticked = co_await tick();
-    if (!ticked.ok()) co_return dropped;
-  }
-  if (state->value) co_return *std::move(state->value);
-  co_return dropped;
-}
-
 asio::awaitable<void> poison(BlobReading& reading) {
   const std::function<void(std::function<void(bool)>)> start =
       [&reading](std::function<void(bool)> done) { reading.poison([done] { done(true); }); };
@@ -156,16 +110,44 @@ asio::awaitable<void> poison(BlobReading& reading) {
 }
 
 // Wrong content is marked before anybody learns of it.
-asio::awaitable<BlobReading::Piece> whenVerified(
-    BlobReading& reading, std::function<asio::awaitable<absl::Status>()> tick) {
+asio::awaitable<BlobReading::Piece> whenVerified(BlobReading& reading, Tick tick) {
   const std::function<void(std::function<void(BlobReading::Piece)>)> start =
       [&reading](std::function<void(BlobReading::Piece)> done) {
         reading.verified(std::move(done));
       };
   const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
-  BlobReading::Piece verified = co_await awaitWithTicks<BlobReading::Piece>(start, dropped, tick);
+  const AwaitTick trickle{kTrickle, std::move(tick)};
+  BlobReading::Piece verified = co_await awaitTicking<BlobReading::Piece>(start, dropped, trickle);
   if (absl::IsDataLoss(verified.status())) co_await poison(reading);
   co_return verified;
+}
+
+asio::awaitable<BlobReading::Piece> askPiece(BlobReading& reading, uint64_t index, Tick tick) {
+  const std::function<void(std::function<void(BlobReading::Piece)>)> start =
+      [&reading, index](std::function<void(BlobReading::Piece)> done) {
+        reading.piece(index, std::move(done));
+      };
+  const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
+  const AwaitTick trickle{kTrickle, std::move(tick)};
+  co_return co_await awaitTicking<BlobReading::Piece>(start, dropped, trickle);
+}
+
+// On a work thread; nullopt if the writer lost it.
+asio::awaitable<std::optional<Bytes>> readPiece(WorkPool& pool,
+                                                std::shared_ptr<const BlobWriter> writer,
+                                                uint64_t index) {
+  const std::function<void(std::function<void(std::optional<Bytes>)>)> start =
+      [&](std::function<void(std::optional<Bytes>)> done) {
+        (void)pool.submit({"endpoint read", WorkPriority::kReaderWaits, ""}, [writer, index, done] {
+          Bytes bytes(kPieceBytes);
+          const auto count = writer->readPiece(index, absl::MakeSpan(bytes));
+          if (!count.ok()) return done(std::nullopt);
+          bytes.resize(*count);
+          done(std::move(bytes));
+        });
+      };
+  const std::optional<Bytes> none;
+  co_return co_await awaitCallback<std::optional<Bytes>>(start, none);
 }
 
 class LocalBody final : public BodyStream {
@@ -200,8 +182,7 @@ class LocalBody final : public BodyStream {
 
  private:
   asio::awaitable<absl::Status> waitVerified(tcp::socket& socket, uint64_t& at) {
-    const std::function<asio::awaitable<absl::Status>()> tick =
-        [&]() -> asio::awaitable<absl::Status> {
+    const Tick tick = [&]() -> asio::awaitable<absl::Status> {
       if (at + 1 >= part_.end) co_return absl::OkStatus();
       const absl::Status sent = co_await sendPart(socket, pool_, file_, at, at + 1);
       ++at;
@@ -226,15 +207,16 @@ class ArrivingBody final : public BodyStream {
 
   asio::awaitable<absl::Status> send(tcp::socket& socket) override {
     uint64_t next = part_.first;  // bytes before it are sent or held
+    const Tick tick = trickle(socket);
     while (next < part_.end) {
       const uint64_t index = next / kPieceBytes;
-      const BlobReading::Piece writer = co_await askPiece(socket, index);
+      const BlobReading::Piece writer = co_await askPiece(*reading_, index, tick);
       if (!writer.ok()) {
         if (absl::IsDataLoss(writer.status())) co_await poison(*reading_);
         co_return writer.status();
       }
       if (*writer == nullptr) break;  // all of it is here
-      auto piece = co_await readPiece(*writer, index);
+      auto piece = co_await readPiece(pool_, *writer, index);
       if (!piece) continue;  // the fetch began again: the piece will come
       sentHashes_[index] = pieceHash(*piece);
       const uint64_t start = index * kPieceBytes;
@@ -262,44 +244,18 @@ class ArrivingBody final : public BodyStream {
     co_return sent;
   }
 
-  std::function<asio::awaitable<absl::Status>()> trickle(tcp::socket& socket) {
+  Tick trickle(tcp::socket& socket) {
     return [this, &socket]() -> asio::awaitable<absl::Status> {
       if (held_.size() > 1) co_return co_await sendHeld(socket, held_.size() - 1);
       if (++silentTicks_ * kTrickle < kSilenceMax) co_return absl::OkStatus();
-      co_return absl::DeadlineExceededError("nothing came for longer than clients wait");
+      co_return tooSilent();
     };
-  }
-
-  asio::awaitable<BlobReading::Piece> askPiece(tcp::socket& socket, uint64_t index) {
-    const std::function<void(std::function<void(BlobReading::Piece)>)> start =
-        [this, index](std::function<void(BlobReading::Piece)> done) {
-          reading_->piece(index, std::move(done));
-        };
-    const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
-    const auto tick = trickle(socket);
-    co_return co_await awaitWithTicks<BlobReading::Piece>(start, dropped, tick);
-  }
-
-  asio::awaitable<std::optional<Bytes>> readPiece(std::shared_ptr<const BlobWriter> writer,
-                                                  uint64_t index) {
-    const std::function<void(std::function<void(std::optional<Bytes>)>)> start =
-        [&](std::function<void(std::optional<Bytes>)> done) {
-          (void)pool_.submit({"endpoint read", WorkPriority::kReaderWaits, ""},
-                             [writer, index, done] {
-                               Bytes bytes(kPieceBytes);
-                               const auto count = writer->readPiece(index, absl::MakeSpan(bytes));
-                               if (!count.ok()) return done(std::nullopt);
-                               bytes.resize(*count);
-                               done(std::move(bytes));
-                             });
-        };
-    const std::optional<Bytes> none;
-    co_return co_await awaitCallback<std::optional<Bytes>>(start, none);
   }
 
   // The rest, once the whole is known to be right and what was sent agrees with it.
   asio::awaitable<absl::Status> finish(tcp::socket& socket) {
-    const BlobReading::Piece verified = co_await whenVerified(*reading_, trickle(socket));
+    const Tick tick = trickle(socket);
+    const BlobReading::Piece verified = co_await whenVerified(*reading_, tick);
     if (!verified.ok()) co_return verified.status();
     const uint64_t heldEnd = at_ + held_.size();
     if (*verified != nullptr && heldEnd == part_.end) {
@@ -359,7 +315,67 @@ class ArrivingBody final : public BodyStream {
   std::map<uint64_t, PieceHash> sentHashes_;
 };
 
+class InnerBody final : public BodyStream {
+ public:
+  InnerBody(BlobPart part, std::shared_ptr<BlobReading> reading, BlobReading::PieceList list,
+            WorkPool& pool)
+      : part_(part), reading_(std::move(reading)), list_(std::move(list)), pool_(pool) {}
+
+  asio::awaitable<absl::Status> send(tcp::socket& socket) override {
+    uint64_t at = part_.first;
+    while (at < part_.end) {
+      const uint64_t index = at / kPieceBytes;
+      const absl::Time since = absl::Now();
+      const Tick tick = [since]() -> asio::awaitable<absl::Status> {
+        if (absl::Now() - since < kSilenceMax) co_return absl::OkStatus();
+        co_return tooSilent();
+      };
+      const BlobReading::Piece writer = co_await askPiece(*reading_, index, tick);
+      if (!writer.ok()) co_return writer.status();
+      if (*writer == nullptr) co_return co_await sendPublished(socket, at);
+      const auto piece = co_await readPiece(pool_, *writer, index);
+      if (!piece) continue;  // the fetch began again: the piece will come
+      if (pieceHash(*piece) != (*list_)[index]) {
+        co_return absl::DataLossError("a piece that arrived is not what the holder verified");
+      }
+      const uint64_t start = index * kPieceBytes;
+      const uint64_t end = std::min(part_.end, start + piece->size());
+      const absl::Status sent = co_await write(socket, piece->data() + (at - start), end - at);
+      if (!sent.ok()) co_return sent;
+      at = end;
+    }
+    co_return absl::OkStatus();
+  }
+
+ private:
+  asio::awaitable<absl::Status> sendPublished(tcp::socket& socket, uint64_t at) {
+    using Opened = std::shared_ptr<const LocalBlob>;
+    const std::function<void(std::function<void(Opened)>)> open =
+        [this](std::function<void(Opened)> done) { reading_->open(std::move(done)); };
+    const Opened none;
+    const Opened file = co_await awaitCallback<Opened>(open, none);
+    if (file == nullptr) co_return absl::AbortedError("the file was deleted while it was read");
+    co_return co_await sendPart(socket, pool_, file, at, part_.end);
+  }
+
+  const BlobPart part_;
+  const std::shared_ptr<BlobReading> reading_;
+  const BlobReading::PieceList list_;
+  WorkPool& pool_;
+};
+
 }  // namespace
+
+std::shared_ptr<BodyStream> innerBody(BlobPart part, std::shared_ptr<BlobReading> reading,
+                                      BlobReading::PieceList list, WorkPool& pool) {
+  return std::make_shared<InnerBody>(part, std::move(reading), std::move(list), pool);
+}
+
+asio::awaitable<bool> hasRightPiece(std::shared_ptr<const BlobWriter> writer, uint64_t piece,
+                                    BlobReading::PieceList list, WorkPool& pool) {
+  const auto bytes = co_await readPiece(pool, std::move(writer), piece);
+  co_return bytes&& piece < list->size() && pieceHash(*bytes) == (*list)[piece];
+}
 
 std::shared_ptr<BodyStream> localBody(BlobPart part, std::shared_ptr<const LocalBlob> file,
                                       bool isVerified, std::shared_ptr<BlobReading> reading,

@@ -15,11 +15,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cache/blob_writer.h"
 #include "cache/local_blob.h"
+#include "cache/piece_hash.h"
 #include "cache/work_pool.h"
 #include "node/endpoint/http_values.h"
 
@@ -44,6 +46,9 @@ class BlobReading {
   // Ok once the whole is verified, whether it was arriving or lay here unhashed: the writer that
   // has all of it, null if it is published.
   virtual void verified(std::function<void(Piece)> done) = 0;
+  // The hashes of its pieces, by a node that has verified the whole; null if none says them.
+  using PieceList = std::shared_ptr<const std::vector<PieceHash>>;
+  virtual void pieceList(std::function<void(PieceList)> done) = 0;
   // The published file; null if there is none any more.
   virtual void open(std::function<void(std::shared_ptr<const LocalBlob>)> done) = 0;
   // Wrong bytes were sent: what a client has of it must not be continued. Calls back when that is
@@ -58,6 +63,14 @@ std::shared_ptr<BodyStream> localBody(BlobPart part, std::shared_ptr<const Local
                                       WorkPool& pool);
 std::shared_ptr<BodyStream> arrivingBody(BlobPart part, std::shared_ptr<BlobReading> reading,
                                          WorkPool& pool);
+
+// A part that does not reach the end, of a blob that is not whole here, checked piece by piece
+// against the list.
+std::shared_ptr<BodyStream> innerBody(BlobPart part, std::shared_ptr<BlobReading> reading,
+                                      BlobReading::PieceList list, WorkPool& pool);
+// True if the writer has that piece and it is the right one.
+boost::asio::awaitable<bool> hasRightPiece(std::shared_ptr<const BlobWriter> writer, uint64_t piece,
+                                           BlobReading::PieceList list, WorkPool& pool);
 
 }  // namespace roost
 

@@ -48,6 +48,11 @@ class BlobReadings::Reading final : public BlobReading {
                          });
     });
   }
+  void pieceList(std::function<void(PieceList)> done) override {
+    post([readings = &readings_, blob = blob_, done = std::move(done)]() mutable {
+      readings->s_.pieceList(blob, std::move(done));
+    });
+  }
   void open(std::function<void(std::shared_ptr<const LocalBlob>)> done) override {
     post([readings = &readings_, blob = blob_, done = std::move(done)]() mutable {
       readings->s_.folders.open(blob.id, std::move(done));

@@ -26,6 +26,7 @@ class BlobReadings {
     std::function<void(std::function<void()>)> onLoop;  // from any thread
     std::function<void(Event)> apply;                   // to the core
     std::function<std::shared_ptr<const BlobWriter>(FetchId)> writer;
+    std::function<void(const BlobInfo&, std::function<void(BlobReading::PieceList)>)> pieceList;
     Folders& folders;
     IndexQueue& index;
   };

@@ -23,7 +23,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr absl::Duration kLingering = absl::Seconds(30);
+constexpr absl::Duration kSizeAsked = absl::Seconds(3);  // by the first byte; the file is next
 constexpr absl::Duration kInnerRangePatience = absl::Seconds(5);
+constexpr absl::Duration kAnswerPatience = absl::Seconds(8);  // the rest is for the way back
 constexpr size_t kWantedShownMax = 100'000;
 
 // Starts a download again from its first byte when it gets 200 instead of 206.
@@ -206,7 +208,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     answer.stream = std::move(stream);
     co_return answer;
   }
-  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path};
+  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path, !publish_};
   const absl::Status room = co_await prepare(located, file);
   if (!room.ok()) {
     if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
@@ -216,34 +218,78 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     wanted_.insert_or_assign(blob.id, Wanted{site.repo, site.commit, file, located.ref});
   }
   const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, range.first > 0);
-  const bool small = blob.size <= kInlineBlobBytesMax;
-  const bool toTheEnd = range.end == blob.size;
   const bool firstByte = range.first == 0 && range.end == 1;
-  if (small || (!toTheEnd && !firstByte)) {
-    const absl::Duration patience =
-        small ? kEndpointAnswerTimeout - absl::Seconds(1) : kInnerRangePatience;
-    const absl::Status whole = co_await verified(reading, patience);
-    if (whole.ok()) {
-      answer.stream = co_await fromHere(part);
-      // Verified, and not under its name yet.
-      if (!answer.stream) answer.stream = arrivingBody(part, reading, s_.pool);
-      co_return answer;
-    }
+  if (blob.size <= kInlineBlobBytesMax) {
+    const absl::Status whole = co_await verified(reading, kAnswerPatience);
     if (absl::IsDataLoss(whole)) s_.names.misnamed(site.repo, site.commit, site.path);
-    linger(reading);
-    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
-    co_return failure(absl::IsDeadlineExceeded(whole) ? 504 : 503, "", whole.message());
+    if (!whole.ok()) {
+      linger(reading, kLingering);
+      co_return co_await withoutIt(std::move(ask), whole);
+    }
+    answer.stream = co_await verifiedPart(part, reading);
+    co_return answer;
+  }
+  if (range.end < blob.size && !firstByte) {
+    linger(reading, kLingering);  // whoever reads a part reads more of them
+    const absl::Status came = co_await innerPart(part, reading, answer);
+    if (came.ok()) co_return answer;
+    co_return co_await withoutIt(std::move(ask), came);
   }
   // An answer that says why nothing comes is better than a body that ends early.
-  const absl::Status began = co_await firstPiece(reading, range.first / kPieceBytes);
+  const BlobReading::Piece began =
+      co_await pieceWithin(reading, range.first / kPieceBytes, kAnswerPatience);
   // After the deadline the head goes out all the same: the client's patience begins anew with it.
-  if (!began.ok() && !absl::IsDeadlineExceeded(began)) {
-    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
-    co_return failure(503, "", began.message());
+  if (!began.ok() && !absl::IsDeadlineExceeded(began.status())) {
+    co_return co_await withoutIt(std::move(ask), began.status());
   }
+  if (firstByte) linger(reading, kSizeAsked);
   co_await streaming(blob.id);
   answer.stream = arrivingBody(part, reading, s_.pool);
   co_return answer;
+}
+
+// What this agent cannot give the hub may.
+asio::awaitable<HttpAnswer> HubFiles::withoutIt(HttpAsk ask, absl::Status why) {
+  if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
+  co_return failure(absl::IsDeadlineExceeded(why) ? 504 : 503, "", why.message());
+}
+
+// A part that does not reach the end can be told right from wrong by the hashes of a node that has
+// the whole. Without them it has to wait for the whole to be here.
+asio::awaitable<absl::Status> HubFiles::innerPart(BlobPart part,
+                                                  std::shared_ptr<BlobReading> reading,
+                                                  HttpAnswer& answer) {
+  const absl::Time until = absl::Now() + kInnerRangePatience;
+  const uint64_t first = part.first / kPieceBytes;
+  if (const BlobReading::PieceList list = co_await pieceList(reading)) {
+    const BlobReading::Piece began = co_await pieceWithin(reading, first, until - absl::Now());
+    if (!began.ok()) co_return began.status();
+    if (*began != nullptr && co_await hasRightPiece(*began, first, list, s_.pool)) {
+      answer.stream = innerBody(part, reading, list, s_.pool);
+      co_return absl::OkStatus();
+    }
+  }
+  const absl::Status whole =
+      co_await verified(reading, std::max(absl::ZeroDuration(), until - absl::Now()));
+  if (whole.ok()) answer.stream = co_await verifiedPart(part, reading);
+  co_return whole;
+}
+
+// Of a blob that is verified, whether it has its name yet or not.
+asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::verifiedPart(
+    BlobPart part, std::shared_ptr<BlobReading> reading) {
+  auto stream = co_await fromHere(part);
+  if (!stream) stream = arrivingBody(part, reading, s_.pool);
+  co_return stream;
+}
+
+asio::awaitable<BlobReading::PieceList> HubFiles::pieceList(std::shared_ptr<BlobReading> reading) {
+  const std::function<void(std::function<void(BlobReading::PieceList)>)> start =
+      [&](std::function<void(BlobReading::PieceList)> done) {
+        reading->pieceList(std::move(done));
+      };
+  const BlobReading::PieceList none;
+  co_return co_await awaitCallback<BlobReading::PieceList>(start, none);
 }
 
 // A copy on this node, if there is one.
@@ -298,15 +344,15 @@ asio::awaitable<absl::Status> HubFiles::verified(std::shared_ptr<BlobReading> re
   co_return co_await awaitCallback<absl::Status>(start, dropped);
 }
 
-asio::awaitable<absl::Status> HubFiles::firstPiece(std::shared_ptr<BlobReading> reading,
-                                                   uint64_t piece) {
-  const std::function<void(std::function<void(absl::Status)>)> start =
-      [&](std::function<void(absl::Status)> done) {
-        after(kEndpointAnswerTimeout - absl::Seconds(1), done);
-        reading->piece(piece, [done](BlobReading::Piece got) { done(got.status()); });
+asio::awaitable<BlobReading::Piece> HubFiles::pieceWithin(std::shared_ptr<BlobReading> reading,
+                                                          uint64_t piece, absl::Duration patience) {
+  const std::function<void(std::function<void(BlobReading::Piece)>)> start =
+      [&](std::function<void(BlobReading::Piece)> done) {
+        after(patience, [done](absl::Status late) { done(BlobReading::Piece(std::move(late))); });
+        reading->piece(piece, std::move(done));
       };
-  const absl::Status dropped = absl::UnavailableError("the agent is stopping");
-  co_return co_await awaitCallback<absl::Status>(start, dropped);
+  const BlobReading::Piece dropped = absl::UnavailableError("the agent is stopping");
+  co_return co_await awaitCallback<BlobReading::Piece>(start, dropped);
 }
 
 void HubFiles::after(absl::Duration patience, std::function<void(absl::Status)> done) {
@@ -317,8 +363,8 @@ void HubFiles::after(absl::Duration patience, std::function<void(absl::Status)> 
 }
 
 // Clients ask again: what was fetched until then is not thrown away.
-void HubFiles::linger(std::shared_ptr<BlobReading> reading) {
-  s_.timers.after(kLingering, [reading = std::move(reading)] {});
+void HubFiles::linger(std::shared_ptr<BlobReading> reading, absl::Duration time) {
+  s_.timers.after(time, [reading = std::move(reading)] {});
 }
 
 }  // namespace roost

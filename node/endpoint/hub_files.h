@@ -63,10 +63,17 @@ class HubFiles {
   boost::asio::awaitable<void> streaming(BlobId blob);
   boost::asio::awaitable<absl::Status> verified(std::shared_ptr<BlobReading> reading,
                                                 absl::Duration patience);
-  boost::asio::awaitable<absl::Status> firstPiece(std::shared_ptr<BlobReading> reading,
-                                                  uint64_t piece);
+  boost::asio::awaitable<BlobReading::Piece> pieceWithin(std::shared_ptr<BlobReading> reading,
+                                                         uint64_t piece, absl::Duration patience);
+  boost::asio::awaitable<BlobReading::PieceList> pieceList(std::shared_ptr<BlobReading> reading);
+  boost::asio::awaitable<absl::Status> innerPart(BlobPart part,
+                                                 std::shared_ptr<BlobReading> reading,
+                                                 HttpAnswer& answer);
+  boost::asio::awaitable<std::shared_ptr<BodyStream>> verifiedPart(
+      BlobPart part, std::shared_ptr<BlobReading> reading);
+  boost::asio::awaitable<HttpAnswer> withoutIt(HttpAsk ask, absl::Status why);
   void after(absl::Duration patience, std::function<void(absl::Status)> done);
-  void linger(std::shared_ptr<BlobReading> reading);
+  void linger(std::shared_ptr<BlobReading> reading, absl::Duration time);
 
   Seams s_;
   const bool publish_;

@@ -169,6 +169,10 @@ class Agent:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def open_descriptors(self) -> int:
+        assert self.process is not None
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def has_connection_to(self, port: int) -> bool:
         """Whether this process has an established TCP connection to `port` of any address."""
         assert self.process is not None

@@ -155,6 +155,15 @@ class BulkTest : public ::testing::TestWithParam<bool> {
   Got read(const BlobId& blob, uint64_t offset, uint32_t length, absl::Duration deadline = kLong) {
     return startRead(blob, offset, length, deadline).get();
   }
+  absl::StatusOr<std::vector<PieceHash>> pieces(const BlobInfo& blob) {
+    std::promise<absl::StatusOr<std::vector<PieceHash>>> promise;
+    clientLane_.post([&] {
+      client_->pieces(target_, blob, kLong, [&](absl::StatusOr<std::vector<PieceHash>> list) {
+        promise.set_value(std::move(list));
+      });
+    });
+    return promise.get_future().get();
+  }
   absl::StatusOr<std::vector<Got>> readSmall(const std::vector<BlobId>& ids) {
     std::promise<absl::StatusOr<std::vector<Got>>> promise;
     clientLane_.post([&] {
@@ -207,6 +216,22 @@ TEST_P(BulkTest, PiecesArriveAsTheyAreTheShortLastOneToo) {
     EXPECT_EQ(got.bytes, part(content, piece * kPieceBytes, size)) << piece;
   }
   EXPECT_EQ(counters_.bytesOut, content.size());
+}
+
+TEST_P(BulkTest, AHolderTellsTheHashesOfItsPieces) {
+  const auto content = randomBytes(2 * kPieceBytes + 777, 1);
+  const BlobId id = put(content);
+  const auto list = pieces({id, content.size()});
+  ASSERT_TRUE(list.ok()) << list.status();
+  EXPECT_EQ(*list, hashesOf(content).pieces);
+}
+
+TEST_P(BulkTest, WhoHasNoListOrAnotherSizeTellsNone) {
+  const auto content = randomBytes(2 * kPieceBytes, 1);
+  const BlobId id = put(content);
+  EXPECT_TRUE(absl::IsNotFound(pieces({id, content.size() + 1}).status()));
+  const BlobId other = hashesOf(randomBytes(10, 2)).id;
+  EXPECT_TRUE(absl::IsNotFound(pieces({other, 10}).status()));
 }
 
 TEST_P(BulkTest, ManyReadsAtOnceAllArrive) {

@@ -202,6 +202,27 @@ TEST_F(FetchTest, ALeaseholderThatEndsBeforeItsAdvertIsKnownIsAskedAgainAsAHolde
   EXPECT_FALSE(piecesAskedOf(2).empty());
 }
 
+TEST_F(FetchTest, ANewLeaseholderDoesNotWaitForAWanterThatIsAway) {
+  begin();
+  opened();
+  grant(0, {1, 2, 3, 4}, 0, 2);
+  ASSERT_FALSE(piecesAskedOf(3).empty());
+  for (const uint64_t peer : {2, 3}) {
+    step([&](Turn& turn) { members.linkDown(turn, NodeId::ofNumber(peer)); });
+  }
+  fetches.sourcesChanged();
+  grant(0, {1, 4}, 9, 1);
+  bool downloads = false;
+  while (!piecesAskedOf(4).empty()) {
+    answer(NodeId::ofNumber(4), *piecesAskedOf(4).begin(), ReadOutcome::kNotMine);
+    downloads |= !all<HubDownload>().empty();
+  }
+  tick(absl::Milliseconds(100));
+  downloads |= !all<HubDownload>().empty();
+  EXPECT_FALSE(piecesAskedOf(3).empty()) << "these have no answer yet";
+  EXPECT_TRUE(downloads);
+}
+
 TEST_F(FetchTest, AWriteThatFailsEndsIt) {
   begin();
   opened();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cluster/rendezvous.h"
 #include "protocol/limits.h"
 #include "tests/cluster/turn_fixture.h"
@@ -105,6 +107,27 @@ TEST_F(RegistrarTest, AfterAMembershipChangeClaimsAreAwaited) {
   EXPECT_EQ(ask(2).fence, 0u);
   now += absl::Seconds(1);
   EXPECT_NE(ask(2).fence, 0u);
+}
+
+TEST_F(RegistrarTest, AfterARegistrarHasHungForALeaseClaimsAreAwaitedForAShortTime) {
+  for (const uint64_t peer : {2, 3}) members.heard(NodeId::ofNumber(peer), now);
+  now += kHeartbeatPeriodMin * kSuspectedAfterPeriods;
+  for (const uint64_t peer : {2, 3}) members.heard(NodeId::ofNumber(peer), now);
+  now += absl::Milliseconds(1);
+  registrar.tick(now);
+  step([&](Turn& turn) { members.tick(turn, false); });
+  ASSERT_FALSE(members.usable(NodeId::ofNumber(4)));
+  EXPECT_EQ(ask(2).fence, 0u);
+  now += absl::Milliseconds(600);
+  EXPECT_NE(ask(2).fence, 0u);
+}
+
+TEST_F(RegistrarTest, ALeaseholderThatFallsSilentIsNoWanterEither) {
+  const auto [holder, grant] = leaseOf({2, 3, 4});
+  const uint64_t other = holder == 2 ? 3 : 2;
+  now += kLeaseDuration;
+  const Grant word = ask(other);
+  EXPECT_EQ(std::count(word.wanters.begin(), word.wanters.end(), NodeId::ofNumber(holder)), 0);
 }
 
 TEST_F(RegistrarTest, AStrangersBlobIsRedirected) {

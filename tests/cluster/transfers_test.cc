@@ -102,7 +102,7 @@ class TransfersTest : public ::testing::Test {
                                           Address{"127.0.0.1", acceptor_.local_endpoint().port()});
             },
         .publisherOf =
-            [this](const RepoId&) -> absl::StatusOr<std::shared_ptr<const HubPublisher>> {
+            [this](const BlobSite&) -> absl::StatusOr<std::shared_ptr<const HubPublisher>> {
           if (!writable_.ok()) return writable_;
           return publisher_;
         },
@@ -240,7 +240,7 @@ TEST_F(TransfersTest, WrongContentNeverGetsTheName) {
   // Another holder, from the start.
   hold(blob, content);
   lane_.run([&] { client_->forget(NodeId::ofNumber(2)); });
-  transfers_->perform(RestartBlob{kFetch});
+  transfers_->perform(RestartBlob{kFetch, true});
   EXPECT_THAT(*next<WriterOpened>().piecesPresent, IsEmpty());
   readAll(blob, {0, 1});
   transfers_->perform(FinishBlob{kFetch});

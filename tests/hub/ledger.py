@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 
 class Ledger:
@@ -18,6 +18,9 @@ class Ledger:
     def __init__(self, log: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._log = log.open("a") if log else None
+        # Says from a connection's port at the other side who has it; asked once a connection, when
+        # it is accepted. On one machine all clients have one address.
+        self.who: Callable[[int], str] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -39,13 +42,15 @@ class Ledger:
 
     def begin(self, **fields: Any) -> dict[str, Any]:
         """Enters a request before it is answered, so that who has the answer finds the request
-        here."""
-        entry = {"time": round(time.time(), 6), "status": 0, "bytes": 0, **fields}
+        here. `first_byte` and `ended` are times, or None until they come."""
+        times = {"time": round(time.time(), 6), "first_byte": None, "ended": None}
+        entry = {**times, "status": 0, "bytes": 0, **fields}
         with self._lock:
             self.requests.append(entry)
         return entry
 
     def end(self, entry: dict[str, Any]) -> None:
+        entry["ended"] = round(time.time(), 6)
         with self._lock:
             if self._log and not self._log.closed:
                 self._log.write(json.dumps(entry) + "\n")

@@ -127,6 +127,13 @@ class _Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def setup(self) -> None:
+        super().setup()
+        ask = self.server.origin.ledger.who
+        self._who = ask(self.client_address[1]) if ask else None
+        self._entry: dict[str, Any] = {}
+        self._sent = 0  # body bytes of this answer
+
     def do_GET(self) -> None:
         self._serve()
 
@@ -143,7 +150,7 @@ class _Connection(BaseHTTPRequestHandler):
         if request.path.startswith(("/_control", "/_stats")):
             self._send(origin.respond(request), Hits([]))
             return
-        entry = self._enter(request)
+        entry = self._entry = self._enter(request)
         self._sent = 0
         try:
             hits = origin.faults.hitting(origin.name, request.method, unquote(request.path))
@@ -279,6 +286,9 @@ class _Connection(BaseHTTPRequestHandler):
         finally:
             ledger.sent(label, count - len(data))
             self._sent += count
+            self._entry["bytes"] = self._sent
+            if count and self._entry["first_byte"] is None:
+                self._entry["first_byte"] = round(time.time(), 6)
         return count
 
     def _stop_here(self, hits: Hits) -> None:
@@ -307,6 +317,7 @@ class _Connection(BaseHTTPRequestHandler):
             query=request.query,
             range=request.headers.get("range"),
             client=self.client_address[0],
+            who=self._who,
             user_agent=request.headers.get("user-agent"),
             # Which token it was stays unwritten: a log may be kept, and somebody's real token may
             # have come here.

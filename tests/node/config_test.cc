@@ -256,6 +256,20 @@ TEST(Config, TheEndpointServesThisNodeOnly) {
 }
 
 // --- Places. ---
+TEST(Config, WhetherTheEndpointPublishesMayBeSaidInEachWay) {
+  EXPECT_TRUE(Asked().loaded().endpointPublish);
+  EXPECT_FALSE(withOption("endpoint-publish", "false").loaded().endpointPublish);
+  EXPECT_FALSE(withFile("endpoint_publish = false").loaded().endpointPublish);
+  EXPECT_FALSE(withFile("endpoint.publish = false").loaded().endpointPublish);
+  const AgentConfig table =
+      withFile("[endpoint]\naddress = \"127.0.0.1:9000\"\npublish = false").loaded();
+  EXPECT_FALSE(table.endpointPublish);
+  EXPECT_EQ(table.endpoint.toString(), "127.0.0.1:9000");
+  EXPECT_THAT(withFile("endpoint.publish = \"no\"").refusal(), HasSubstr("true or false"));
+  EXPECT_THAT(withFile("endpoint.publsh = true").refusal(), HasSubstr("Did you mean publish"));
+  EXPECT_THAT(withOption("endpoint-publish", "no").refusal(), HasSubstr("neither true nor false"));
+}
+
 TEST(Config, TheStateFolderFollowsXdgAndTheKindOfService) {
   Asked asked;
   asked.environment["XDG_STATE_HOME"] = "/state";

@@ -1,0 +1,79 @@
+"""What the benchmarks share: sizes, files of random bytes, samples by way and round, and how they
+are printed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+CHUNK = 8 << 20
+
+
+def size_of(text: str) -> int:
+    """The type of an option: BYTES, …MiB, …GiB."""
+    for unit, factor in UNITS.items():
+        if text.endswith(unit):
+            return int(float(text.removesuffix(unit)) * factor)
+    return int(text)
+
+
+def make_file(path: Path, size: int) -> str:
+    """Random bytes; returns their SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as out:
+        for offset in range(0, size, CHUNK):
+            piece = os.urandom(min(CHUNK, size - offset))
+            digest.update(piece)
+            out.write(piece)
+    return digest.hexdigest()
+
+
+def load_average() -> str:
+    return " ".join(f"{value:.2f}" for value in os.getloadavg())
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The smallest value that so many percent do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+@dataclass
+class Figures:
+    """Samples of one row of the table: by way, then by round."""
+
+    name: str
+    unit: str
+    samples: dict[str, dict[int, list[float]]] = field(default_factory=dict)
+
+    def add(self, way: str, number: int, values: list[float]) -> None:
+        self.samples.setdefault(way, {}).setdefault(number, []).extend(values)
+
+    def of_rounds(self, way: str, percent: float = 50) -> list[float]:
+        """One figure a round."""
+        return [percentile(values, percent) for values in self.samples[way].values()]
+
+    def median(self, way: str, percent: float = 50) -> float:
+        """Over the rounds, of each round's percentile."""
+        return statistics.median(self.of_rounds(way, percent))
+
+    def many(self) -> bool:
+        """Whether a round has samples enough for a 99th percentile."""
+        return any(len(values) >= 50 for ways in self.samples.values() for values in ways.values())
+
+
+def write_csv(path: Path, tables: list[Figures]) -> None:
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(("row", "way", "round", "value", "unit"))
+        for table in tables:
+            for way, rounds in table.samples.items():
+                for number, values in rounds.items():
+                    for value in values:
+                        writer.writerow((table.name, way, number, f"{value:.6g}", table.unit))
