@@ -29,8 +29,8 @@ TokenSource tokenSource(const std::optional<std::string>& file,
 }  // namespace
 
 Hub::Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-         const ClientEnvironment& environment)
-    : http(HttpClient::Options{}),
+         const ClientEnvironment& environment, const std::string& caFile)
+    : http(HttpClient::Options{.caFile = caFile}),
       patient(origin, http, tokenSource(tokenFile, environment)),
       hurried(origin, http, tokenSource(tokenFile, environment), kHurried),
       lane(origin, http, tokenSource(tokenFile, environment), HubLane::Options{}) {}

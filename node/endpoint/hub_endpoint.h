@@ -17,6 +17,7 @@
 #include "node/endpoint/hub_proxy.h"
 #include "node/folders.h"
 #include "node/resolver.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -39,6 +40,7 @@ class HubEndpoint {
     absl::Duration refTtl = absl::Seconds(60);
     absl::Duration authGrace = absl::Hours(24);
     bool publish = true;
+    uint64_t knownSizeMax = kHttpFileBytesMax;  // large_files.h
   };
   HubEndpoint(Seams seams, Options options);
   ~HubEndpoint();
