@@ -36,6 +36,7 @@
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/endpoint_server.h"
 #include "node/endpoint/hub_endpoint.h"
+#include "node/endpoint/hub_route.h"
 #include "node/folders.h"
 #include "node/hub.h"
 #include "node/identity.h"
@@ -45,6 +46,7 @@
 #include "node/saved_state.h"
 #include "node/seeds.h"
 #include "node/traffic.h"
+#include "node/watchdog.h"
 #include "protocol/errors.h"
 #include "protocol/kj_loop.h"
 #include "protocol/socket_deadline.h"
@@ -134,7 +136,8 @@ class Agent final : public BlobProvider {
     ROOST_RETURN_IF_ERROR(tidy(roots));
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
     if (config_.hub) {
-      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_, hubRest_);
+      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_, config_.caFile,
+                                   hubRest_);
     }
     core_ = std::make_unique<Core>(Core::Options{.self = self,
                                                  .seeds = seedsOf(config_.join),
@@ -170,6 +173,9 @@ class Agent final : public BlobProvider {
     folders_->start();
     asio::co_spawn(io_, accept(), asio::detached);
     endpoint_->start();
+    watchdog_ = std::make_unique<Watchdog>(
+        Watchdog::Seams{.onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
+                        .stuck = [] { endStuckProcess(); }});
     asio::post(io_, [this] { apply(Tick{}); });
     tellSummary();
     spdlog::info("clients: HF_ENDPOINT=http://{}", endpoint_->address().toString());
@@ -364,25 +370,24 @@ class Agent final : public BlobProvider {
   }
 
   Commands::Seams commandSeams() {
-    return {
-        .core = *core_,
-        .folders = *folders_,
-        .resolver = *resolver_,
-        .origin = origin(),
-        .now = [] { return absl::Now(); },
-        .order =
-            [this](JobOrder order) {
-              const AskId ask{++lastAsk_};
-              apply(JobOrdered{ask, std::move(order)});
-              const auto it = accepted_.find(ask);
-              if (it == accepted_.end()) return uint64_t{0};
-              const uint64_t id = it->second;
-              accepted_.erase(it);
-              return id;
-            },
-        .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
-        .problems = [this] { return problems(); },
-        .endpointUrl = [this] { return absl::StrCat("http://", endpoint_->address().toString()); }};
+    return {.core = *core_,
+            .folders = *folders_,
+            .resolver = *resolver_,
+            .origin = origin(),
+            .now = [] { return absl::Now(); },
+            .order =
+                [this](JobOrder order) {
+                  const AskId ask{++lastAsk_};
+                  apply(JobOrdered{ask, std::move(order)});
+                  const auto it = accepted_.find(ask);
+                  if (it == accepted_.end()) return uint64_t{0};
+                  const uint64_t id = it->second;
+                  accepted_.erase(it);
+                  return id;
+                },
+            .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
+            .problems = [this] { return problems(); },
+            .endpointUrl = [this] { return urlForClients(endpoint_->address()); }};
   }
 
   std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
@@ -434,12 +439,18 @@ class Agent final : public BlobProvider {
                            PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
             .statusJson =
                 [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
-        HubEndpoint::Options{.refTtl = config_.branchTtl, .publish = config_.endpointPublish});
+        HubEndpoint::Options{.refTtl = config_.branchTtl,
+                             .publish = config_.endpointPublish,
+                             .knownSizeMax = config_.knownSizeMax});
     std::vector<LaneThread*> lanes;
     for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
     endpoint_ = std::make_unique<EndpointServer>(
-        io_, std::move(lanes), [this](HttpAsk ask, std::function<void(HttpAnswer)> done) {
+        io_, std::move(lanes),
+        [this](HttpAsk ask, std::function<void(HttpAnswer)> done) {
           hubEndpoint_->handle(std::move(ask), std::move(done));
+        },
+        [origin = origin()](const std::string& method, const std::string& target) {
+          return hubRoute(origin, method, target).kind == HubRoute::Kind::kOther;
         });
     ROOST_RETURN_IF_ERROR(endpoint_->listen(config_.endpoint, config_.endpointMayMove));
     if (endpoint_->address().port != config_.endpoint.port) {
@@ -813,6 +824,7 @@ class Agent final : public BlobProvider {
   void stop() {
     if (stopping_) return;
     stopping_ = true;
+    watchdog_->stop();
     spdlog::info("stopping");
     sd_notify(0, "STOPPING=1");
     boost::system::error_code ignored;
@@ -861,6 +873,7 @@ class Agent final : public BlobProvider {
   std::unique_ptr<HubProxy> proxy_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;
   std::unique_ptr<EndpointServer> endpoint_;
+  std::unique_ptr<Watchdog> watchdog_;
   asio::signal_set signals_;
   tcp::acceptor acceptor_;
   asio::steady_timer ticker_;

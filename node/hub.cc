@@ -27,8 +27,8 @@ TokenSource tokenSource(const std::optional<std::string>& file,
 }  // namespace
 
 Hub::Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-         const ClientEnvironment& environment, HubRest& rest)
-    : http(HttpClient::Options{}),
+         const ClientEnvironment& environment, const std::string& caFile, HubRest& rest)
+    : http(HttpClient::Options{.caFile = caFile}),
       patient(origin, http, tokenSource(tokenFile, environment), HubPatience{.rest = &rest}),
       hurried(origin, http, tokenSource(tokenFile, environment),
               HubPatience{.tries = 1, .rest = &rest}),

@@ -34,7 +34,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
                options.refTtl),
         metadata_(s_.core, hub_, word_, access_, names_),
         files_({s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_},
-               options.publish) {}
+               options.publish, options.knownSizeMax) {}
 
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
     asio::post(
@@ -111,7 +111,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     if (route.path == "roost/v1/status") {
       answer.body = s_.statusJson();
     } else if (route.path == "livez") {
-      answer.body = "{\"live\":true}";
+      answer.body = absl::StrCat("{\"live\":true,\"node\":\"", s_.core.self().id.hex(), "\"}");
     } else if (route.path == "readyz") {
       const bool ready = s_.folders.isSettled();
       answer.status = ready ? 200 : 503;

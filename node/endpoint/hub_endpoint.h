@@ -18,6 +18,7 @@
 #include "node/folders.h"
 #include "node/peer_question.h"
 #include "node/resolver.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -42,6 +43,7 @@ class HubEndpoint {
     absl::Duration refTtl = absl::Seconds(60);
     absl::Duration authGrace = absl::Hours(24);
     bool publish = true;
+    uint64_t knownSizeMax = kHttpFileBytesMax;  // large_files.h
   };
   HubEndpoint(Seams seams, Options options);
   ~HubEndpoint();

@@ -14,6 +14,7 @@
 #include "cluster/hub_urls.h"
 #include "node/await_callback.h"
 #include "node/endpoint/hub_failures.h"
+#include "node/endpoint/large_files.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -52,7 +53,8 @@ std::string plainEtag(absl::string_view etag) {
 
 }  // namespace
 
-HubFiles::HubFiles(Seams seams, bool publish) : s_(seams), publish_(publish) {}
+HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
+    : s_(seams), publish_(publish), knownSizeMax_(knownSizeMax) {}
 
 void HubFiles::landed(const LandedBlob& blob) {
   const auto it = wanted_.find(blob.blob.id);
@@ -100,8 +102,12 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   HttpAnswer answer = fileHead(ask, located, *entry);
   if (answer.status != 200) co_return answer;
   const ByteRange range = rangeOf(ask, *entry, answer);
-  if (ask.method == "HEAD" || answer.status == 416) co_return answer;
-  co_return co_await body(std::move(ask), located, *entry, range, std::move(answer));
+  const bool hidesSize = refusesKnownSize(ask, entry->blob.size, knownSizeMax_);
+  if (ask.method != "HEAD" && answer.status != 416) {
+    answer = co_await body(std::move(ask), located, *entry, range, std::move(answer));
+  }
+  if (hidesSize) answer = withoutLength(std::move(answer));
+  co_return answer;
 }
 
 // A file that the hub names by no hash. Clients name theirs by its ETag, so that is hexadecimal

@@ -34,8 +34,9 @@ class HubFiles {
     RepoNames& names;
     LoopTimers& timers;
   };
-  // `publish`: what was fetched for a client is shown in its snapshot.
-  HubFiles(Seams seams, bool publish);
+  // `publish`: what was fetched for a client is shown in its snapshot. `knownSizeMax`:
+  // large_files.h.
+  HubFiles(Seams seams, bool publish, uint64_t knownSizeMax);
 
   // `route` is of a file.
   boost::asio::awaitable<HttpAnswer> answer(HttpAsk ask, HubRoute route);
@@ -77,6 +78,7 @@ class HubFiles {
 
   Seams s_;
   const bool publish_;
+  const uint64_t knownSizeMax_;
   std::map<BlobId, Wanted> wanted_;  // fetched for a client, to be shown when it is here
 };
 

@@ -147,6 +147,16 @@ INSTANTIATE_TEST_SUITE_P(
                                      [](const AgentConfig& c) { return c.zone; }}),
     [](const auto& setting) { return setting.param.key; });
 
+TEST(Config, TheCaFileIsReadAtOnce) {
+  Asked asked;
+  asked.environment["ROOST_CA_FILE"] = "ca.pem";
+  EXPECT_THAT(asked.refusal(), AllOf(HasSubstr("ROOST_CA_FILE"), HasSubstr("/work/ca.pem")));
+  asked.files["/work/ca.pem"] = "nonsense";
+  EXPECT_THAT(asked.refusal(), HasSubstr("no certificate"));
+  asked.files["/work/ca.pem"] = "-----BEGIN CERTIFICATE-----\n";
+  EXPECT_EQ(asked.loaded().caFile, "/work/ca.pem");
+}
+
 TEST(Config, AnEmptyVariableIsNotSet) {
   Asked asked;
   asked.environment["ROOST_NAME"] = "";
