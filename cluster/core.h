@@ -299,9 +299,11 @@ struct HubDownload {
   bool followed = false;        // others take the pieces from here as they land
   uint64_t limit = UINT64_MAX;  // pieces from there on only after a LimitHub that allows them
 };
+// What has changed of a download that runs: the limit, or whether others follow.
 struct LimitHub {
   FetchId fetch;
   uint64_t limit;
+  bool followed;
 };
 struct StopHub {
   FetchId fetch;

@@ -223,8 +223,8 @@ void Fetch::startHub(Turn& turn) {
   hubRunning_ = true;
   hubDelivered_ = false;
   hubLimit_ = limit();
-  const bool followed = grant_.wanters.size() > 1;
-  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, followed, hubLimit_});
+  hubFollowed_ = followed();
+  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, hubFollowed_, hubLimit_});
 }
 
 bool Fetch::gather() {

@@ -135,6 +135,7 @@ class Fetch final : public Wanter {
   // ahead of it would have to be put on the disk.
   uint64_t limit() const;
   void relimit(Turn& turn);
+  bool followed() const { return grant_.wanters.size() > 1; }
   void landed(Turn& turn, uint64_t piece, Sender sender);
   void giveBack(uint64_t piece);
   std::optional<uint64_t> nextOfClass(uint32_t residue);
@@ -237,6 +238,7 @@ class Fetch final : public Wanter {
   absl::Time leaseUntil_ = absl::InfinitePast();
   bool hubRunning_ = false;
   uint64_t hubLimit_ = 0;  // as it was told last
+  bool hubFollowed_ = false;
   // Somebody downloaded before, so other wanters may have pieces: they are asked for all before the
   // hub is. A download by another leaseholder that died is mostly there.
   bool mustGather_ = false;

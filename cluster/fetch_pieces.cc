@@ -75,9 +75,10 @@ uint64_t Fetch::limit() const {
 }
 
 void Fetch::relimit(Turn& turn) {
-  if (!hubRunning_ || limit() == hubLimit_) return;
+  if (!hubRunning_ || (limit() == hubLimit_ && followed() == hubFollowed_)) return;
   hubLimit_ = limit();
-  turn.emit(LimitHub{id_, hubLimit_});
+  hubFollowed_ = followed();
+  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_});
 }
 
 void Fetch::maybeFinish(Turn& turn) {

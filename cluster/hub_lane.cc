@@ -31,6 +31,7 @@ struct Stream {
   HttpRequestId request{};
   bool headJudged = false;
   bool dropped = false;           // its download goes on without it
+  bool cut = false;               // more will come than is still wanted
   size_t taken = 0;               // of the bytes that will come again after the pause
   bool stoppedForStatus = false;  // the body is of no interest, the status is
   absl::Status fatal;             // ends the whole download
@@ -48,13 +49,13 @@ struct Download {
         token(std::move(anOrder.token)),
         onPiece(std::move(piece)),
         done(std::move(end)),
-        rangeBytes(anOrder.underWayMax == UINT64_MAX ? options.rangeBytes : kPieceBytes),
-        streamsMax(std::max<uint64_t>(1, anOrder.underWayMax / kPieceBytes)),
+        underWayMax(anOrder.underWayMax),
         pieces(std::move(anOrder.pieces)),
         limit(anOrder.limit),
         plan(0, {}, 1),
         backoff(options.patience) {}
 
+  uint64_t streamsMax() const { return std::max<uint64_t>(1, underWayMax / kPieceBytes); }
   HubSubject subject() const { return {site.repo, site.commit.hex(), site.path.text()}; }
 
   const HubDownloadId id;
@@ -63,8 +64,7 @@ struct Download {
   const TokenSource token;
   const HubLane::OnPiece onPiece;
   const HubLane::Done done;
-  const uint64_t rangeBytes;     // of one request
-  const uint64_t streamsMax;     // of this download
+  uint64_t underWayMax;          // as ordered, or told since
   std::vector<uint64_t> pieces;  // until the plan is made
   const uint64_t limit;          // as ordered
   std::atomic<bool> stopped = false;
@@ -149,13 +149,17 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     });
   }
 
-  void setLimit(HubDownloadId id, uint64_t piece) {
+  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax) {
     const std::lock_guard lock(mutex_);
     const auto it = known_.find(id);
     if (it == known_.end()) return;
-    http_.post([self = shared_from_this(), download = it->second, piece] {
+    http_.post([self = shared_from_this(), download = it->second, piece, underWayMax] {
       if (download->phase == Phase::kEnded || download->sequential) return;
+      const bool less = underWayMax < download->underWayMax;
+      download->underWayMax = underWayMax;
+      download->plan.setRange(self->rangeBytes(*download));
       download->plan.setLimit(piece);
+      if (less) self->cutShort(download);
       self->assign();
     });
   }
@@ -173,12 +177,18 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
   }
 
  private:
+  // Of one request: who is followed asks for little at once.
+  uint64_t rangeBytes(const Download& download) const {
+    return download.underWayMax == UINT64_MAX ? options_.rangeBytes : kPieceBytes;
+  }
+
   void begin(const DownloadPtr& download, const absl::Status& refused) {
     downloads_.push_back(download);
     if (!refused.ok()) return end(download, refused);
     if (download->pieces.empty()) return end(download, absl::OkStatus());
     download->plan =
-        HubPlan(download->blob.size, std::exchange(download->pieces, {}), download->rangeBytes);
+        HubPlan(download->blob.size, std::exchange(download->pieces, {}), options_.rangeBytes);
+    download->plan.setRange(rangeBytes(*download));
     download->plan.setLimit(download->limit);
     assign();
     keepGoverning();
@@ -205,6 +215,18 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     download->streams.remove(stream);
   }
 
+  void cutShort(const DownloadPtr& download) {
+    for (const StreamPtr& stream :
+         std::vector(download->streams.begin(), download->streams.end())) {
+      if (stream->headJudged) {
+        stream->cut |= download->plan.cutShort(stream->stretch);
+      } else {  // an answer is judged by what was asked for
+        drop(download, stream);
+        download->plan.giveBack(std::move(stream->stretch));
+      }
+    }
+  }
+
   // Gives free connections to downloads: first one to each in order of arrival, then more of them
   // to those that have work, as far as the governor finds them worthwhile.
   void assign() {
@@ -223,7 +245,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
       started = false;
       for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
         if (download->phase != Phase::kReady || download->sequential || !download->plan.hasWork() ||
-            download->streams.size() >= download->streamsMax) {
+            download->streams.size() >= download->streamsMax()) {
           continue;
         }
         wantedMore_ = true;
@@ -344,6 +366,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
       return BodyAction::kTaken;
     }
     if (stream->stretch.next == stream->stretch.end) {
+      if (stream->cut) return BodyAction::kStop;
       stream->fatal = absl::DataLossError(
           sentence(absl::StrCat(download->site.repo.origin().url(), " has other content for ",
                                 download->subject().toString()),
@@ -550,8 +573,8 @@ void HubLane::stop(HubDownloadId id) {
   work_->stop(id);
 }
 
-void HubLane::setLimit(HubDownloadId id, uint64_t piece) {
-  work_->setLimit(id, piece);
+void HubLane::setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax) {
+  work_->setLimit(id, piece, underWayMax);
 }
 
 uint64_t HubLane::bytesDownloaded() const {

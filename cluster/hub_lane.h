@@ -59,7 +59,8 @@ class HubLane {
 
   // Each piece is delivered once, in any order; then `done`, once.
   HubDownloadId start(Order order, OnPiece onPiece, Done done);
-  void setLimit(HubDownloadId id, uint64_t piece);
+  // The last two of the order anew. If less may be under way, connections end with their piece.
+  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax);
   // When it returns, no further request begins (fencing); `done` comes with kCancelled, unless it
   // came already.
   void stop(HubDownloadId id);

@@ -60,13 +60,16 @@ std::string sizes(uint64_t expected, uint64_t said) {
 }  // namespace
 
 HubPlan::HubPlan(uint64_t size, const std::vector<uint64_t>& pieces, uint64_t rangeBytes)
-    : size_(size), missing_(pieceCount(size)), outstanding_(pieces.size()) {
+    : size_(size),
+      rangeBytes_(std::max(rangeBytes, kPieceBytes)),
+      missing_(pieceCount(size)),
+      outstanding_(pieces.size()) {
   for (uint64_t piece : pieces) {
     missing_[piece] = true;
     const uint64_t first = piece * kPieceBytes;
     const uint64_t end = pieceEnd(first);
-    const bool extends = !todo_.empty() && todo_.back().end == first &&
-                         end - todo_.back().next <= std::max(rangeBytes, kPieceBytes);
+    const bool extends =
+        !todo_.empty() && todo_.back().end == first && end - todo_.back().next <= rangeBytes_;
     if (extends) {
       todo_.back().end = end;
     } else {
@@ -82,10 +85,8 @@ uint64_t HubPlan::pieceEnd(uint64_t offset) const {
 HubStretch HubPlan::take() {
   HubStretch& front = todo_.front();
   // Near the limit the ranges are small, so that all connections have something to do.
-  const uint64_t end =
-      limit_ >= size_
-          ? front.end
-          : std::min({front.end, limit_, pieceEnd(front.next) + kLimitedRangeBytes - kPieceBytes});
+  const uint64_t most = limit_ >= size_ ? rangeBytes_ : std::min(rangeBytes_, kLimitedRangeBytes);
+  const uint64_t end = std::min({front.end, limit_, pieceEnd(front.next) + most - kPieceBytes});
   if (end < front.end) {
     HubStretch stretch{front.next, end, std::move(front.partial)};
     front = {end, front.end, nullptr};
@@ -104,6 +105,14 @@ void HubPlan::giveBack(HubStretch&& stretch) {
   todo_.insert(behind, std::move(stretch));
 }
 
+bool HubPlan::cutShort(HubStretch& stretch) {
+  const uint64_t end = pieceEnd(stretch.next);
+  if (end >= stretch.end) return false;
+  giveBack({end, stretch.end, nullptr});
+  stretch.end = end;
+  return true;
+}
+
 void HubPlan::setLimit(uint64_t piece) {
   limit_ = piece > size_ / kPieceBytes ? UINT64_MAX : piece * kPieceBytes;
 }
@@ -118,6 +127,11 @@ void HubPlan::restartWhole() {
   todo_.clear();
   todo_.push_back({0, size_, nullptr});
   limit_ = UINT64_MAX;
+  rangeBytes_ = std::max(size_, kPieceBytes);
+}
+
+void HubPlan::setRange(uint64_t bytes) {
+  rangeBytes_ = std::max(bytes, kPieceBytes);
 }
 
 size_t HubPlan::feed(HubStretch& stretch, absl::string_view bytes, HubRoom& room,

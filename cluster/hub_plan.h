@@ -39,9 +39,11 @@ class HubPlan {
   HubStretch take();                               // hasWork()
   void giveBack(HubStretch&& stretch);             // what is left of it is next
   static void forgetPartial(HubStretch& stretch);  // back to the start of the piece
+  bool cutShort(HubStretch& stretch);              // to its present piece; true if there was more
   void restartWhole();  // the server has no ranges: one stretch from the start
   // Nothing is taken from this piece on until a later call allows it.
   void setLimit(uint64_t piece);
+  void setRange(uint64_t bytes);  // of what is taken at once; whole pieces
   bool whole(const HubStretch& stretch) const { return stretch.next == 0 && stretch.end == size_; }
 
   // Takes bytes that stand at stretch.next, completes pieces and hands them to `deliver`. Returns
@@ -54,6 +56,7 @@ class HubPlan {
 
   uint64_t size_;
   uint64_t limit_ = UINT64_MAX;  // bytes
+  uint64_t rangeBytes_;
   std::vector<bool> missing_;
   uint64_t outstanding_ = 0;
   std::deque<HubStretch> todo_;  // ascending

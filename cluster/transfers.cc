@@ -32,7 +32,7 @@ constexpr absl::Duration kLookSharedMax = absl::Milliseconds(160);  // while not
 // What the hub is asked for at once while other nodes follow: it leaves the hub a second time if
 // this node dies. 2 % of the blob, so that with what the others lack yet it stays below 5 %.
 uint64_t underWayMax(const BlobInfo& blob, bool followed) {
-  constexpr uint64_t kLeast = 4 * kPieceBytes;  // or a small blob would take one connection
+  constexpr uint64_t kLeast = 2 * kPieceBytes;  // or a small blob would take one connection
   return followed ? std::max(kLeast, blob.size / 50) : UINT64_MAX;
 }
 
@@ -225,7 +225,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void limitHub(const LimitHub& effect) {
     const ActivePtr active = find(effect.fetch);
-    if (active && active->hub) s_.hub->setLimit(*active->hub, effect.limit);
+    if (active && active->hub) {
+      s_.hub->setLimit(*active->hub, effect.limit, underWayMax(active->blob, effect.followed));
+    }
   }
 
   void stopHub(FetchId fetch) {

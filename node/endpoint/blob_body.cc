@@ -223,6 +223,7 @@ class ArrivingBody final : public BodyStream {
       const uint64_t end = std::min(part_.end, start + piece->size());
       held_.insert(held_.end(), piece->begin() + static_cast<ptrdiff_t>(next - start),
                    piece->begin() + static_cast<ptrdiff_t>(end - start));
+      piece.reset();  // a client that reads nothing holds a piece, not two
       next = end;
       // One byte, by which clients learn the size, completes nothing and is a prefix of nothing.
       if (part_.first == 0 && part_.end == 1) co_return co_await sendHeld(socket, 0);

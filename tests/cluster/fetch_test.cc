@@ -223,6 +223,18 @@ TEST_F(FetchTest, ANewLeaseholderDoesNotWaitForAWanterThatIsAway) {
   EXPECT_TRUE(downloads);
 }
 
+TEST_F(FetchTest, ADownloadFromTheHubIsToldWhenOthersFollow) {
+  begin();
+  opened();
+  grant(0, {1}, 9, 1);
+  ASSERT_EQ(all<HubDownload>().size(), 1u);
+  EXPECT_FALSE(all<HubDownload>()[0].followed);
+  grant(0, {1, 3}, 9, 1);
+  const std::vector<LimitHub> told = all<LimitHub>();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_TRUE(told[0].followed);
+}
+
 TEST_F(FetchTest, AWriteThatFailsEndsIt) {
   begin();
   opened();

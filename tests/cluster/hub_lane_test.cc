@@ -8,7 +8,9 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
+#include <future>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -204,6 +206,32 @@ TEST_F(HubLaneTest, NoMoreIsUnderWayThanTheOrderAllows) {
   EXPECT_EQ(joined(), content);
   EXPECT_EQ(cdn.requests().size(), 24u) << "each request is for one piece";
   EXPECT_LE(cdn.connectionsMost(), 2u);
+}
+
+TEST_F(HubLaneTest, WhoIsFollowedSinceItBeganHasLittleUnderWayFromThenOn) {
+  content = contentOf(24 * kPieceBytes);
+  blob = blobOf(content);
+  options.connectionsMax = 1;
+  options.piecesHeldMax = 1;  // it stands still until the first piece is given back
+  HubLane lane(originOf(hub.url()), http, token(), options);
+  std::promise<std::shared_ptr<const DownloadedPiece>> first;
+  std::promise<absl::Status> ended;
+
+  const HubDownloadId id = lane.start(
+      order(allPieces(content)),
+      [&](auto piece) {
+        keep(*piece);
+        if (piece->index == 0) first.set_value(std::move(piece));
+      },
+      [&](absl::Status status) { ended.set_value(std::move(status)); });
+  std::shared_ptr<const DownloadedPiece> held = first.get_future().get();
+  lane.setLimit(id, UINT64_MAX, kPieceBytes);
+  held.reset();
+
+  const absl::Status status = ended.get_future().get();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(joined(), content);
+  EXPECT_EQ(cdn.requests().size(), 23u) << "the first was cut behind the second piece";
 }
 
 TEST_F(HubLaneTest, StuckConnectionDoesNotHoldTheOtherRanges) {
