@@ -89,9 +89,13 @@ struct Core::Parts {
   void asked(Turn& turn, const Asked& event, const FollowRequest& request) {
     log.follow(turn, event.peer, event.ask, request);
   }
-  // Listings are content, which the core does not have: the agent answers before it comes here.
+  // Listings and the hub's words are content, which the core does not have: the agent answers
+  // before it comes here.
   void asked(Turn& turn, const Asked& event, const ListingRequest&) {
     turn.emit(Respond{event.peer, event.ask, absl::UnimplementedError("no listings here")});
+  }
+  void asked(Turn& turn, const Asked& event, const HubQuestionRequest&) {
+    turn.emit(Respond{event.peer, event.ask, absl::UnimplementedError("no hub here")});
   }
   void asked(Turn& turn, const Asked& event, const WantRequest& request) {
     respond(turn, event, registrar.on(turn.now(), event.peer, request));
@@ -228,6 +232,16 @@ const MemberInfo& Core::self() const {
 }
 std::optional<NodeView> Core::node(const NodeId& id) const {
   return parts_->members.view(id, parts_->lastTick);
+}
+std::vector<NodeId> Core::hubMembers() const {
+  std::vector<NodeId> able;
+  for (const NodeId& id : parts_->members.usableMembers()) {
+    const MemberInfo* info = parts_->members.find(id);
+    const bool self = id == parts_->members.self().id;
+    const uint64_t features = self ? parts_->members.self().features : info ? info->features : 0;
+    if ((features & kFeatureAsksHub) != 0) able.push_back(id);
+  }
+  return able;
 }
 std::vector<HolderView> Core::holders(const BlobId& blob) const {
   return parts_->catalog.holders(blob);

@@ -49,6 +49,7 @@ struct BlobSite {
   RepoId repo;
   Commit commit;
   RelativePath path;
+  bool apart = false;  // in the agent's own folder, not in a client's
 };
 
 // ---- Events: what happened
@@ -439,6 +440,7 @@ class Core {
   std::vector<NodeView> nodes() const;  // self first, then by name
   const MemberInfo& self() const;
   std::optional<NodeView> node(const NodeId& id) const;
+  std::vector<NodeId> hubMembers() const;  // that can ask the hub now, sorted, self if it does
   std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
   std::vector<NodeId> wantersKnown(const BlobId& blob) const;
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit

@@ -26,6 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr long kReceiveBufferBytes = 256 << 10;  // fewer callbacks at gigabytes a second
 constexpr int kPollMillisMax = 1000;
+constexpr int kProxyAuthentication = 407;
 constexpr size_t kRepeatedTokenBytesMin = 8;  // shorter "tokens" would blot out ordinary words
 
 // One request on its way; owned by the loop, its address is known to libcurl.
@@ -76,6 +77,7 @@ size_t onHeader(char* text, size_t, size_t size, void* user) {
 size_t onBody(char* bytes, size_t, size_t size, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
   if (transfer.cancelled) return 0;
+  if (transfer.head.status == kProxyAuthentication) return size;  // the proxy's, for nobody
   if (!transfer.request.onBody) {
     if (transfer.body.size() + size > transfer.request.bodyBytesMax) {
       transfer.ended = absl::InternalError(
@@ -97,15 +99,65 @@ size_t onBody(char* bytes, size_t, size_t size, void* user) {
   return 0;
 }
 
+size_t onUpload(char* to, size_t, size_t room, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  if (transfer.cancelled) return CURL_READFUNC_ABORT;
+  const HttpUpload::Read read = transfer.request.stream->read(to, room);
+  switch (read.has) {
+    case HttpUpload::Has::kBytes:
+      return read.size;
+    case HttpUpload::Has::kWait:
+      return CURL_READFUNC_PAUSE;
+    case HttpUpload::Has::kEnd:
+      return 0;
+    case HttpUpload::Has::kStop:
+      break;
+  }
+  transfer.ended = absl::CancelledError("stopped");
+  return CURL_READFUNC_ABORT;
+}
+
+// Why a proxy, and not the server, refused; ok if none did. Only proxies answer 407.
+absl::Status proxyStatus(const Transfer& transfer) {
+  long connected = 0;
+  curl_easy_getinfo(transfer.easy, CURLINFO_HTTP_CONNECTCODE, &connected);
+  if (connected == kProxyAuthentication || transfer.head.status == kProxyAuthentication) {
+    return absl::UnavailableError(
+        "the proxy refuses this agent without a user and a password, or with these (407): give "
+        "the agent https_proxy=http://USER:PASSWORD@HOST:PORT");
+  }
+  if (connected >= 300) {
+    return absl::UnavailableError(
+        absl::StrCat("the proxy refuses to connect to the hub: it answers ", connected));
+  }
+  return absl::OkStatus();
+}
+
+// What libcurl says of itself, without what it may repeat of a proxy's URL.
+std::string reasonOf(const Transfer& transfer, CURLcode code) {
+  const absl::string_view said = transfer.errorText.data();
+  if (absl::StrContains(said, "Unsupported proxy") || absl::StrContains(said, "@")) {
+    return absl::StrCat(curl_easy_strerror(code),
+                        ". Look at https_proxy, http_proxy and all_proxy in its environment");
+  }
+  std::string why(said.empty() ? curl_easy_strerror(code) : said);
+  if (code == CURLE_PEER_FAILED_VERIFICATION) {
+    absl::StrAppend(&why,
+                    ". If the hub's certificate comes from a CA of your own, name its file "
+                    "with --ca-file FILE");
+  }
+  return why;
+}
+
 absl::Status transportStatus(const Transfer& transfer, CURLcode code) {
   if (transfer.cancelled) return absl::CancelledError("cancelled");
   if (!transfer.ended.ok()) return transfer.ended;
+  if (const absl::Status status = proxyStatus(transfer); !status.ok()) return status;
   if (code == CURLE_OK) {
     return transfer.head.status != 0 ? absl::OkStatus()
                                      : absl::UnavailableError("the answer has no status");
   }
-  const absl::string_view said = transfer.errorText.data();
-  const std::string why(said.empty() ? curl_easy_strerror(code) : said);
+  const std::string why = reasonOf(transfer, code);
   return code == CURLE_OPERATION_TIMEDOUT ? absl::DeadlineExceededError(why)
                                           : absl::UnavailableError(why);
 }
@@ -123,6 +175,20 @@ absl::StatusOr<std::string> authorization(const HttpRequest& request) {
   return absl::StrCat("Authorization: Bearer ", request.credential->token.reveal());
 }
 
+// What has no end that libcurl knows of before goes out in chunks.
+void streamUpload(Transfer& transfer) {
+  const HttpUpload& stream = *transfer.request.stream;
+  CURL* easy = transfer.easy;
+  curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+                   stream.length ? static_cast<curl_off_t>(*stream.length) : curl_off_t{-1});
+  curl_easy_setopt(easy, CURLOPT_READFUNCTION, onUpload);
+  curl_easy_setopt(easy, CURLOPT_READDATA, &transfer);
+  // A kept connection may turn out to be dead: libcurl would send the body again from its start,
+  // which is gone.
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
 absl::Status prepare(Transfer& transfer, const HttpClient::Options& options) {
   const HttpRequest& request = transfer.request;
   ROOST_ASSIGN_OR_RETURN(const std::string authorizationLine, authorization(request));
@@ -136,6 +202,9 @@ absl::Status prepare(Transfer& transfer, const HttpClient::Options& options) {
   if (!authorizationLine.empty()) add(authorizationLine);
   for (const auto& [name, value] : request.headers) add(absl::StrCat(name, ": ", value));
   if (!request.mayCompress) add("Accept-Encoding: identity");
+  // Otherwise libcurl decides by the size whether it waits for "100 Continue" first.
+  const bool asksFirst = request.stream && request.stream->asksFirst;
+  if (request.upload || request.stream) add(asksFirst ? "Expect: 100-continue" : "Expect:");
 
   CURL* easy = transfer.easy;
   curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
@@ -162,9 +231,8 @@ absl::Status prepare(Transfer& transfer, const HttpClient::Options& options) {
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                    std::max(1L, millisOf(request.stallTimeout) / 1000));
   if (request.method == HttpMethod::kHead) curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  if (request.stream) streamUpload(transfer);
   if (request.upload) {
-    add("Expect:");  // libcurl would wait for a "100 Continue" first
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer.headerList);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
                      static_cast<curl_off_t>(request.upload->size()));
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.upload->data());

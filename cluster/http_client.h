@@ -7,7 +7,7 @@
 //
 // Threads: one (`hub`), owned by the client. All public functions may be called from any thread;
 // every callback runs on the hub thread, and must not block it. Proxies come from the usual
-// environment variables (libcurl's rules).
+// environment variables (libcurl's rules), with their users and passwords, which no text repeats.
 // Errors: kUnavailable (no connection, broken off), kDeadlineExceeded (time-outs), kCancelled,
 // kAborted (queue full), kInternal (answer over its limit), kInvalidArgument (URL not
 // usable). An HTTP status such as 404 is not an error here.
@@ -59,10 +59,24 @@ enum class BodyAction {
   kStop,   // the request ends with kCancelled
 };
 
+// A request's body that is larger than memory. Its source is asked on the hub thread; after kWait
+// it is asked again once resume() was called.
+struct HttpUpload {
+  enum class Has { kBytes, kWait, kEnd, kStop };  // kStop: the request ends with kCancelled
+  struct Read {
+    Has has = Has::kWait;
+    size_t size = 0;  // of kBytes, at least 1
+  };
+  std::function<Read(char* to, size_t room)> read;
+  std::optional<uint64_t> length;  // none: sent in chunks
+  bool asksFirst = false;          // Expect: 100-continue; nothing is read before the server agrees
+};
+
 struct HttpRequest {
   HttpMethod method = HttpMethod::kGet;
   std::string verb;                   // another method, such as POST, instead of `method`
-  std::optional<std::string> upload;  // its body
+  std::optional<std::string> upload;  // its body, or
+  std::optional<HttpUpload> stream;
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;  // no secrets
   std::optional<HttpCredential> credential;
@@ -91,7 +105,7 @@ using HttpDone = std::function<void(HttpResult)>;
 class HttpClient {
  public:
   struct Options {
-    std::string caFile;  // PEM; empty: the system's
+    std::string caFile;  // PEM, trusted besides the system's; empty: none
     std::string userAgent = "roost/" ROOST_VERSION;
     size_t transfersMax = kHttpTransfersMax;
     size_t queueMax = kHttpQueueMax;

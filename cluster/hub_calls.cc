@@ -5,6 +5,7 @@
 
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "cluster/hub_urls.h"
 #include "protocol/errors.h"
 
@@ -68,9 +69,25 @@ absl::Status HubCalls::belongs(const RepoId& repo) const {
       "Set --hub to the hub of the repo"));
 }
 
+absl::Status HubCalls::restingStatus(const Question& question, absl::Duration left) {
+  const HubSubject& subject = question.call.subject;
+  return absl::UnavailableError(
+      sentence(absl::StrCat(subject.repo.origin().url(), " was not asked for ", subject.toString()),
+               absl::StrCat("it wants this cluster to wait for another ",
+                            absl::FormatDuration(absl::Ceil(left, absl::Seconds(1)))),
+               ""));
+}
+
 void HubCalls::send(std::shared_ptr<Question> question) {
   const HubCall& call = question->call;
   if (call.allowed && !call.allowed()) return question->done(absl::CancelledError("stopped"));
+  HubRest* rest = question->common->patience.rest;
+  if (const absl::Duration left = rest == nullptr ? absl::ZeroDuration() : rest->left(absl::Now());
+      left > absl::ZeroDuration()) {
+    const auto pause = question->backoff.next(left, question->common->random);
+    if (!pause) return question->done(restingStatus(*question, left));
+    return question->common->http.after(*pause, [question] { send(question); });
+  }
   HttpRequest request;
   request.method = call.method;
   request.url = question->reply.url;
@@ -89,6 +106,9 @@ void HubCalls::onResult(const std::shared_ptr<Question>& question, HttpResult re
   HubVerdict verdict = judge(result, question->call.subject, question->withToken);
   if (!verdict.status.ok()) {
     if (!verdict.retry) return question->done(std::move(verdict.status));
+    if (HubRest* rest = question->common->patience.rest; rest != nullptr && verdict.wait) {
+      rest->told(*verdict.wait, absl::Now());
+    }
     const auto pause = question->backoff.next(verdict.wait, question->common->random);
     if (!pause) return question->done(std::move(verdict.status));
     return question->common->http.after(*pause, [question] { send(question); });

@@ -1,6 +1,6 @@
 // One question to the hub, asked until it is answered: redirects inside the hub's origin are
-// followed by hand, what may pass is asked again with a jittered back-off, and the token goes to
-// the hub's origin only.
+// followed by hand, what may pass is asked again with a jittered back-off, nothing is asked while
+// the hub wants to be left alone, and the token goes to the hub's origin only.
 //
 // Threads: ask() from any thread; callbacks on the hub thread. Errors: hub_errors.h.
 #ifndef ROOST_CLUSTER_HUB_CALLS_H_
@@ -18,6 +18,7 @@
 #include "cache/hub_token.h"
 #include "cluster/http_client.h"
 #include "cluster/hub_errors.h"
+#include "cluster/hub_rest.h"
 
 namespace roost {
 
@@ -32,6 +33,7 @@ struct HubPatience {
   absl::Duration total = kHubRetryTotal;                // of all pauses
   absl::Duration stall = kHubStallTimeout;              // whole seconds
   absl::Duration answer = kHubJsonTimeout;              // for a whole API answer
+  HubRest* rest = nullptr;  // the cluster's pause; must outlive the calls; null: none is kept
 };
 
 // The pauses of one question.
@@ -84,6 +86,7 @@ class HubCalls {
  private:
   struct Question;
   struct Common;
+  static absl::Status restingStatus(const Question& question, absl::Duration left);
   static void send(std::shared_ptr<Question> question);
   static void onResult(const std::shared_ptr<Question>& question, HttpResult result);
   static void follow(const std::shared_ptr<Question>& question, HttpResult result,

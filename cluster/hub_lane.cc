@@ -11,6 +11,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "cluster/hub_governor.h"
 #include "cluster/hub_plan.h"
 #include "cluster/hub_urls.h"
@@ -253,6 +254,24 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     }
   }
 
+  bool ofHub(const std::string& url) const { return webOrigin(url).value_or("") == origin_; }
+
+  // The hub wants to be left alone; afterwards it goes on by itself.
+  bool resting() {
+    const HubRest* rest = options_.patience.rest;
+    const absl::Duration left = rest == nullptr ? absl::ZeroDuration() : rest->left(absl::Now());
+    if (left <= absl::ZeroDuration()) return false;
+    if (!std::exchange(waking_, true)) {
+      http_.after(left, [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->waking_ = false;
+        self->assign();
+      });
+    }
+    return true;
+  }
+
   // Asks the hub where the file is.
   void resolve(const DownloadPtr& download) {
     download->phase = Phase::kResolving;
@@ -291,6 +310,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
 
   bool startStream(const DownloadPtr& download) {
     if (download->phase != Phase::kReady || !download->plan.hasWork()) return false;
+    if (ofHub(download->url) && resting()) return false;
     auto stream = std::make_shared<Stream>();
     stream->stretch = download->plan.take();
     stream->url = download->url;
@@ -453,6 +473,9 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     } else if (!verdict.retry) {
       return end(download, std::move(verdict.status));
     }
+    if (verdict.wait && ofHub(stream->url) && options_.patience.rest != nullptr) {
+      options_.patience.rest->told(*verdict.wait, absl::Now());
+    }
     const auto pause = download->backoff.next(verdict.wait, random_);
     if (!pause) return end(download, std::move(verdict.status));
     ++download->generation;
@@ -523,6 +546,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
   bool wantedMore_ = false;
   bool governing_ = false;
   bool closing_ = false;
+  bool waking_ = false;  // assign() is due at the end of the hub's pause
 };
 
 HubLane::HubLane(const HubOrigin& origin, HttpClient& http, TokenSource token, Options options)

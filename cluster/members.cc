@@ -27,7 +27,8 @@ bool isNews(const NodeSummary& before, const NodeSummary& now) {
   const auto lasting = [](const NodeSummary& s) {
     return std::tie(s.state, s.blobs, s.heldBytes, s.savedBytes, s.problems, s.stores);
   };
-  return lasting(before) != lasting(now);
+  // A pause that the hub asks for, or makes longer; that it runs out is none.
+  return lasting(before) != lasting(now) || now.hubRest > before.hubRest;
 }
 
 }  // namespace

@@ -75,6 +75,12 @@ auto prepare(wire::Peer::Client& peer, const ProgressRequest& request) {
   return call;
 }
 
+auto prepare(wire::Peer::Client& peer, const HubQuestionRequest& request) {
+  auto call = peer.hubWordRequest();
+  toWire(request, call.initQuestion());
+  return call;
+}
+
 absl::StatusOr<Reply> read(wire::Peer::HeartbeatResults::Reader results) {
   ROOST_ASSIGN_OR_RETURN(auto summary, fromWire(results.getSummary()));
   return HeartbeatReply{summary};
@@ -102,6 +108,11 @@ absl::StatusOr<Reply> read(wire::Peer::ObtainResults::Reader) {
 absl::StatusOr<Reply> read(wire::Peer::ProgressResults::Reader results) {
   ROOST_ASSIGN_OR_RETURN(auto progress, fromWire(results.getProgress()));
   return ProgressReply{std::move(progress)};
+}
+
+absl::StatusOr<Reply> read(wire::Peer::HubWordResults::Reader results) {
+  ROOST_ASSIGN_OR_RETURN(auto word, fromWire(results.getWord()));
+  return word;
 }
 
 template <typename Params, typename Results>
@@ -150,6 +161,11 @@ absl::StatusOr<Request> readParams(wire::Peer::ProgressParams::Reader params) {
   return ProgressRequest{coordinator, params.getJob(), params.getCancel()};
 }
 
+absl::StatusOr<Request> readParams(wire::Peer::HubWordParams::Reader params) {
+  ROOST_ASSIGN_OR_RETURN(auto question, fromWire(params.getQuestion()));
+  return question;
+}
+
 void writeResults(const Reply& reply, wire::Peer::HeartbeatResults::Builder results) {
   toWire(std::get<HeartbeatReply>(reply).summary, results.initSummary());
 }
@@ -174,6 +190,10 @@ void writeResults(const Reply& reply, wire::Peer::ObtainResults::Builder) {
 }
 void writeResults(const Reply& reply, wire::Peer::ProgressResults::Builder results) {
   toWire(std::get<ProgressReply>(reply).progress, results.initProgress());
+}
+
+void writeResults(const Reply& reply, wire::Peer::HubWordResults::Builder results) {
+  toWire(std::get<HubQuestionReply>(reply), results.initWord());
 }
 
 }  // namespace roost

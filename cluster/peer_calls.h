@@ -25,6 +25,7 @@ absl::StatusOr<Request> readParams(wire::Peer::ListingParams::Reader params);
 absl::StatusOr<Request> readParams(wire::Peer::WantParams::Reader params);
 absl::StatusOr<Request> readParams(wire::Peer::ObtainParams::Reader params);
 absl::StatusOr<Request> readParams(wire::Peer::ProgressParams::Reader params);
+absl::StatusOr<Request> readParams(wire::Peer::HubWordParams::Reader params);
 
 // The reply must be of the method's kind.
 void writeResults(const Reply& reply, wire::Peer::HeartbeatResults::Builder results);
@@ -34,6 +35,7 @@ void writeResults(const Reply& reply, wire::Peer::ListingResults::Builder result
 void writeResults(const Reply& reply, wire::Peer::WantResults::Builder results);
 void writeResults(const Reply& reply, wire::Peer::ObtainResults::Builder results);
 void writeResults(const Reply& reply, wire::Peer::ProgressResults::Builder results);
+void writeResults(const Reply& reply, wire::Peer::HubWordResults::Builder results);
 
 }  // namespace roost
 

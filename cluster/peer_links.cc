@@ -315,6 +315,7 @@ class PeerLinks::Impl::PeerServer final : public wire::Peer::Server {
   kj::Promise<void> want(WantContext context) override { return answer(context); }
   kj::Promise<void> obtain(ObtainContext context) override { return answer(context); }
   kj::Promise<void> progress(ProgressContext context) override { return answer(context); }
+  kj::Promise<void> hubWord(HubWordContext context) override { return answer(context); }
 
  private:
   template <typename Context>

@@ -27,6 +27,7 @@ constexpr absl::Duration kLookEarly = absl::Milliseconds(20);
 constexpr absl::Duration kEarly = absl::Seconds(2);
 constexpr absl::Duration kLookLate = absl::Seconds(1);
 constexpr absl::Duration kLookShared = absl::Milliseconds(10);
+constexpr absl::Duration kLookSharedMax = absl::Milliseconds(160);  // while nothing is new in it
 
 // What the hub is asked for at once while other nodes follow: it leaves the hub a second time if
 // this node dies. 2 % of the blob, so that with what the others lack yet it stays below 5 %.
@@ -68,6 +69,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     std::shared_ptr<asio::steady_timer> timer;
     absl::Time opened;
     std::optional<uint64_t> settled;  // as the core knows it
+    absl::Duration sharedPause = kLookShared;
     std::optional<HubDownloadId> hub;
     bool fromHub = false;
   };
@@ -75,7 +77,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void open(const OpenWriter& effect) {
     if (stopped_) return;
-    auto publisher = s_.publisherOf(effect.site.repo);
+    auto publisher = s_.publisherOf(effect.site);
     if (!publisher.ok()) return tell(WriterOpened{effect.fetch, publisher.status()});
     auto active = std::make_shared<Active>(Active{.id = effect.fetch,
                                                   .blob = effect.blob,
@@ -119,7 +121,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void lookLater(const ActivePtr& active) {
     const bool early = absl::Now() - active->opened < kEarly;
-    const absl::Duration pause = active->settled ? kLookShared : early ? kLookEarly : kLookLate;
+    const absl::Duration alone = early ? kLookEarly : kLookLate;
+    const absl::Duration pause = active->settled ? active->sharedPause : alone;
     active->timer->expires_after(absl::ToChronoNanoseconds(pause));
     active->timer->async_wait([self = shared_from_this(), active](boost::system::error_code ec) {
       if (ec || self->find(active->id) != active) return;
@@ -138,6 +141,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void seen(const ActivePtr& active, const ClientFollower::Seen& seen) {
     if (seen.lost) return tell(WriterLost{active->id});
     const auto settled = seen.shared ? std::optional(seen.settled) : std::nullopt;
+    active->sharedPause = settled == active->settled
+                              ? std::min(2 * active->sharedPause, kLookSharedMax)
+                              : kLookShared;
     if (settled == active->settled) return;
     active->settled = settled;
     tell(WriterShared{active->id, settled});
@@ -425,7 +431,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void landSmall(const ReadSmall& one, ReceivedBytes data) {
     post([self = shared_from_this(), one, data = std::move(data)]() mutable {
-      auto publisher = self->s_.publisherOf(one.site.repo);
+      auto publisher = self->s_.publisherOf(one.site);
       if (!publisher.ok()) {
         return self->s_.tell(SmallRead{one.fetch, one.source, publisher.status()});
       }

@@ -54,8 +54,8 @@ class Transfers {
     std::vector<BulkLane> lanes;
     HubLane* hub = nullptr;  // null: no hub
     std::function<std::vector<Address>(const NodeId&)> addressesOf;
-    // Where a blob of that repo is written; an error says why nowhere.
-    std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const RepoId&)> publisherOf;
+    // Where a blob of that site is written; an error says why nowhere.
+    std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const BlobSite&)> publisherOf;
     // The token to download files of that repo with; null: the lane's own. May be null itself.
     std::function<TokenSource(const RepoId&)> tokenFor;
     std::function<void(Event)> tell;

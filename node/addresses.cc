@@ -120,6 +120,13 @@ bool isLoopback(absl::string_view host) {
   return inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+std::string urlForClients(const Address& listens) {
+  Address address = listens;
+  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
+  if (address.host == "::") address.host = "::1";
+  return absl::StrCat("http://", address.toString());
+}
+
 absl::StatusOr<std::vector<JoinEntry>> parseJoin(absl::string_view text, uint16_t port,
                                                  absl::string_view folder,
                                                  const Environment& environment) {

@@ -20,6 +20,10 @@ namespace roost {
 // True for 127.0.0.0/8, ::1 and localhost: what nobody else can reach.
 bool isLoopback(absl::string_view host);
 
+// What clients of this node call an endpoint that listens there: an address that means all of the
+// node's is none to connect to.
+std::string urlForClients(const Address& listens);
+
 // --- Join: one entry of the comma-separated list. ---
 struct JoinAddress {  // HOST:PORT
   Address address;

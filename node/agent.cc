@@ -36,6 +36,7 @@
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/endpoint_server.h"
 #include "node/endpoint/hub_endpoint.h"
+#include "node/endpoint/hub_route.h"
 #include "node/folders.h"
 #include "node/hub.h"
 #include "node/identity.h"
@@ -45,6 +46,7 @@
 #include "node/saved_state.h"
 #include "node/seeds.h"
 #include "node/traffic.h"
+#include "node/watchdog.h"
 #include "protocol/errors.h"
 #include "protocol/kj_loop.h"
 #include "protocol/socket_deadline.h"
@@ -134,7 +136,8 @@ class Agent final : public BlobProvider {
     ROOST_RETURN_IF_ERROR(tidy(roots));
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
     if (config_.hub) {
-      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_);
+      hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_, config_.caFile,
+                                   hubRest_);
     }
     core_ = std::make_unique<Core>(Core::Options{.self = self,
                                                  .seeds = seedsOf(config_.join),
@@ -170,6 +173,9 @@ class Agent final : public BlobProvider {
     folders_->start();
     asio::co_spawn(io_, accept(), asio::detached);
     endpoint_->start();
+    watchdog_ = std::make_unique<Watchdog>(
+        Watchdog::Seams{.onLoop = [this](std::function<void()> job) { onLoop(std::move(job)); },
+                        .stuck = [] { endStuckProcess(); }});
     asio::post(io_, [this] { apply(Tick{}); });
     tellSummary();
     spdlog::info("clients: HF_ENDPOINT=http://{}", endpoint_->address().toString());
@@ -252,6 +258,7 @@ class Agent final : public BlobProvider {
     ROOST_ASSIGN_OR_RETURN(self.addresses, advertisedAddresses(config_.advertise, config_.listen));
     self.zone = config_.zone;
     self.instance = absl::Uniform<uint64_t>(random_);
+    if (config_.hub) self.features |= kFeatureAsksHub;
     std::vector<RootGround> grounds;
     for (const Root& root : roots) grounds.push_back(groundOf(root.config));
     self.stores = storesOf(grounds);
@@ -313,6 +320,7 @@ class Agent final : public BlobProvider {
             .self = identity_.id(),
             .origin = origin(),
             .roots = roots,
+            .apart = !config_.endpointPublish,
             .changed =
                 [this](std::vector<AdvertChange> changes) {
                   // Saved, then told: after a crash no number is given twice.
@@ -342,7 +350,7 @@ class Agent final : public BlobProvider {
                   const auto view = core_->node(node);
                   return view ? view->info.addresses : std::vector<Address>();
                 },
-            .publisherOf = [this](const RepoId&) { return folders_->publisher(); },
+            .publisherOf = [this](const BlobSite& site) { return folders_->publisher(site.apart); },
             .tokenFor =
                 [this](const RepoId& repo) {
                   return hubEndpoint_ ? hubEndpoint_->tokenFor(repo) : TokenSource();
@@ -362,25 +370,24 @@ class Agent final : public BlobProvider {
   }
 
   Commands::Seams commandSeams() {
-    return {
-        .core = *core_,
-        .folders = *folders_,
-        .resolver = *resolver_,
-        .origin = origin(),
-        .now = [] { return absl::Now(); },
-        .order =
-            [this](JobOrder order) {
-              const AskId ask{++lastAsk_};
-              apply(JobOrdered{ask, std::move(order)});
-              const auto it = accepted_.find(ask);
-              if (it == accepted_.end()) return uint64_t{0};
-              const uint64_t id = it->second;
-              accepted_.erase(it);
-              return id;
-            },
-        .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
-        .problems = [this] { return problems(); },
-        .endpointUrl = [this] { return absl::StrCat("http://", endpoint_->address().toString()); }};
+    return {.core = *core_,
+            .folders = *folders_,
+            .resolver = *resolver_,
+            .origin = origin(),
+            .now = [] { return absl::Now(); },
+            .order =
+                [this](JobOrder order) {
+                  const AskId ask{++lastAsk_};
+                  apply(JobOrdered{ask, std::move(order)});
+                  const auto it = accepted_.find(ask);
+                  if (it == accepted_.end()) return uint64_t{0};
+                  const uint64_t id = it->second;
+                  accepted_.erase(it);
+                  return id;
+                },
+            .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
+            .problems = [this] { return problems(); },
+            .endpointUrl = [this] { return urlForClients(endpoint_->address()); }};
   }
 
   std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
@@ -424,17 +431,26 @@ class Agent final : public BlobProvider {
             .resolver = *resolver_,
             .readings = *readings_,
             .proxy = proxy_.get(),
+            .rest = hubRest_,
             .origin = origin(),
             .agentUrl = absl::StrCat("http://", config_.endpoint.toString()),
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
+            .call = [this](const NodeId& peer, const Request& request,
+                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
             .statusJson =
                 [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
-        HubEndpoint::Options{.refTtl = config_.branchTtl});
+        HubEndpoint::Options{.refTtl = config_.branchTtl,
+                             .publish = config_.endpointPublish,
+                             .knownSizeMax = config_.knownSizeMax});
     std::vector<LaneThread*> lanes;
     for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
     endpoint_ = std::make_unique<EndpointServer>(
-        io_, std::move(lanes), [this](HttpAsk ask, std::function<void(HttpAnswer)> done) {
+        io_, std::move(lanes),
+        [this](HttpAsk ask, std::function<void(HttpAnswer)> done) {
           hubEndpoint_->handle(std::move(ask), std::move(done));
+        },
+        [origin = origin()](const std::string& method, const std::string& target) {
+          return hubRoute(origin, method, target).kind == HubRoute::Kind::kOther;
         });
     ROOST_RETURN_IF_ERROR(endpoint_->listen(config_.endpoint, config_.endpointMayMove));
     if (endpoint_->address().port != config_.endpoint.port) {
@@ -516,7 +532,9 @@ class Agent final : public BlobProvider {
             [&](const Call& e) {
               links_->call(e.peer, e.request,
                            [this, call = e.call, peer = e.peer](absl::StatusOr<Reply> reply) {
-                             if (!stopping_) apply(Answered{call, peer, std::move(reply)});
+                             if (stopping_) return;
+                             if (reply.ok()) hearRest(std::get_if<HeartbeatReply>(&*reply));
+                             apply(Answered{call, peer, std::move(reply)});
                            });
             },
             [&](Respond& e) { links_->respond(e.ask, std::move(e.reply)); },
@@ -560,13 +578,27 @@ class Agent final : public BlobProvider {
         effect);
   }
 
-  // What a peer asks: listings are the folders' to answer, all else the core's.
+  // What a peer was told by the hub counts for this node too.
+  template <typename Heartbeat>
+  void hearRest(const Heartbeat* heartbeat) {
+    if (heartbeat != nullptr) hubRest_.heard(heartbeat->summary.hubRest, absl::Now());
+  }
+
+  // What a peer asks: listings are the folders' to answer, the hub's words the endpoint's, all else
+  // the core's.
   void answer(const NodeId& peer, AskId ask, Request request) {
     if (const auto* listing = std::get_if<ListingRequest>(&request)) {
       links_->respond(ask,
                       ListingReply{folders_->inventory().listing(listing->repo, listing->commit)});
       return;
     }
+    if (const auto* question = std::get_if<HubQuestionRequest>(&request)) {
+      hubEndpoint_->asked(*question, [this, ask](absl::StatusOr<Reply> reply) {
+        if (!stopping_) links_->respond(ask, std::move(reply));
+      });
+      return;
+    }
+    hearRest(std::get_if<HeartbeatRequest>(&request));
     apply(Asked{peer, ask, std::move(request)});
   }
 
@@ -691,6 +723,7 @@ class Agent final : public BlobProvider {
                         .checkBytesLeft = held.checkBytesLeft,
                         .checkBytesTotal = held.checkBytesTotal,
                         .problems = static_cast<uint32_t>(problems().size())};
+    summary.hubRest = hubRest_.ownLeft(absl::Now());
     warming_ = core_->sizes().obtains > 0;
     summary.state = state();
     summary.stores = folders_->stores();
@@ -791,6 +824,7 @@ class Agent final : public BlobProvider {
   void stop() {
     if (stopping_) return;
     stopping_ = true;
+    watchdog_->stop();
     spdlog::info("stopping");
     sd_notify(0, "STOPPING=1");
     boost::system::error_code ignored;
@@ -823,6 +857,7 @@ class Agent final : public BlobProvider {
   std::shared_ptr<Reservations> reservations_ = Reservations::create();
   std::unique_ptr<IndexQueue> index_;
   std::unique_ptr<SavedAdverts> savedAdverts_;
+  HubRest hubRest_{[this] { onLoop([this] { tellSummarySoon(); }); }};
   std::unique_ptr<Hub> hub_;
   ServeCounters serveCounters_;
   std::vector<std::unique_ptr<Lane>> lanes_;
@@ -838,6 +873,7 @@ class Agent final : public BlobProvider {
   std::unique_ptr<HubProxy> proxy_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;
   std::unique_ptr<EndpointServer> endpoint_;
+  std::unique_ptr<Watchdog> watchdog_;
   asio::signal_set signals_;
   tcp::acceptor acceptor_;
   asio::steady_timer ticker_;

@@ -16,6 +16,7 @@ struct Arrivals::Found {
   RootIndex root{};
   std::shared_ptr<const HubPublisher> publisher;
   uint64_t freeBytes = 0;
+  std::shared_ptr<const HubPublisher> apart = nullptr;
 };
 
 Arrivals::Arrivals(Seams seams)
@@ -47,41 +48,38 @@ std::optional<RootIndex> Arrivals::rootOf(const LandedBlob& blob) const {
   return std::nullopt;
 }
 
-absl::StatusOr<std::shared_ptr<const HubPublisher>> Arrivals::publisher() const {
-  if (publisher_) return publisher_;
+absl::StatusOr<std::shared_ptr<const HubPublisher>> Arrivals::publisher(bool apart) const {
+  if (const auto& publisher = apart ? apart_ : publisher_) return publisher;
   return absl::FailedPreconditionError("no folder of this node can be written");
 }
 
 // ---- Where to
 
-// On a work thread: the first root that can be written, made if no client has yet.
+// On a work thread; makes the folder if no client has yet.
+Arrivals::Found Arrivals::tryRoot(const RootConfig& config, const NodeId& self,
+                                  const std::shared_ptr<Reservations>& reservations) {
+  std::error_code error;
+  std::filesystem::create_directories(config.path, error);
+  if (error) return {errnoStatus(error.value(), "cannot make", config.path)};
+  if (absl::Status writable = checkWritable(config.path); !writable.ok()) return {writable};
+  auto opened = HubPublisher::open(config.path, self, reservations);
+  const auto free = reservations->available(config.path);
+  if (!opened.ok() || !free.ok()) return {opened.ok() ? free.status() : opened.status()};
+  return {absl::OkStatus(), {}, std::make_shared<const HubPublisher>(*std::move(opened)), *free};
+}
+
+// On a work thread: the first root that can be written.
 Arrivals::Found Arrivals::findTarget(const std::vector<RootConfig>& roots, const NodeId& self,
                                      const std::shared_ptr<Reservations>& reservations) {
-  absl::Status last = absl::PermissionDeniedError(
-      "no hub cache of this node can be written. Name one with --hub-cache.");
+  Found last{absl::PermissionDeniedError(
+      "no hub cache of this node can be written. Name one with --hub-cache.")};
   for (size_t i = 0; i < roots.size(); ++i) {
-    const RootConfig& config = roots[i];
-    if (!config.write || config.layout != Layout::kHub) continue;
-    std::error_code error;
-    std::filesystem::create_directories(config.path, error);
-    if (error) {
-      last = errnoStatus(error.value(), "cannot make", config.path);
-      continue;
-    }
-    if (const absl::Status writable = checkWritable(config.path); !writable.ok()) {
-      last = writable;
-      continue;
-    }
-    auto opened = HubPublisher::open(config.path, self, reservations);
-    const auto free = reservations->available(config.path);
-    if (!opened.ok() || !free.ok()) {
-      last = opened.ok() ? free.status() : opened.status();
-      continue;
-    }
-    return {absl::OkStatus(), static_cast<RootIndex>(i),
-            std::make_shared<const HubPublisher>(*std::move(opened)), *free};
+    if (!roots[i].write || roots[i].layout != Layout::kHub) continue;
+    last = tryRoot(roots[i], self, reservations);
+    last.root = static_cast<RootIndex>(i);
+    if (last.status.ok()) break;
   }
-  return {last, {}, nullptr, 0};
+  return last;
 }
 
 void Arrivals::checkPresent(const CheckPresent& question,
@@ -93,14 +91,19 @@ void Arrivals::checkPresent(const CheckPresent& question,
   s_.work->submit(
       {"target", WorkPriority::kNormal, "target"},
       [this, work = s_.work, question, answer = std::move(answer), roots = std::move(roots),
-       self = s_.self, reservations = s_.reservations] {
+       self = s_.self, reservations = s_.reservations, apart = s_.apart && !apart_] {
         auto found = std::make_shared<Found>(findTarget(roots, self, reservations));
+        if (apart) found->apart = tryRoot(roots.back(), self, reservations).publisher;
         work->post([this, question, answer, found] { targetKnown(question, *found, answer); });
       });
 }
 
 void Arrivals::targetKnown(const CheckPresent& question, const Found& found,
                            const std::function<void(PresenceKnown)>& answer) {
+  if (found.apart) {
+    apart_ = found.apart;
+    s_.scans.scanRootSoon(static_cast<RootIndex>(s_.inventory.roots() - 1));
+  }
   PresenceKnown known{question.obtain, found.status, {}, found.freeBytes};
   if (!found.status.ok()) return answer(std::move(known));
   const bool fresh = !publisher_ || target_ != found.root;

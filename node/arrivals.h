@@ -34,19 +34,22 @@ class Arrivals {
     FolderScans& scans;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
+    bool apart = false;             // some blobs go to the agent's own root
     std::function<void()> changed;  // the inventory was told what landed
   };
   explicit Arrivals(Seams seams);
 
   // As in Folders.
   void landed(const LandedBlob& blob);
-  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher() const;
+  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher(bool apart) const;
   void checkPresent(const CheckPresent& question, std::function<void(PresenceKnown)> answer);
   void publish(const PublishRepo& order, std::function<void(RepoPublished)> answer);
   std::string snapshotPath(const RepoId& repo, const Commit& commit) const;
 
  private:
   struct Found;  // the root that can be written
+  static Found tryRoot(const RootConfig& config, const NodeId& self,
+                       const std::shared_ptr<Reservations>& reservations);
   static Found findTarget(const std::vector<RootConfig>& roots, const NodeId& self,
                           const std::shared_ptr<Reservations>& reservations);
   void targetKnown(const CheckPresent& question, const Found& found,
@@ -58,6 +61,7 @@ class Arrivals {
   SerialQueue publishing_;
   std::optional<RootIndex> target_;
   std::shared_ptr<const HubPublisher> publisher_;  // of target_
+  std::shared_ptr<const HubPublisher> apart_;      // of the agent's own root, which is the last
 };
 
 }  // namespace roost

@@ -16,17 +16,25 @@
 #include <optional>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
 namespace roost {
 
+// What is done each `period` while a wait lasts; its failure ends the wait.
+struct AwaitTick {
+  absl::Duration period;
+  std::function<boost::asio::awaitable<absl::Status>()> run;
+};
+
 // start is called at once with the callback; the coroutine goes on with what it is given first, or
-// with `dropped` if nobody can call it any more.
+// with `dropped` if nobody can call it any more. Give what is given by name: GCC 12 destroys
+// temporaries within a co_await expression twice.
 template <typename T>
-boost::asio::awaitable<T> awaitCallback(std::function<void(std::function<void(T)>)> start,
-                                        T dropped) {
+boost::asio::awaitable<T> awaitTicking(std::function<void(std::function<void(T)>)> start, T dropped,
+                                       AwaitTick tick) {
   struct State {
-    explicit State(const boost::asio::any_io_executor& executor) : timer(executor) {
-      timer.expires_at(boost::asio::steady_timer::time_point::max());
-    }
+    explicit State(const boost::asio::any_io_executor& executor) : timer(executor) {}
     boost::asio::steady_timer timer;
     std::optional<T> value;
     bool gone = false;
@@ -60,12 +68,25 @@ boost::asio::awaitable<T> awaitCallback(std::function<void(std::function<void(T)
   }
   start = nullptr;
   while (!state->value && !state->gone) {
-    boost::system::error_code ignored;
-    co_await state->timer.async_wait(
-        boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+    boost::system::error_code ec;
+    if (tick.run) {
+      state->timer.expires_after(absl::ToChronoNanoseconds(tick.period));
+    } else {
+      state->timer.expires_at(boost::asio::steady_timer::time_point::max());
+    }
+    co_await state->timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ec));
+    if (ec || state->value || state->gone) continue;
+    const absl::Status ticked = co_await tick.run();
+    if (!ticked.ok()) co_return dropped;
   }
   if (state->value) co_return *std::move(state->value);
   co_return dropped;
+}
+
+template <typename T>
+boost::asio::awaitable<T> awaitCallback(std::function<void(std::function<void(T)>)> start,
+                                        T dropped) {
+  return awaitTicking<T>(std::move(start), std::move(dropped), AwaitTick{});
 }
 
 }  // namespace roost

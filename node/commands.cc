@@ -124,7 +124,10 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   if (method == "env") {
     json exports = json::object();
     if (s_.endpointUrl) exports["HF_ENDPOINT"] = s_.endpointUrl();
-    document = json{{"schema", "roost.env.1"}, {"exports", std::move(exports)}};
+    document = json{{"schema", "roost.env.1"},
+                    {"node", s_.core.self().id.hex()},
+                    {"hub", s_.origin.url()},
+                    {"exports", std::move(exports)}};
   }
   if (method == "version") {
     document = json{{"schema", "roost.version.1"},

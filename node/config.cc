@@ -194,6 +194,19 @@ absl::StatusOr<std::optional<HubOrigin>> hub(const Sources& sources) {
   return std::optional<HubOrigin>(std::move(origin));
 }
 
+// Read here to be refused now, and not with the first download.
+absl::StatusOr<std::string> caFile(const Sources& sources, const FileReader& readFile) {
+  const auto setting = sources.find("ca-file");
+  if (!setting) return std::string();
+  ROOST_ASSIGN_OR_RETURN(std::string file, sources.path(*setting));
+  const auto text = readFile(file);
+  if (!text.ok()) return refused(*setting, text.status().message());
+  if (!absl::StrContains(*text, "-----BEGIN CERTIFICATE-----")) {
+    return refused(*setting, absl::StrCat(file, " has no certificate in PEM"));
+  }
+  return file;
+}
+
 absl::Status checkCatalog(const Sources& sources) {
   const Setting setting = sources.findOr("catalog", "mesh");
   if (setting.text == "mesh") return absl::OkStatus();
@@ -334,6 +347,9 @@ const std::vector<AgentOption>& agentOptions() {
        "Where peers connect (default: 127.0.0.1:8376; other machines only with a cluster key)"},
       {"endpoint", "ADDR:PORT", "ROOST_ENDPOINT",
        "HTTP for clients of this node (default: 127.0.0.1:8377)"},
+      {"endpoint-publish", "BOOL", "ROOST_ENDPOINT_PUBLISH",
+       "What clients were given is put into their hub cache, not into a folder apart (default: "
+       "true)"},
       {"branch-ttl", "DURATION", "ROOST_BRANCH_TTL",
        "How long clients get a branch as the hub said last, without asking again (default: 60s)"},
       {"advertise", "ADDR[:PORT]|IFACE|CIDR", "ROOST_ADVERTISE",
@@ -347,6 +363,8 @@ const std::vector<AgentOption>& agentOptions() {
        "Hub for what the cluster lacks (default: https://huggingface.co); none: never ask one"},
       {"hub-token-file", "FILE", "ROOST_HUB_TOKEN_FILE",
        "The operator's hub token, for gated content that is warmed"},
+      {"ca-file", "FILE", "ROOST_CA_FILE",
+       "Certificates (PEM) to trust for the hub, besides the system's: a company's own CA"},
       {"hub-cache", "DIR", "", "Hub cache (default: where the clients' variables say)", false},
       {"transformers-cache", "DIR", "",
        "Transformers cache (default: where the clients' variables say)", false},
@@ -383,6 +401,11 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
     return refused(branchTtl, absl::StrCat(quoted(branchTtl.text),
                                            " is not a duration such as 60s, 5m or 1h30m"));
   }
+  const Setting publish = sources.findOr("endpoint-publish", "true");
+  if (publish.text != "true" && publish.text != "false") {
+    return refused(publish, absl::StrCat(quoted(publish.text), " is neither true nor false"));
+  }
+  config.endpointPublish = publish.text == "true";
   config.endpointMayMove = !sources.find("endpoint");
   const Setting advertise = sources.findOr("advertise", "");
   ROOST_ASSIGN_OR_RETURN(config.advertise, from(advertise, parseAdvertise(advertise.text)));
@@ -393,6 +416,7 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   ROOST_RETURN_IF_ERROR(clusterKey(sources, config));
   ROOST_ASSIGN_OR_RETURN(config.hub, hub(sources));
   ROOST_ASSIGN_OR_RETURN(config.hubTokenFile, sources.optionalPath("hub-token-file"));
+  ROOST_ASSIGN_OR_RETURN(config.caFile, caFile(sources, readFile));
   ROOST_ASSIGN_OR_RETURN(config.hubCache, sources.optionalPath("hub-cache"));
   ROOST_ASSIGN_OR_RETURN(config.transformersCache, sources.optionalPath("transformers-cache"));
   ROOST_ASSIGN_OR_RETURN(config.roots, roots(sources, arguments));

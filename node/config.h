@@ -18,6 +18,7 @@
 #include "cache/roots.h"
 #include "node/addresses.h"
 #include "node/environment.h"
+#include "protocol/limits.h"
 #include "protocol/names.h"
 #include "protocol/node_id.h"
 
@@ -29,6 +30,7 @@ struct AgentConfig {
   std::string name;
   Address listen;                // peers; loopback, or there is a key
   Address endpoint;              // HTTP for clients; loopback
+  bool endpointPublish = true;   // what clients were given is put into their cache
   bool endpointMayMove = false;  // nobody chose the port: if it is taken, a free one will do
   absl::Duration branchTtl = absl::Seconds(60);  // of what clients are told of a branch
   std::vector<AdvertiseEntry> advertise;
@@ -41,6 +43,9 @@ struct AgentConfig {
   std::vector<RootConfig> roots;                 // --root and [[root]]
   std::string zone;                              // label; empty: none
   std::optional<std::string> hubTokenFile;       // the operator's token; absolute
+  // No option: the limit is the clients' own. Tests set it lower, on an agent of theirs.
+  uint64_t knownSizeMax = kHttpFileBytesMax;
+  std::string caFile;  // PEM, trusted for the hub besides the system's; absolute; empty: none
 
   bool hasClusterKey() const { return clusterKeyFile || clusterKeyText; }
   // Where the command line finds this agent.

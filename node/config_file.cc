@@ -57,6 +57,28 @@ absl::StatusOr<std::string> textValue(const std::string& file, const toml::key& 
                               std::string(key.str()), " = \"…\""));
 }
 
+absl::StatusOr<std::string> flagValue(const std::string& file, const toml::key& key,
+                                      const toml::node& node) {
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  return refused(file, node.source(),
+                 absl::StrCat(std::string(key.str()), ": expected true or false"));
+}
+
+// [endpoint] with address and publish, or endpoint.publish = …: the same as the keys endpoint and
+// endpoint_publish.
+absl::Status endpointTable(const std::string& file, const toml::table& table, ConfigFile& result) {
+  for (const auto& [key, node] : table) {
+    if (key.str() == "address") {
+      ROOST_ASSIGN_OR_RETURN(result.values["endpoint"], textValue(file, key, node));
+    } else if (key.str() == "publish") {
+      ROOST_ASSIGN_OR_RETURN(result.values["endpoint_publish"], flagValue(file, key, node));
+    } else {
+      return unknownKey(file, key, {"address", "publish"});
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ConfigFile::Root> rootTable(const std::string& file, const toml::table& table,
                                            const std::vector<std::string>& known) {
   ConfigFile::Root root;
@@ -64,11 +86,8 @@ absl::StatusOr<ConfigFile::Root> rootTable(const std::string& file, const toml::
   for (const auto& [key, node] : table) {
     if (!isKnown(key, known)) return unknownKey(file, key, known);
     if (key.str() == "write") {
-      const auto* flag = node.as_boolean();
-      if (flag == nullptr) {
-        return refused(file, node.source(), "write: expected true or false");
-      }
-      root.write = flag->get();
+      ROOST_ASSIGN_OR_RETURN(const std::string flag, flagValue(file, key, node));
+      root.write = flag == "true";
       continue;
     }
     ROOST_ASSIGN_OR_RETURN(root.values[std::string(key.str())], textValue(file, key, node));
@@ -111,7 +130,13 @@ absl::StatusOr<ConfigFile> parseConfigFile(absl::string_view text, const std::st
       ROOST_ASSIGN_OR_RETURN(result.roots, rootTables(name, node, rootKeys));
       continue;
     }
-    ROOST_ASSIGN_OR_RETURN(result.values[std::string(key.str())], textValue(name, key, node));
+    if (key.str() == "endpoint" && node.is_table()) {
+      ROOST_RETURN_IF_ERROR(endpointTable(name, *node.as_table(), result));
+      continue;
+    }
+    const bool isFlag = key.str() == "endpoint_publish";
+    ROOST_ASSIGN_OR_RETURN(result.values[std::string(key.str())],
+                           isFlag ? flagValue(name, key, node) : textValue(name, key, node));
   }
   return result;
 }

@@ -1,8 +1,11 @@
 #include "node/control_connection.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -39,6 +42,18 @@ absl::Status notAllowed(const std::string& address) {
                "Run the command as that user, or name another agent with --agent."));
 }
 
+boost::system::error_code connectNow(Unix::socket& socket, const std::string& address) {
+  const Unix::endpoint endpoint(address);
+  boost::system::error_code ec;
+  socket.non_blocking(true, ec);
+  if (ec) return ec;
+  if (::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) !=
+      0) {
+    ec.assign(errno, boost::system::system_category());
+  }
+  return ec;
+}
+
 class Connection final : public ControlClient {
  public:
   absl::Status open(const std::string& address) {
@@ -46,7 +61,9 @@ class Connection final : public ControlClient {
     Unix::socket socket(io_);
     boost::system::error_code ec;
     if (address.size() > 107) return noAgent(address, "the path is too long for a socket");
-    socket.connect(Unix::endpoint(address), ec);
+    socket.open(Unix(), ec);
+    // An agent that is stopped takes no connections: its queue fills, and connect() would wait.
+    if (!ec) ec = connectNow(socket, address);
     if (ec == asio::error::access_denied) return notAllowed(address);
     if (ec) return noAgent(address, ec.message());
     link_ = std::make_unique<RpcLink>(makeKjStream(std::move(socket)), LinkSide::kDialled, nullptr);
@@ -76,11 +93,14 @@ class Connection final : public ControlClient {
     auto request = link_->bootstrap().castAs<wire::Control>().callRequest();
     request.setMethod(method);
     request.setArguments(arguments);
+    const bool hurried = method == "env";  // too late is not there
     const bool order = method == "warm" || method == "get" || method == "verify";
     absl::StatusOr<CallResponse> response = co_await withTimeout(
-        kj::Promise<CallResponse>(request.send()), order ? kOrderTimeout : kControlTimeout);
+        kj::Promise<CallResponse>(request.send()), order     ? kOrderTimeout
+                                                   : hurried ? kEnvTimeout
+                                                             : kControlTimeout);
     if (!response.ok()) {
-      if (absl::IsDeadlineExceeded(response.status())) co_return response.status();
+      if (absl::IsDeadlineExceeded(response.status()) && !hurried) co_return response.status();
       co_return noAgent(address_, response.status().message());
     }
     const auto code = static_cast<absl::StatusCode>(response->getCode());

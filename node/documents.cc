@@ -73,6 +73,8 @@ json nodeDocument(const NodeView& node, absl::Time now) {
           {"check_bytes_left", node.summary.checkBytesLeft},
           {"check_bytes_total", node.summary.checkBytesTotal},
           {"problems", node.summary.problems},
+          {"hub_rest_seconds",
+           absl::ToInt64Seconds(absl::Ceil(node.summary.hubRest, absl::Seconds(1)))},
           {"zone", node.info.zone}};
 }
 

@@ -54,6 +54,7 @@ class Folders::Impl {
                    .scans = scans_,
                    .reservations = s_.reservations,
                    .self = s_.self,
+                   .apart = s_.apart,
                    .changed = [this] { flushSoon(); }}) {}
 
   void stop() {
@@ -220,8 +221,8 @@ void Folders::setVisibility(const RepoId& repo, Visibility visibility) {
 void Folders::foundBad(const BlobId& blob, const absl::Status& why) {
   impl_->foundBad(blob, why);
 }
-absl::StatusOr<std::shared_ptr<const HubPublisher>> Folders::publisher() const {
-  return impl_->arrivals_.publisher();
+absl::StatusOr<std::shared_ptr<const HubPublisher>> Folders::publisher(bool apart) const {
+  return impl_->arrivals_.publisher(apart);
 }
 void Folders::checkPresent(const CheckPresent& question,
                            std::function<void(PresenceKnown)> answer) {

@@ -39,6 +39,7 @@ class Folders {
     NodeId self;
     HubOrigin origin;         // of the repos in hub caches
     std::vector<Root> roots;  // the first that can be written gets what arrives
+    bool apart = false;       // but for some blobs, which go to the last
     std::function<void(std::vector<AdvertChange>)> changed;
     std::function<void()> settled;  // all folders were read once
     std::function<void(const std::string&)> report;
@@ -76,8 +77,9 @@ class Folders {
   // A copy failed while it was served.
   void foundBad(const BlobId& blob, const absl::Status& why);
 
-  // Where blobs of a repo are written. Valid after a checkPresent() that went well.
-  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher() const;
+  // Where blobs are written: in a client's cache, or apart in the agent's own folder. Valid after a
+  // checkPresent() that went well.
+  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher(bool apart) const;
   void checkPresent(const CheckPresent& question, std::function<void(PresenceKnown)> answer);
   void publish(const PublishRepo& order, std::function<void(RepoPublished)> answer);
   std::string snapshotPath(const RepoId& repo, const Commit& commit) const;

@@ -8,8 +8,6 @@
 namespace roost {
 namespace {
 
-constexpr HubPatience kHurried{.tries = 1};
-
 TokenSource tokenSource(const std::optional<std::string>& file,
                         const ClientEnvironment& environment) {
   return [file, environment]() -> std::optional<Token> {
@@ -29,10 +27,12 @@ TokenSource tokenSource(const std::optional<std::string>& file,
 }  // namespace
 
 Hub::Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-         const ClientEnvironment& environment)
-    : http(HttpClient::Options{}),
-      patient(origin, http, tokenSource(tokenFile, environment)),
-      hurried(origin, http, tokenSource(tokenFile, environment), kHurried),
-      lane(origin, http, tokenSource(tokenFile, environment), HubLane::Options{}) {}
+         const ClientEnvironment& environment, const std::string& caFile, HubRest& rest)
+    : http(HttpClient::Options{.caFile = caFile}),
+      patient(origin, http, tokenSource(tokenFile, environment), HubPatience{.rest = &rest}),
+      hurried(origin, http, tokenSource(tokenFile, environment),
+              HubPatience{.tries = 1, .rest = &rest}),
+      lane(origin, http, tokenSource(tokenFile, environment),
+           HubLane::Options{.patience = {.rest = &rest}}) {}
 
 }  // namespace roost

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "cache/client_environment.h"
 #include "cluster/http_client.h"
@@ -18,8 +19,9 @@ namespace roost {
 
 struct Hub {
   // The token: the operator's file if there is one, else where clients look. Read for each request.
+  // `caFile`: HttpClient::Options. `rest` must outlive this.
   Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-      const ClientEnvironment& environment);
+      const ClientEnvironment& environment, const std::string& caFile, HubRest& rest);
 
   HttpClient http;
   HubApi patient;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "protocol/errors.h"
 #include "protocol/flat_message.h"
@@ -338,6 +339,96 @@ absl::StatusOr<MemberInfo> fromWire(wire::MemberInfo::Reader from) {
   return member;
 }
 
+namespace {
+
+bool isPrintable(absl::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c != 0x7f; });
+}
+
+// UINT64_MAX: for ever.
+uint64_t millisToWire(absl::Duration value) {
+  if (value == absl::InfiniteDuration()) return UINT64_MAX;
+  return static_cast<uint64_t>(std::max(absl::ToInt64Milliseconds(value), int64_t{0}));
+}
+
+absl::Duration millisFromWire(uint64_t value) {
+  if (value > uint64_t{INT64_MAX}) return absl::InfiniteDuration();
+  return absl::Milliseconds(static_cast<int64_t>(value));
+}
+
+}  // namespace
+
+void toWire(const HubQuestionRequest& value, wire::HubQuestion::Builder to) {
+  to.setOrigin(value.origin.url());
+  to.setTarget(value.target);
+  to.setHasForm(value.form.has_value());
+  if (value.form)
+    to.setForm(capnp::Data::Reader(reinterpret_cast<const kj::byte*>(value.form->data()),
+                                   value.form->size()));
+  to.setFormType(value.formType);
+  to.setAgeMaxMs(millisToWire(value.ageMax));
+}
+
+absl::StatusOr<HubQuestionRequest> fromWire(wire::HubQuestion::Reader from) {
+  ROOST_ASSIGN_OR_RETURN(HubOrigin origin, HubOrigin::parse(toView(from.getOrigin())));
+  HubQuestionRequest value{std::move(origin), std::string(toView(from.getTarget())), std::nullopt,
+                           std::string(toView(from.getFormType())),
+                           millisFromWire(from.getAgeMaxMs())};
+  if (value.target.size() > kUrlBytesMax || !absl::StartsWith(value.target, "/")) {
+    return bad("not a question to the hub");
+  }
+  if (value.formType.size() > kUrlBytesMax || from.getForm().size() > kEndpointBodyBytesMax) {
+    return bad("question too long");
+  }
+  // They become a request line and a header of ours.
+  if (!isPrintable(value.target) || !isPrintable(value.formType)) {
+    return bad("control characters in a question to the hub");
+  }
+  if (from.getHasForm())
+    value.form = std::string(from.getForm().asChars().begin(), from.getForm().size());
+  return value;
+}
+
+void toWire(const HubQuestionReply& value, wire::HubWord::Builder to) {
+  to.setOutcome(static_cast<wire::HubOutcome>(value.outcome));
+  to.setStatus(value.status);
+  auto headers = to.initHeaders(static_cast<uint32_t>(value.headers.size()));
+  for (uint32_t i = 0; i < headers.size(); ++i) {
+    headers[i].setName(value.headers[i].first);
+    headers[i].setValue(value.headers[i].second);
+  }
+  to.setBody(
+      capnp::Data::Reader(reinterpret_cast<const kj::byte*>(value.body.data()), value.body.size()));
+  to.setAgeMs(millisToWire(value.age));
+  to.setStale(value.stale);
+  to.setRestMs(millisToWire(value.rest));
+}
+
+absl::StatusOr<HubQuestionReply> fromWire(wire::HubWord::Reader from) {
+  HubQuestionReply value;
+  ROOST_ASSIGN_OR_RETURN(value.outcome, enumOf<HubOutcome>(from.getOutcome(), 0, 2, "hub outcome"));
+  value.status = from.getStatus();
+  if (value.outcome == HubOutcome::kAnswer && (value.status < 200 || value.status > 499)) {
+    return bad("no status of the hub");
+  }
+  if (from.getHeaders().size() > kHubHeadersMax) return bad("too many headers");
+  for (auto header : from.getHeaders()) {
+    std::string name(toView(header.getName()));
+    std::string text(toView(header.getValue()));
+    // They become headers of our own answers.
+    if (name.empty() || !isPrintable(name) || !isPrintable(text) ||
+        name.find_first_of(" :") != std::string::npos) {
+      return bad("no header of the hub");
+    }
+    value.headers.emplace_back(std::move(name), std::move(text));
+  }
+  value.body = std::string(from.getBody().asChars().begin(), from.getBody().size());
+  value.age = millisFromWire(from.getAgeMs());
+  value.stale = from.getStale();
+  value.rest = millisFromWire(from.getRestMs());
+  return value;
+}
+
 void toWire(const NodeSummary& value, wire::NodeSummary::Builder to) {
   to.setState(static_cast<wire::NodeState>(value.state));
   to.setBlobs(value.blobs);
@@ -353,6 +444,7 @@ void toWire(const NodeSummary& value, wire::NodeSummary::Builder to) {
   to.setCheckBytesTotal(value.checkBytesTotal);
   to.setProblems(value.problems);
   writeStores(value.stores, to.initStores(static_cast<uint32_t>(value.stores.size())));
+  to.setHubRestMs(millisToWire(value.hubRest));
 }
 
 absl::StatusOr<NodeSummary> fromWire(wire::NodeSummary::Reader from) {
@@ -371,7 +463,8 @@ absl::StatusOr<NodeSummary> fromWire(wire::NodeSummary::Reader from) {
                      .checkBytesLeft = from.getCheckBytesLeft(),
                      .checkBytesTotal = from.getCheckBytesTotal(),
                      .problems = from.getProblems(),
-                     .stores = std::move(stores)};
+                     .stores = std::move(stores),
+                     .hubRest = millisFromWire(from.getHubRestMs())};
 }
 
 void toWire(const LogPosition& value, wire::LogPosition::Builder to) {

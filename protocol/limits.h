@@ -101,6 +101,21 @@ inline constexpr absl::Duration kHubJsonTimeout = absl::Seconds(120);  // one wh
 inline constexpr uint64_t kHubProgressBytes = 64 << 10;  // a cut after more than this is no failure
 inline constexpr size_t kHubPiecesHeldMax = 2 * kHubConnectionsMax;  // downloaded, not yet written
 
+// --- The hub asked once for the cluster. ---
+inline constexpr absl::Duration kEnvoyPatience =
+    absl::Seconds(1);  // a silent member delays so long
+inline constexpr absl::Duration kEnvoyAnswer = absl::Milliseconds(700);  // within it, "asking"
+inline constexpr absl::Duration kEnvoyPause = absl::Milliseconds(50);  // after it: a peer that says
+                                                                       // so at once is no busy loop
+inline constexpr absl::Duration kEnvoyRest = absl::Seconds(30);  // one that failed is passed over
+inline constexpr size_t kEnvoyFlightsMax = 256;  // peers' questions that wait for the hub
+inline constexpr size_t kHubHeadersMax = 100;    // of an answer that is passed on
+inline constexpr absl::Duration kPeerListPatience = absl::Seconds(1);  // then the hub's list
+inline constexpr absl::Duration kVisibilityTtlMin = absl::Seconds(1);  // of "public", asked anew
+inline constexpr absl::Duration kHubRestMax = absl::Hours(1);          // believed of the hub
+inline constexpr absl::Duration kHubRestHeardMax = absl::Minutes(1);   // believed of peers, on end
+inline constexpr absl::Duration kHubRestJitterMax = absl::Seconds(2);  // each node's own, on top
+
 // --- HTTP client. ---
 inline constexpr absl::Duration kHttpConnectTimeout = absl::Seconds(10);
 inline constexpr size_t kHttpTransfersMax = 32;         // at once: downloads + API calls
@@ -118,7 +133,16 @@ inline constexpr size_t kEndpointBodyBytesMax = 8 << 20;   // of a request that 
 inline constexpr size_t kEndpointSendBytes = 1 << 20;      // one sendfile, or one piece
 inline constexpr absl::Duration kEndpointIdleTimeout = absl::Seconds(120);  // between requests
 inline constexpr absl::Duration kEndpointHeadTimeout = absl::Seconds(15);   // a whole head
-inline constexpr absl::Duration kEndpointBodyTimeout = absl::Seconds(60);   // a whole request body
+inline constexpr absl::Duration kEndpointBodyTimeout =
+    absl::Seconds(60);  // a whole request body; of one that is passed on: without a byte
+inline constexpr size_t kUploadBytesMax = 512 << 10;   // of a body that is passed on, waiting here
+inline constexpr size_t kUploadChunkBytes = 64 << 10;  // read at once of it
+inline constexpr absl::Duration kUploadStallTimeout =
+    absl::Minutes(5);  // the hub neither takes a byte nor answers: large commits take minutes
+inline constexpr absl::Duration kEndpointLinger =
+    absl::Seconds(30);  // a refused body is read and thrown away: a reset would lose the answer
+inline constexpr uint64_t kHttpFileBytesMax =
+    50'000'000'000;  // huggingface_hub refuses a larger file over HTTP, if it knows its size
 inline constexpr absl::Duration kEndpointWriteTimeout = absl::Seconds(60);  // no byte was taken
 inline constexpr absl::Duration kEndpointAnswerTimeout = absl::Seconds(9);  // clients wait 10 s
 // Held back of a body until its hash is known; a byte of it goes out when nothing else does, so
@@ -153,6 +177,12 @@ inline constexpr size_t kSerialQueueMax = 256;  // jobs waiting for one writer: 
 
 // --- Command line to agent. ---
 inline constexpr absl::Duration kControlTimeout = absl::Seconds(10);
+inline constexpr absl::Duration kEnvTimeout =
+    absl::Seconds(1);  // `roost env`, `roost exec`: they stand before every shell and program
+
+// --- Watchdog of `loop`. ---
+inline constexpr absl::Duration kWatchdogPeriod = absl::Seconds(1);
+inline constexpr int kWatchdogPeriodsMax = 10;  // without an answer: the agent ends
 
 }  // namespace roost
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -25,6 +26,9 @@ namespace roost {
 
 inline constexpr uint16_t kProtocolVersion = 1;
 inline constexpr uint16_t kProtocolVersionMin = 1;
+
+// Bits of MemberInfo::features.
+inline constexpr uint64_t kFeatureAsksHub = 1;  // it has a hub, and answers HubQuestionRequest
 
 // What a node is, exchanged in hello and passed on to others.
 struct MemberInfo {
@@ -74,6 +78,7 @@ struct NodeSummary {
   uint64_t checkBytesTotal = 0;
   uint32_t problems = 0;        // entries of its problem list (wrong content, unreadable roots …)
   std::vector<StoreId> stores;  // as in MemberInfo, but now: folders appear and are mounted
+  absl::Duration hubRest;       // for so long the hub wants to be left alone, as it told this node
   friend bool operator==(const NodeSummary&, const NodeSummary&) = default;
 };
 
@@ -283,10 +288,32 @@ struct ProgressReply {
   friend bool operator==(const ProgressReply&, const ProgressReply&) = default;
 };
 
+// A question to the hub without a token, asked of the member that asks for all (its envoy).
+// Answered within a second, if only by kAsking: then it is asked again.
+struct HubQuestionRequest {
+  HubOrigin origin;                 // members may have different hubs
+  std::string target;               // from "/" on
+  std::optional<std::string> form;  // the body of a POST
+  std::string formType;
+  absl::Duration ageMax;  // an older answer does not count while the hub can be asked
+  friend bool operator==(const HubQuestionRequest&, const HubQuestionRequest&) = default;
+};
+enum class HubOutcome : uint8_t { kUnable = 0, kAsking = 1, kAnswer = 2 };
+struct HubQuestionReply {
+  HubOutcome outcome = HubOutcome::kUnable;
+  uint16_t status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;
+  absl::Duration age;   // since the hub said so
+  bool stale = false;   // the hub does not answer now
+  absl::Duration rest;  // kUnable: for so long the hub wants to be left alone
+  friend bool operator==(const HubQuestionReply&, const HubQuestionReply&) = default;
+};
+
 using Request = std::variant<HeartbeatRequest, MembersRequest, FollowRequest, ListingRequest,
-                             WantRequest, ObtainRequest, ProgressRequest>;
+                             WantRequest, ObtainRequest, ProgressRequest, HubQuestionRequest>;
 using Reply = std::variant<HeartbeatReply, MembersReply, FollowReply, ListingReply, WantReply,
-                           ObtainReply, ProgressReply>;
+                           ObtainReply, ProgressReply, HubQuestionReply>;
 
 // ---- The direct lane (bulk links)
 // ----------------------------------------------------------------------------

@@ -56,6 +56,7 @@ struct NodeSummary {
   checkBytesTotal @11 :UInt64;
   problems @12 :UInt32;
   stores @13 :List(Text);
+  hubRestMs @14 :UInt64;    # for so long the hub wants to be left alone, as it told this node
 }
 
 # ---- Adverts ---------------------------------------------------------------------------------------------------------
@@ -151,6 +152,29 @@ struct ObtainProgress {
   message @9 :Text;
 }
 
+# ---- What the hub says to anybody ------------------------------------------------------------------------------------
+
+enum HubOutcome { unable @0; asking @1; answer @2; }
+struct HubHeader { name @0 :Text; value @1 :Text; }
+# Asked without a token, by the member that asks for all.
+struct HubQuestion {
+  origin @0 :Text;          # the hub's URL: members may have different ones
+  target @1 :Text;          # of a GET, from "/" on; with hasForm of a POST
+  hasForm @2 :Bool;
+  form @3 :Data;
+  formType @4 :Text;
+  ageMaxMs @5 :UInt64;      # an older answer does not count while the hub can be asked
+}
+struct HubWord {
+  outcome @0 :HubOutcome;
+  status @1 :UInt16;
+  headers @2 :List(HubHeader);
+  body @3 :Data;
+  ageMs @4 :UInt64;         # since the hub said so
+  stale @5 :Bool;           # the hub does not answer now
+  restMs @6 :UInt64;        # unable: for so long the hub wants to be left alone
+}
+
 # ---- Interfaces ------------------------------------------------------------------------------------------------------
 
 # What a connection may do before it has said who it is. Capabilities are the permissions: nothing else is reachable.
@@ -171,6 +195,8 @@ interface Peer {
   want @4 (wants :List(Want)) -> (grants :List(Grant));
   obtain @5 (order :Obtain) -> ();
   progress @6 (coordinator :Data, job :UInt64, cancel :Bool) -> (progress :ObtainProgress);
+  # For a node whose hello has the feature "asks the hub"; answered within a second, if only by `asking`.
+  hubWord @7 (question :HubQuestion) -> (word :HubWord);
 }
 
 enum ReadOutcome { data @0; notMine @1; gone @2; busy @3; corrupt @4; }

@@ -24,7 +24,7 @@ using Finish = std::function<absl::StatusOr<Command>()>;
 struct Parser {
   CLI::App app{"roost: one node's Hugging Face cache is every node's cache", "roost"};
   std::vector<std::pair<CLI::App*, Finish>> commands;
-  std::vector<std::pair<CLI::App*, CLI::Option*>> repoArguments;
+  std::vector<std::string> behindDashes;  // of exec: the command to run, which CLI11 never sees
 
   template <typename Typed>
   Typed& add(const std::string& name, const std::string& text,
@@ -38,14 +38,20 @@ struct Parser {
   }
 };
 
+constexpr char kForceText[] = "Replace a HF_ENDPOINT that is set to something else";
+
 // The origin of what is typed is not known here: the agent's own hub is meant, and only the name
 // travels.
 HubOrigin anyOrigin() {
   return HubOrigin::huggingFace();
 }
 
+void addAgentAddress(CLI::App& command, std::string& agent) {
+  command.add_option("--agent", agent, "Socket of the agent to ask")->type_name("ADDR");
+}
+
 void addOutput(CLI::App& command, OutputOptions& output, bool quiet = true) {
-  command.add_option("--agent", output.agent, "Socket of the agent to ask")->type_name("ADDR");
+  addAgentAddress(command, output.agent);
   CLI::Option* json = command.add_flag("--json", output.json, "Print the JSON document");
   if (quiet) command.add_flag("-q,--quiet", output.quiet, "Print ids only")->excludes(json);
 }
@@ -283,8 +289,25 @@ void addVerify(Parser& parser) {
 void addSmallCommands(Parser& parser) {
   parser.add<EnvCommand>(
       "env", "Print the exports that make clients use this agent: eval \"$(roost env)\"",
-      [](CLI::App& command, EnvCommand& typed) { addOutput(command, typed.output, false); },
+      [](CLI::App& command, EnvCommand& typed) {
+        command.add_flag("--force", typed.force, kForceText);
+        addOutput(command, typed.output, false);
+      },
       [](EnvCommand& typed) -> absl::StatusOr<Command> { return typed; });
+  parser.add<ExecCommand>(
+      "exec", "Run a command that uses this agent, or the hub if none answers: exec -- CMD…",
+      [](CLI::App& command, ExecCommand& typed) {
+        command.add_flag("--force", typed.force, kForceText);
+        addAgentAddress(command, typed.agent);
+      },
+      [&parser](ExecCommand& typed) -> absl::StatusOr<Command> {
+        typed.words = parser.behindDashes;
+        if (typed.words.empty()) {
+          return absl::InvalidArgumentError(
+              "exec: which command? It stands after two dashes: roost exec -- python train.py");
+        }
+        return typed;
+      });
   parser.add<KeyCommand>(
       "key", "Make a cluster key: (umask 077; roost key > FILE)", [](CLI::App&, KeyCommand&) {},
       [](KeyCommand& typed) -> absl::StatusOr<Command> { return typed; });
@@ -323,9 +346,9 @@ std::unique_ptr<Parser> makeParser() {
 }
 
 const std::vector<std::string>& laterCommands() {
-  static const std::vector<std::string> names = {"keep",   "unkeep", "wait",   "pin",
-                                                 "unpin",  "evict",  "drain",  "undrain",
-                                                 "reload", "limit",  "doctor", "exec"};
+  static const std::vector<std::string> names = {"keep",   "unkeep", "wait",  "pin",
+                                                 "unpin",  "evict",  "drain", "undrain",
+                                                 "reload", "limit",  "doctor"};
   return names;
 }
 
@@ -400,9 +423,15 @@ absl::StatusOr<std::variant<Command, HelpText>> parseCommandLine(
       std::none_of(parser->commands.begin(), parser->commands.end(), isCommand)) {
     return unknownCommand(*parser, words[0]);
   }
+  std::vector<std::string> own = words;
+  if (words[0] == "exec") {
+    const auto dashes = std::find(own.begin(), own.end(), "--");
+    if (dashes != own.end()) parser->behindDashes.assign(dashes + 1, own.end());
+    own.erase(dashes, own.end());
+  }
   try {
     // CLI11 takes the words from the back.
-    parser->app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+    parser->app.parse(std::vector<std::string>(own.rbegin(), own.rend()));
   } catch (const CLI::CallForHelp&) {
     return help();
   } catch (const CLI::Error& error) {

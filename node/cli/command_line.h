@@ -71,6 +71,12 @@ struct VerifyCommand {
 };
 struct EnvCommand {
   OutputOptions output;
+  bool force = false;  // a variable that the user has set is replaced too
+};
+struct ExecCommand {
+  std::string agent;  // as OutputOptions
+  bool force = false;
+  std::vector<std::string> words;  // at least one
 };
 struct KeyCommand {};
 enum class Shell { kBash, kZsh, kFish };
@@ -82,8 +88,8 @@ struct VersionCommand {
 };
 
 using Command = std::variant<AgentCommand, StatusCommand, WarmCommand, GetCommand, JobsCommand,
-                             WhereCommand, LsCommand, VerifyCommand, EnvCommand, KeyCommand,
-                             CompletionCommand, VersionCommand>;
+                             WhereCommand, LsCommand, VerifyCommand, EnvCommand, ExecCommand,
+                             KeyCommand, CompletionCommand, VersionCommand>;
 
 // --help was asked for.
 struct HelpText {

@@ -40,6 +40,7 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& comm
 absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VerifyCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EnvCommand& command);
+absl::StatusOr<ExitCode> run(const CliContext& context, const ExecCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const KeyCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const CompletionCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VersionCommand& command);

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -14,6 +15,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "node/cli/endpoint_check.h"
 #include "node/cli/seams.h"
 #include "protocol/errors.h"
 
@@ -117,6 +119,15 @@ HostFacts hostFacts() {
   return facts;
 }
 
+int execute(const std::vector<std::string>& words, const Environment& changes) {
+  for (const auto& [name, value] : changes) setenv(name.c_str(), value.c_str(), 1);
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  execvp(arguments[0], arguments.data());
+  return errno;
+}
+
 }  // namespace
 
 CliSeams processSeams(const Environment& environment) {
@@ -127,6 +138,8 @@ CliSeams processSeams(const Environment& environment) {
   seams.err = consoleOf(std::cerr, STDERR_FILENO, environment);
   seams.catchInterrupts = catchInterrupts;
   seams.pause = pauseOrInterrupt;
+  seams.endpointIs = endpointIs;
+  seams.execute = execute;
   return seams;
 }
 

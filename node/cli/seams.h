@@ -7,6 +7,7 @@
 #include <functional>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "node/cli/text.h"
@@ -33,6 +34,10 @@ struct CliSeams {
   Console err;  // progress and messages
   // From now on Ctrl-C ends pause() instead of the process; a second one ends the process.
   std::function<void()> catchInterrupts;
+  // Whether the agent with this node id (hex) answers at its endpoint within the time.
+  std::function<bool(const std::string& url, const std::string& node, absl::Duration)> endpointIs;
+  // Becomes that program, with these variables changed; returns errno if it cannot.
+  std::function<int(const std::vector<std::string>& words, const Environment& changes)> execute;
   // Waits; false at once when the user has pressed Ctrl-C.
   std::function<bool(absl::Duration)> pause;
 };

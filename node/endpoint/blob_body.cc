@@ -5,10 +5,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
@@ -31,8 +28,7 @@ using asio::ip::tcp;
 namespace {
 
 using Bytes = std::vector<uint8_t>;
-// Run each kTrickle while a wait lasts; its failure ends the wait. Give it to a coroutine by name:
-// GCC 12 destroys one twice that was made within the co_await expression.
+// Run each kTrickle while a body waits.
 using Tick = std::function<asio::awaitable<absl::Status>()>;
 
 constexpr absl::Duration kSilenceMax = absl::Seconds(15);  // clients give up after 10 s
@@ -107,55 +103,6 @@ asio::awaitable<absl::Status> sendPart(tcp::socket& socket, WorkPool& pool,
   co_return absl::OkStatus();
 }
 
-// Waits for `start`'s callback as awaitCallback() does; while it does not come, `tick` is run each
-// kTrickle, and its failure ends the wait.
-template <typename T>
-asio::awaitable<T> awaitWithTicks(std::function<void(std::function<void(T)>)> start, T dropped,
-                                  Tick tick) {
-  struct State {
-    explicit State(const asio::any_io_executor& executor) : timer(executor) {}
-    asio::steady_timer timer;
-    std::optional<T> value;
-    bool gone = false;
-  };
-  struct Caller {
-    Caller(asio::any_io_executor e, std::shared_ptr<State> s)
-        : executor(std::move(e)), state(std::move(s)) {}
-    ~Caller() {
-      asio::post(executor, [state = state] {
-        state->gone = true;
-        state->timer.cancel();
-      });
-    }
-    Caller(const Caller&) = delete;
-    Caller& operator=(const Caller&) = delete;
-    const asio::any_io_executor executor;
-    const std::shared_ptr<State> state;
-  };
-  const auto executor = co_await asio::this_coro::executor;
-  auto state = std::make_shared<State>(executor);
-  {
-    auto caller = std::make_shared<Caller>(executor, state);
-    start([caller](T value) {
-      asio::post(caller->executor, [state = caller->state, value = std::move(value)]() mutable {
-        if (!state->value) state->value.emplace(std::move(value));
-        state->timer.cancel();
-      });
-    });
-  }
-  start = nullptr;
-  while (!state->value && !state->gone) {
-    boost::system::error_code ec;
-    state->timer.expires_after(absl::ToChronoNanoseconds(kTrickle));
-    co_await state->timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-    if (ec || state->value || state->gone) continue;
-    const absl::Status ticked = co_await tick();
-    if (!ticked.ok()) co_return dropped;
-  }
-  if (state->value) co_return *std::move(state->value);
-  co_return dropped;
-}
-
 asio::awaitable<void> poison(BlobReading& reading) {
   const std::function<void(std::function<void(bool)>)> start =
       [&reading](std::function<void(bool)> done) { reading.poison([done] { done(true); }); };
@@ -169,7 +116,8 @@ asio::awaitable<BlobReading::Piece> whenVerified(BlobReading& reading, Tick tick
         reading.verified(std::move(done));
       };
   const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
-  BlobReading::Piece verified = co_await awaitWithTicks<BlobReading::Piece>(start, dropped, tick);
+  const AwaitTick trickle{kTrickle, std::move(tick)};
+  BlobReading::Piece verified = co_await awaitTicking<BlobReading::Piece>(start, dropped, trickle);
   if (absl::IsDataLoss(verified.status())) co_await poison(reading);
   co_return verified;
 }
@@ -180,7 +128,8 @@ asio::awaitable<BlobReading::Piece> askPiece(BlobReading& reading, uint64_t inde
         reading.piece(index, std::move(done));
       };
   const BlobReading::Piece dropped = absl::UnavailableError("the client is gone");
-  co_return co_await awaitWithTicks<BlobReading::Piece>(start, dropped, tick);
+  const AwaitTick trickle{kTrickle, std::move(tick)};
+  co_return co_await awaitTicking<BlobReading::Piece>(start, dropped, trickle);
 }
 
 // On a work thread; nullopt if the writer lost it.

@@ -23,7 +23,8 @@ namespace roost {
 
 class EndpointServer {
  public:
-  EndpointServer(boost::asio::io_context& io, std::vector<LaneThread*> lanes, HttpHandler handler);
+  EndpointServer(boost::asio::io_context& io, std::vector<LaneThread*> lanes, HttpHandler handler,
+                 BodyChoice passesBodyOn);
 
   // `orAnyPort`: if the port is taken, a free one is picked. kInvalidArgument with the reason.
   absl::Status listen(const Address& address, bool orAnyPort);

@@ -1,6 +1,11 @@
 // One connection of a client, from its first byte to its last: reads requests with limits and
 // deadlines, has them answered, writes the answers, keeps the connection open between them.
 //
+// A body that is parsed here is read whole before it is answered, up to kEndpointBodyBytesMax. One
+// that is passed on flows through an UploadSource while the answer may already be on its way. What
+// a client still sends after it was refused is read and thrown away for a while: closing at once
+// would reset the connection, and the client would lose the answer.
+//
 // A request that is being answered is finished also when the endpoint stops; a new one on an open
 // connection then gets 503. A connection is never closed in the middle of a request without an
 // answer, but for bodies that cannot be completed (docs/internals/endpoint.md).
@@ -18,9 +23,13 @@
 
 namespace roost {
 
+// Of a request with a body: whether the body is passed on. Called on lanes.
+using BodyChoice = std::function<bool(const std::string& method, const std::string& target)>;
+
 // What the connections of an endpoint share.
 struct HttpServing {
   HttpHandler handler;
+  BodyChoice passesBodyOn;
   std::atomic<int> open{0};       // connections
   std::atomic<int> answering{0};  // requests whose answer is not written yet
   std::atomic<bool> stopping{false};

@@ -20,13 +20,16 @@
 
 namespace roost {
 
+class UploadSource;
+
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpAsk {
   std::string method;   // "GET"
   std::string target;   // as it came: "/org/name/resolve/main/a%20b?download=true"
   HttpHeaders headers;  // names in lower case
-  std::string body;     // of methods that have one, up to kEndpointBodyBytesMax
+  std::string body;     // of what is answered here, up to kEndpointBodyBytesMax; otherwise:
+  std::shared_ptr<UploadSource> upload = nullptr;  // upload_pipe.h; null: the request has no body
 
   const std::string* find(absl::string_view lowerName) const {
     for (const auto& [name, value] : headers) {
@@ -52,6 +55,7 @@ struct HttpAnswer {
   // Of the stream, or what HEAD says the body would have; absent: that of `body`, or for a stream
   // not known (then it is sent in chunks).
   std::optional<uint64_t> length = std::nullopt;
+  bool hidesLength = false;  // the answer to a HEAD says nothing of it
 };
 
 // Answers a request; may be called on any lane, calls back on any thread, exactly once or never.

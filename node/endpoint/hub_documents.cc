@@ -1,5 +1,7 @@
 #include "node/endpoint/hub_documents.h"
 
+#include <openssl/evp.h>
+
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -20,6 +22,21 @@ std::string dumped(const json& document) {
   return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+// What git has in place of an LFS file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+std::string lfsPointer(const BlobInfo& blob) {
+  return absl::StrCat("version https://git-lfs.github.com/spec/v1\noid sha256:", blob.id.hex(),
+                      "\nsize ", blob.size, "\n");
+}
+
+BlobId gitObject(absl::string_view content) {
+  const std::string object =
+      absl::StrCat("blob ", content.size(), absl::string_view("\0", 1), content);
+  GitSha1 digest;
+  unsigned int size = 0;
+  EVP_Digest(object.data(), object.size(), digest.data(), &size, EVP_sha1(), nullptr);
+  return BlobId::gitSha1(digest);
+}
+
 json fileDocument(const FileEntry& file) {
   const bool large = file.blob.id.algorithm() == HashAlgorithm::kSha256;
   json document = {{"type", "file"}, {"path", file.path.text()}, {"size", file.blob.size}};
@@ -27,10 +44,10 @@ json fileDocument(const FileEntry& file) {
     document["oid"] = file.blob.id.hex();
     return document;
   }
-  // The git object of an LFS file is that of its pointer; where it is not known, clients only need
-  // 40 hex digits there.
-  document["oid"] = file.pointer ? BlobId::gitSha1(*file.pointer).hex() : std::string(40, '0');
-  document["lfs"] = {{"oid", file.blob.id.hex()}, {"size", file.blob.size}, {"pointerSize", 134}};
+  const std::string pointer = lfsPointer(file.blob);
+  document["oid"] = (file.pointer ? BlobId::gitSha1(*file.pointer) : gitObject(pointer)).hex();
+  document["lfs"] = {
+      {"oid", file.blob.id.hex()}, {"size", file.blob.size}, {"pointerSize", pointer.size()}};
   return document;
 }
 

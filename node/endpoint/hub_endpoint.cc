@@ -11,9 +11,10 @@
 #include "node/endpoint/hub_line.h"
 #include "node/endpoint/hub_metadata.h"
 #include "node/endpoint/hub_route.h"
-#include "node/endpoint/loop_timers.h"
+#include "node/endpoint/public_word.h"
 #include "node/endpoint/repo_access.h"
 #include "node/endpoint/repo_names.h"
+#include "node/loop_timers.h"
 
 namespace roost {
 
@@ -24,12 +25,16 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   Impl(Seams seams, Options options)
       : s_(std::move(seams)),
         timers_(s_.io),
-        hub_(s_.proxy, s_.origin, s_.agentUrl, timers_),
-        access_(s_.core, s_.folders.inventory(), options.authGrace, s_.learnt),
-        names_(s_.core, s_.folders.inventory(), s_.resolver, hub_, access_, options.refTtl),
-        metadata_(s_.core, hub_, access_, names_, options.refTtl),
+        hub_(s_.proxy, s_.origin, s_.agentUrl, timers_, s_.rest),
+        word_({s_.io, s_.core, hub_, timers_, s_.call, [this] { return shared_from_this(); }},
+              options.refTtl),
+        access_({s_.core, s_.folders.inventory(), s_.learnt}, options.authGrace, options.refTtl),
+        names_({s_.io, s_.core, s_.folders.inventory(), s_.resolver, hub_, word_, access_, timers_,
+                s_.call, [this] { return shared_from_this(); }},
+               options.refTtl),
+        metadata_(s_.core, hub_, word_, access_, names_),
         files_({s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_},
-               options.publish) {}
+               options.publish, options.knownSizeMax) {}
 
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
     asio::post(
@@ -41,6 +46,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   }
 
   void landed(const LandedBlob& blob) { files_.landed(blob); }
+  void asked(const HubQuestionRequest& question, PeerAnswer answer) {
+    if (!stopped_) word_.asked(question, std::move(answer));
+  }
   TokenSource tokenFor(const RepoId& repo) const { return access_.tokenFor(repo); }
 
   void stop() {
@@ -86,7 +94,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     HttpAnswer answer = co_await hub_.forward(std::move(ask));
     if (writes && route.repo) {  // its branches may have moved
       names_.forget(*route.repo);
-      metadata_.forget(*route.repo);
+      word_.written(*route.repo);
     }
     co_return answer;
   }
@@ -103,7 +111,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     if (route.path == "roost/v1/status") {
       answer.body = s_.statusJson();
     } else if (route.path == "livez") {
-      answer.body = "{\"live\":true}";
+      answer.body = absl::StrCat("{\"live\":true,\"node\":\"", s_.core.self().id.hex(), "\"}");
     } else if (route.path == "readyz") {
       const bool ready = s_.folders.isSettled();
       answer.status = ready ? 200 : 503;
@@ -124,6 +132,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   bool stopped_ = false;
   LoopTimers timers_;
   HubLine hub_;
+  PublicWord word_;
   RepoAccess access_;
   RepoNames names_;
   HubMetadata metadata_;
@@ -140,6 +149,9 @@ void HubEndpoint::handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
 }
 void HubEndpoint::landed(const LandedBlob& blob) {
   impl_->landed(blob);
+}
+void HubEndpoint::asked(const HubQuestionRequest& question, PeerAnswer answer) {
+  impl_->asked(question, std::move(answer));
 }
 TokenSource HubEndpoint::tokenFor(const RepoId& repo) const {
   return impl_->tokenFor(repo);

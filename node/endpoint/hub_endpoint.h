@@ -16,7 +16,9 @@
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/hub_proxy.h"
 #include "node/folders.h"
+#include "node/peer_question.h"
 #include "node/resolver.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -30,15 +32,18 @@ class HubEndpoint {
     Resolver& resolver;
     BlobReadings& readings;
     HubProxy* proxy;  // null: no hub
+    HubRest& rest;
     HubOrigin origin;
     std::string agentUrl;  // for clients that send no Host
     std::function<void(const RepoId&, Visibility)> learnt;
+    PeerCall call;
     std::function<std::string()> statusJson;
   };
   struct Options {
     absl::Duration refTtl = absl::Seconds(60);
     absl::Duration authGrace = absl::Hours(24);
     bool publish = true;
+    uint64_t knownSizeMax = kHttpFileBytesMax;  // large_files.h
   };
   HubEndpoint(Seams seams, Options options);
   ~HubEndpoint();
@@ -46,6 +51,8 @@ class HubEndpoint {
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done);
   // A blob that was fetched is here: if a client asked for it, it is shown in the snapshot too.
   void landed(const LandedBlob& blob);
+  // A peer asks this node as its envoy to the hub.
+  void asked(const HubQuestionRequest& question, PeerAnswer answer);
   // A client's token that the hub accepted for this repo, for downloads on its behalf; null: none.
   TokenSource tokenFor(const RepoId& repo) const;
   void stop();

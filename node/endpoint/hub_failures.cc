@@ -39,10 +39,13 @@ HttpAnswer unavailable(absl::string_view why) {
   return failure(503, "", sentence("the hub cannot be asked", why, "Try again later"));
 }
 
-HttpAnswer repoNotFound(const RepoId& repo, const std::optional<Token>& token) {
+HttpAnswer repoUnknown(const RepoId& repo, const std::optional<Token>& token) {
   return failure(
       token ? 404 : 401, "RepoNotFound",
-      absl::StrCat(repo.toString(), " was not found, or may not be seen with this token"));
+      sentence(absl::StrCat(repo.toString(), " was not found, or may not be shown"),
+               "this agent asks no hub, and nobody told it that the repo is public",
+               "Where everybody may see what lies in a folder, set visibility = \"public\" for its "
+               "[[root]] in roost.toml"));
 }
 
 HttpAnswer entryNotFound(const RepoId& repo, const Commit& commit, absl::string_view path) {
@@ -56,6 +59,13 @@ HttpAnswer entryNotFound(const RepoId& repo, const Commit& commit, absl::string_
 bool isOutage(const HttpResult& result) {
   return !result.status.ok() || result.head.status >= 500 || result.head.status == 429 ||
          result.head.status == 408;
+}
+
+bool refusesRepo(const HttpResult& result) {
+  const int status = result.head.status;
+  const std::string* code = result.head.find("x-error-code");
+  return status == 401 || status == 403 ||
+         (status == 404 && code != nullptr && *code == "RepoNotFound");
 }
 
 HttpAnswer passed(const HttpResult& result, const std::optional<RepoId>& repo) {

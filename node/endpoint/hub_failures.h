@@ -24,11 +24,15 @@ inline constexpr char kJsonType[] = "application/json; charset=utf-8";
 // `code` may be empty.
 HttpAnswer failure(int status, absl::string_view code, absl::string_view message);
 HttpAnswer unavailable(absl::string_view why);
-HttpAnswer repoNotFound(const RepoId& repo, const std::optional<Token>& token);
 HttpAnswer entryNotFound(const RepoId& repo, const Commit& commit, absl::string_view path);
 
+// Of a repo that nobody may see because no hub can be asked whether they may; the same for one that
+// is not there.
+HttpAnswer repoUnknown(const RepoId& repo, const std::optional<Token>& token);
 // The hub could not answer: asking it again may help, and somebody else's word counts meanwhile.
 bool isOutage(const HttpResult& result);
+// The hub's word that this client may not see a repo, or that there is none.
+bool refusesRepo(const HttpResult& result);
 // The hub's own error, with the code that clients need even where it said none.
 HttpAnswer passed(const HttpResult& result, const std::optional<RepoId>& repo);
 

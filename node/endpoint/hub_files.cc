@@ -1,14 +1,20 @@
 #include "node/endpoint/hub_files.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
+#include <array>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "cluster/hub_urls.h"
 #include "node/await_callback.h"
 #include "node/endpoint/hub_failures.h"
+#include "node/endpoint/large_files.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -31,9 +37,24 @@ bool startsAgain(const HttpAsk& ask) {
           absl::StrContains(*agent, "llama-cpp"));
 }
 
+// 32 hexadecimal digits, or those that the hub sent.
+std::string plainEtag(absl::string_view etag) {
+  absl::ConsumePrefix(&etag, "W/");
+  absl::ConsumePrefix(&etag, "\"");
+  absl::ConsumeSuffix(&etag, "\"");
+  const bool hex = !etag.empty() && std::all_of(etag.begin(), etag.end(), absl::ascii_isxdigit);
+  if (hex && etag.size() <= 64) return absl::AsciiStrToLower(etag);
+  std::array<uint8_t, 32> digest{};
+  unsigned int size = 0;
+  EVP_Digest(etag.data(), etag.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), 16));
+}
+
 }  // namespace
 
-HubFiles::HubFiles(Seams seams, bool publish) : s_(seams), publish_(publish) {}
+HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
+    : s_(seams), publish_(publish), knownSizeMax_(knownSizeMax) {}
 
 void HubFiles::landed(const LandedBlob& blob) {
   const auto it = wanted_.find(blob.blob.id);
@@ -62,16 +83,47 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   if (auto refused = co_await mayRead(repo, manifest.commit, *path, token)) {
     co_return *std::move(refused);
   }
+  std::optional<FileEntry> alone;
   if (entry == nullptr) {
     if (manifest.complete) co_return entryNotFound(repo, manifest.commit, route.path);
-    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
-    co_return unavailable("and no node has the complete list of files");
+    if (!s_.hub.open()) co_return unavailable("and no node has the complete list of files");
+    OrAnswer<std::optional<FileEntry>> asked =
+        co_await s_.names.fileOf(repo, manifest.commit, *path, token);
+    if (auto* error = std::get_if<HttpAnswer>(&asked)) co_return std::move(*error);
+    alone = std::get<std::optional<FileEntry>>(std::move(asked));
+    // What was sent under that name before was not what the name says.
+    if (alone && s_.readings.poisoned(alone->blob.id)) {
+      s_.names.misnamed(repo, manifest.commit, *path);
+      alone = std::nullopt;
+    }
+    if (!alone) co_return co_await passOn(std::move(ask), manifest.commit);
+    entry = &*alone;
   }
   HttpAnswer answer = fileHead(ask, located, *entry);
   if (answer.status != 200) co_return answer;
   const ByteRange range = rangeOf(ask, *entry, answer);
-  if (ask.method == "HEAD" || answer.status == 416) co_return answer;
-  co_return co_await body(std::move(ask), located, *entry, range, std::move(answer));
+  const bool hidesSize = refusesKnownSize(ask, entry->blob.size, knownSizeMax_);
+  if (ask.method != "HEAD" && answer.status != 416) {
+    answer = co_await body(std::move(ask), located, *entry, range, std::move(answer));
+  }
+  if (hidesSize) answer = withoutLength(std::move(answer));
+  co_return answer;
+}
+
+// A file that the hub names by no hash. Clients name theirs by its ETag, so that is hexadecimal
+// whatever the hub says, of another length than a hash that content would be checked by, and the
+// same as long as the hub's is.
+asio::awaitable<HttpAnswer> HubFiles::passOn(HttpAsk ask, Commit commit) {
+  HttpAnswer answer = co_await s_.hub.forward(std::move(ask), true);
+  bool named = false;
+  for (auto& [name, value] : answer.headers) {
+    named |= absl::EqualsIgnoreCase(name, "x-repo-commit");
+    if (absl::EqualsIgnoreCase(name, "etag") || absl::EqualsIgnoreCase(name, "x-linked-etag")) {
+      value = absl::StrCat("\"", plainEtag(value), "\"");
+    }
+  }
+  if (!named) answer.headers.emplace_back("X-Repo-Commit", commit.hex());
+  co_return answer;
 }
 
 // Of what is not public every file needs the hub's yes to this client. None: it may.
@@ -88,7 +140,7 @@ asio::awaitable<std::optional<HttpAnswer>> HubFiles::mayRead(RepoId repo, Commit
   const HttpResult result = co_await s_.hub.ask(std::move(question), otherwise);
   if (isOutage(result)) {
     if (otherwise) co_return std::nullopt;
-    if (!s_.hub.exists()) co_return repoNotFound(repo, token);
+    if (!s_.hub.exists()) co_return repoUnknown(repo, token);
     co_return passed(result, std::nullopt);
   }
   // The hub looks at the token before it looks for the file.
@@ -162,7 +214,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     answer.stream = std::move(stream);
     co_return answer;
   }
-  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path};
+  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path, !publish_};
   const absl::Status room = co_await prepare(located, file);
   if (!room.ok()) {
     if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
@@ -175,6 +227,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
   const bool firstByte = range.first == 0 && range.end == 1;
   if (blob.size <= kInlineBlobBytesMax) {
     const absl::Status whole = co_await verified(reading, kAnswerPatience);
+    if (absl::IsDataLoss(whole)) s_.names.misnamed(site.repo, site.commit, site.path);
     if (!whole.ok()) {
       linger(reading, kLingering);
       co_return co_await withoutIt(std::move(ask), whole);

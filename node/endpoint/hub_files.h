@@ -34,8 +34,9 @@ class HubFiles {
     RepoNames& names;
     LoopTimers& timers;
   };
-  // `publish`: what was fetched for a client is shown in its snapshot.
-  HubFiles(Seams seams, bool publish);
+  // `publish`: what was fetched for a client is shown in its snapshot. `knownSizeMax`:
+  // large_files.h.
+  HubFiles(Seams seams, bool publish, uint64_t knownSizeMax);
 
   // `route` is of a file.
   boost::asio::awaitable<HttpAnswer> answer(HttpAsk ask, HubRoute route);
@@ -53,6 +54,7 @@ class HubFiles {
   boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
                                                             RelativePath path,
                                                             std::optional<Token> token);
+  boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Commit commit);
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
   ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;
   boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
@@ -76,6 +78,7 @@ class HubFiles {
 
   Seams s_;
   const bool publish_;
+  const uint64_t knownSizeMax_;
   std::map<BlobId, Wanted> wanted_;  // fetched for a client, to be shown when it is here
 };
 

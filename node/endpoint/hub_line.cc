@@ -1,7 +1,9 @@
 #include "node/endpoint/hub_line.h"
 
+#include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -24,11 +26,17 @@ constexpr absl::Duration kHubPatience = absl::Seconds(6);  // of all pauses; cli
 
 }  // namespace
 
-HubLine::HubLine(HubProxy* proxy, HubOrigin origin, std::string agentUrl, LoopTimers& timers)
-    : proxy_(proxy), origin_(std::move(origin)), agentUrl_(std::move(agentUrl)), timers_(timers) {}
+HubLine::HubLine(HubProxy* proxy, HubOrigin origin, std::string agentUrl, LoopTimers& timers,
+                 HubRest& rest)
+    : proxy_(proxy),
+      origin_(std::move(origin)),
+      agentUrl_(std::move(agentUrl)),
+      timers_(timers),
+      rest_(rest) {}
 
 bool HubLine::open() const {
-  return proxy_ != nullptr && absl::Now() >= restsUntil_;
+  const absl::Time now = absl::Now();
+  return proxy_ != nullptr && now >= restsUntil_ && rest_.left(now) == absl::ZeroDuration();
 }
 
 std::string HubLine::agentUrl(const HttpAsk& ask) const {
@@ -38,7 +46,21 @@ std::string HubLine::agentUrl(const HttpAsk& ask) const {
 
 // That the hub could not be asked a moment ago: for those who can be served without it.
 HttpResult HubLine::resting() const {
+  const absl::Duration left = proxy_ ? rest_.left(absl::Now()) : absl::ZeroDuration();
+  if (left > absl::ZeroDuration()) return toldToWait(left);
   return {absl::UnavailableError(lastError_), {}, {}};
+}
+
+// As the hub would say it.
+HttpResult HubLine::toldToWait(absl::Duration left) {
+  const std::string seconds =
+      absl::StrCat(absl::ToInt64Seconds(absl::Ceil(left, absl::Seconds(1))));
+  HttpResult result{absl::OkStatus(), {429, {}}, ""};
+  result.head.headers = {
+      {"retry-after", seconds},
+      {"x-error-message",
+       absl::StrCat("the hub wants this cluster to wait for another ", seconds, " s")}};
+  return result;
 }
 
 asio::awaitable<HttpAnswer> HubLine::forward(HttpAsk ask, bool follow) {
@@ -50,7 +72,15 @@ asio::awaitable<HttpAnswer> HubLine::forward(HttpAsk ask, bool follow) {
         proxy->forward(ask, agent, follow, std::move(done));
       };
   const HttpAnswer dropped = unavailable("the agent is stopping");
-  co_return co_await awaitCallback<HttpAnswer>(start, dropped);
+  HttpAnswer answer = co_await awaitCallback<HttpAnswer>(start, dropped);
+  if (answer.status == 429 || answer.status == 503) {
+    HttpHead head{answer.status, {}};
+    for (const auto& [name, value] : answer.headers) {
+      head.headers.emplace_back(absl::AsciiStrToLower(name), value);
+    }
+    rest_.told(waitAsked(head).value_or(absl::ZeroDuration()), absl::Now());
+  }
+  co_return answer;
 }
 
 asio::awaitable<HttpResult> HubLine::ask(HubProxy::Question question, bool otherwise) {
@@ -79,13 +109,19 @@ asio::awaitable<HttpResult> HubLine::ask(HubProxy::Question question, bool other
 asio::awaitable<HttpResult> HubLine::askPatiently(HubProxy::Question question, bool otherwise) {
   const absl::Time until = absl::Now() + kHubPatience;
   while (true) {
+    if (const absl::Duration left = rest_.left(absl::Now()); left > absl::ZeroDuration()) {
+      if (otherwise || absl::Now() + left > until) co_return toldToWait(left);
+      co_await timers_.sleep(left);
+      continue;
+    }
     HttpResult result = co_await askOnce(question);
     const bool busy =
         result.status.ok() && (result.head.status == 429 || result.head.status == 503);
-    if (!busy || otherwise) co_return result;
-    const absl::Duration pause = waitAsked(result.head).value_or(kHubPause);
-    if (absl::Now() + pause > until) co_return result;
-    co_await timers_.sleep(pause);
+    if (!busy) co_return result;
+    const std::optional<absl::Duration> asked = waitAsked(result.head);
+    if (asked) rest_.told(*asked, absl::Now());
+    if (otherwise || absl::Now() + asked.value_or(kHubPause) > until) co_return result;
+    if (!asked) co_await timers_.sleep(kHubPause);
   }
 }
 

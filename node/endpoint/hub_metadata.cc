@@ -1,69 +1,122 @@
 #include "node/endpoint/hub_metadata.h"
 
+#include <map>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "cluster/hub_json.h"
 #include "node/endpoint/hub_documents.h"
 #include "node/endpoint/hub_failures.h"
-#include "protocol/limits.h"
 
 namespace roost {
 
 namespace asio = boost::asio;
 
-HubMetadata::HubMetadata(const Core& core, HubLine& hub, RepoAccess& access, RepoNames& names,
-                         absl::Duration refTtl)
-    : core_(core), hub_(hub), access_(access), names_(names), refTtl_(refTtl) {}
+namespace {
 
-void HubMetadata::forget(const RepoId& repo) {
-  const std::string prefix = apiPath(repo);
-  std::vector<std::string> keys;
-  for (const auto& [key, kept] : kept_) {
-    if (absl::StrContains(key, prefix)) keys.push_back(key);
+constexpr char kStaleWord[] = "roost; The hub does not answer: this is what it said before.";
+
+// Its answer says whether the repo is private or gated.
+bool tellsVisibility(const HubRoute& route) {
+  return (route.kind == HubRoute::Kind::kInfo || route.kind == HubRoute::Kind::kRevision) &&
+         route.query.empty();
+}
+
+Revision revisionOf(const HubRoute& route) {
+  return route.revision.value_or(Revision(RefName::main()));
+}
+
+// Python's clients write their flags in two ways: it is one question.
+std::string spelled(const std::string& target) {
+  const size_t query = target.find('?');
+  if (query == std::string::npos) return target;
+  return absl::StrCat(
+      target.substr(0, query),
+      absl::StrReplaceAll(target.substr(query), {{"=True", "=true"}, {"=False", "=false"}}));
+}
+
+std::string formTypeOf(const HttpAsk& ask) {
+  const std::string* type = ask.find("content-type");
+  return type == nullptr ? "" : *type;
+}
+
+}  // namespace
+
+HubMetadata::HubMetadata(const Core& core, HubLine& hub, PublicWord& word, RepoAccess& access,
+                         RepoNames& names)
+    : core_(core), hub_(hub), word_(word), access_(access), names_(names) {}
+
+// None: that is not for anybody.
+asio::awaitable<std::optional<PublicWord::Said>> HubMetadata::askAnybody(HttpAsk ask,
+                                                                         HubRoute route) {
+  const RepoId repo = *route.repo;
+  const Revision revision = revisionOf(route);
+  const bool tells = tellsVisibility(route);
+  if (!hub_.exists() || !access_.maybePublic(repo)) co_return std::nullopt;
+  if (!tells) {
+    std::optional<PublicWord::Said> met = co_await names_.meet(repo, revision);
+    if (met && isOutage(met->result)) co_return met;
+    if (!access_.isPublic(repo)) co_return std::nullopt;
   }
-  for (const std::string& key : keys) drop(key);
+  PublicWord::Question question{.target = spelled(ask.target)};
+  if (ask.method == "POST") {
+    question.form = ask.body;
+    question.formType = formTypeOf(ask);
+  }
+  const bool forGood =
+      route.revision && std::holds_alternative<Commit>(*route.revision) && access_.isPublic(repo);
+  PublicWord::Said said = co_await word_.ask(repo, question, forGood);
+  names_.learn(repo, tells ? &revision : nullptr, said);
+  if (forGood) names_.checkLater(repo);
+  co_return said;
+}
+
+asio::awaitable<HttpResult> HubMetadata::askAsClient(HttpAsk ask, HubRoute route,
+                                                     std::optional<Token> token) {
+  HubProxy::Question question{.target = ask.target, .token = token};
+  if (ask.method == "POST") {
+    question.verb = "POST";
+    question.upload = ask.body;
+    question.headers.emplace_back("Content-Type", formTypeOf(ask));
+  }
+  if (const std::string* agent = ask.find("user-agent")) {
+    question.headers.emplace_back("User-Agent", *agent);
+  }
+  const bool otherwise = access_.mayWithoutAsking(*route.repo, token, false) &&
+                         !core_.repoHolders(*route.repo).empty();
+  co_return co_await hub_.ask(std::move(question), otherwise);
 }
 
 asio::awaitable<HttpAnswer> HubMetadata::answer(HttpAsk ask, HubRoute route) {
   const RepoId repo = *route.repo;
   const std::optional<Token> token = tokenOf(ask);
-  const bool isPublic = access_.isPublic(repo);
-  const bool forGood = route.revision && std::holds_alternative<Commit>(*route.revision);
-  const std::string key = absl::StrCat(ask.method == "POST" ? ask.body : "", " ", ask.target);
-  const auto kept = kept_.find(key);
-  const bool fresh = kept != kept_.end() && (forGood || absl::Now() - kept->second.at < refTtl_);
-  if (isPublic && fresh) co_return keptAnswer(kept->second, false);
-
-  HubProxy::Question question{.target = ask.target, .token = token};
-  if (ask.method == "POST") {
-    question.verb = "POST";
-    question.upload = ask.body;
-    if (const std::string* type = ask.find("content-type")) {
-      question.headers.emplace_back("Content-Type", *type);
-    }
+  HttpResult result;
+  const std::optional<PublicWord::Said> said = co_await askAnybody(ask, route);
+  if (said) result = said->result;
+  // Who has a token may see what others may not.
+  if (said && !isOutage(result) && !(token && refusesRepo(result))) {
+    co_return shown(ask, repo, result, said->stale);
   }
-  if (const std::string* agent = ask.find("user-agent")) {
-    question.headers.emplace_back("User-Agent", *agent);
-  }
-  const bool otherwise = access_.mayWithoutAsking(repo, token, false) &&
-                         (kept_.contains(key) || !core_.repoHolders(repo).empty());
-  const HttpResult result = co_await hub_.ask(std::move(question), otherwise);
+  if (!said || !isOutage(result)) result = co_await askAsClient(ask, route, token);
   if (!isOutage(result)) {
-    if (result.head.status != 200) {
-      if (result.head.status == 401 || result.head.status == 403) access_.refused(repo, token);
-      co_return passed(result, repo);
+    if (result.head.status == 401 || result.head.status == 403) access_.refused(repo, token);
+    if (result.head.status == 200 && tellsVisibility(route)) {
+      if (const auto revision = parseHubRevision(result.body); revision.ok()) {
+        access_.learn(repo, token, revision->visibility);
+        const Revision named = revisionOf(route);
+        if (const auto* ref = std::get_if<RefName>(&named)) {
+          names_.remember(repo, {*ref, revision->commit, absl::Now()});
+        }
+      }
     }
-    co_return said(ask, route, result, token, key);
+    co_return shown(ask, repo, result, false);
   }
-  // What was said before, or what the nodes know.
-  if (isPublic && kept_.contains(key)) co_return keptAnswer(kept_.at(key), true);
+  // What the nodes know.
   if (!access_.mayWithoutAsking(repo, token, false)) {
-    if (!hub_.exists()) co_return repoNotFound(repo, token);
+    if (!hub_.exists()) co_return repoUnknown(repo, token);
     co_return passed(result, std::nullopt);
   }
   HttpAnswer made = co_await fromCluster(ask, route, token);
@@ -71,57 +124,18 @@ asio::awaitable<HttpAnswer> HubMetadata::answer(HttpAsk ask, HubRoute route) {
   co_return made;
 }
 
-HttpAnswer HubMetadata::said(const HttpAsk& ask, const HubRoute& route, const HttpResult& result,
-                             const std::optional<Token>& token, const std::string& key) {
-  const RepoId& repo = *route.repo;
-  if (route.kind == HubRoute::Kind::kInfo || route.kind == HubRoute::Kind::kRevision) {
-    if (const auto revision = parseHubRevision(result.body); revision.ok()) {
-      access_.learn(repo, token, revision->visibility);
-      const Revision named = route.revision.value_or(Revision(RefName::main()));
-      if (const auto* ref = std::get_if<RefName>(&named)) {
-        names_.remember(repo, {*ref, revision->commit, absl::Now()});
-      }
-    }
-  }
-  Kept answer{withoutXet(result.body), {}, absl::Now()};
+HttpAnswer HubMetadata::shown(const HttpAsk& ask, const RepoId& repo, const HttpResult& result,
+                              bool stale) const {
+  if (result.head.status != 200) return passed(result, repo);
+  HttpAnswer answer{.body = withoutXet(result.body)};
   const std::string agent = hub_.agentUrl(ask);
   for (const auto& [name, value] : result.head.headers) {
     if (!goesToClient(name, value) || name == "etag") continue;
     answer.headers.emplace_back(
         name, name == "link" ? absl::StrReplaceAll(value, {{hub_.origin().url(), agent}}) : value);
   }
-  HttpAnswer whole = keptAnswer(answer, false);
-  if (access_.isPublic(repo)) keep(key, std::move(answer));
-  return whole;
-}
-
-HttpAnswer HubMetadata::keptAnswer(const Kept& kept, bool stale) {
-  HttpAnswer answer{.headers = kept.headers, .body = kept.body};
-  if (stale) {
-    answer.headers.emplace_back("X-HF-Warning",
-                                "roost; The hub does not answer: this is what it said before.");
-  }
+  if (stale) answer.headers.emplace_back("X-HF-Warning", kStaleWord);
   return answer;
-}
-
-void HubMetadata::keep(const std::string& key, Kept answer) {
-  const size_t size = answer.body.size() + key.size();
-  if (size > kHubAnswersBytesMax / 8) return;
-  while (!keptOrder_.empty() &&
-         (kept_.size() >= kHubAnswersCachedMax || keptBytes_ + size > kHubAnswersBytesMax)) {
-    drop(keptOrder_.front());
-  }
-  if (kept_.contains(key)) drop(key);
-  keptBytes_ += size;
-  kept_.emplace(key, std::move(answer));
-  keptOrder_.push_back(key);
-}
-
-void HubMetadata::drop(std::string key) {
-  const auto it = kept_.find(key);
-  keptBytes_ -= it->second.body.size() + key.size();
-  kept_.erase(it);
-  keptOrder_.remove(key);
 }
 
 asio::awaitable<HttpAnswer> HubMetadata::fromCluster(HttpAsk ask, HubRoute route,
@@ -136,7 +150,7 @@ asio::awaitable<HttpAnswer> HubMetadata::fromCluster(HttpAsk ask, HubRoute route
   if (route.kind == HubRoute::Kind::kRefs) {
     std::map<RefName, RefState> refs;
     for (const auto& [node, state] : core_.refs(repo)) refs.insert_or_assign(state.ref, state);
-    if (refs.empty()) co_return repoNotFound(repo, token);
+    if (refs.empty()) co_return repoUnknown(repo, token);
     std::vector<RefState> list;
     for (const auto& [name, state] : refs) list.push_back(state);
     answer.body = refsDocument(list);

@@ -9,14 +9,12 @@
 #define ROOST_NODE_ENDPOINT_HUB_METADATA_H_
 
 #include <boost/asio/awaitable.hpp>
-#include <list>
-#include <map>
 #include <optional>
-#include <string>
 
 #include "cluster/core.h"
 #include "node/endpoint/hub_line.h"
 #include "node/endpoint/hub_route.h"
+#include "node/endpoint/public_word.h"
 #include "node/endpoint/repo_access.h"
 #include "node/endpoint/repo_names.h"
 
@@ -24,36 +22,26 @@ namespace roost {
 
 class HubMetadata {
  public:
-  HubMetadata(const Core& core, HubLine& hub, RepoAccess& access, RepoNames& names,
-              absl::Duration refTtl);
+  HubMetadata(const Core& core, HubLine& hub, PublicWord& word, RepoAccess& access,
+              RepoNames& names);
 
   // `route` is of a repo.
   boost::asio::awaitable<HttpAnswer> answer(HttpAsk ask, HubRoute route);
-  // Somebody wrote to the repo through this agent.
-  void forget(const RepoId& repo);
 
  private:
-  struct Kept {
-    std::string body;
-    HttpHeaders headers;
-    absl::Time at;
-  };
-  HttpAnswer said(const HttpAsk& ask, const HubRoute& route, const HttpResult& result,
-                  const std::optional<Token>& token, const std::string& key);
-  static HttpAnswer keptAnswer(const Kept& kept, bool stale);
-  void keep(const std::string& key, Kept answer);
-  void drop(std::string key);
+  boost::asio::awaitable<std::optional<PublicWord::Said>> askAnybody(HttpAsk ask, HubRoute route);
+  boost::asio::awaitable<HttpResult> askAsClient(HttpAsk ask, HubRoute route,
+                                                 std::optional<Token> token);
+  HttpAnswer shown(const HttpAsk& ask, const RepoId& repo, const HttpResult& result,
+                   bool stale) const;
   boost::asio::awaitable<HttpAnswer> fromCluster(HttpAsk ask, HubRoute route,
                                                  std::optional<Token> token);
 
   const Core& core_;
   HubLine& hub_;
+  PublicWord& word_;
   RepoAccess& access_;
   RepoNames& names_;
-  const absl::Duration refTtl_;
-  std::map<std::string, Kept> kept_;
-  std::list<std::string> keptOrder_;
-  size_t keptBytes_ = 0;
 };
 
 }  // namespace roost

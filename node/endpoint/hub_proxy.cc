@@ -15,6 +15,8 @@
 #include "absl/strings/strip.h"
 #include "cluster/hub_urls.h"
 #include "node/await_callback.h"
+#include "node/endpoint/upload_pipe.h"
+#include "node/endpoint/url_rewriter.h"
 #include "protocol/limits.h"
 #include "protocol/socket_deadline.h"
 
@@ -117,7 +119,8 @@ class Pipe {
 
 class ProxyBody final : public BodyStream {
  public:
-  ProxyBody(std::shared_ptr<Pipe> pipe, bool chunked) : pipe_(std::move(pipe)), chunked_(chunked) {}
+  ProxyBody(std::shared_ptr<Pipe> pipe, bool chunked, std::optional<UrlRewriter> rewriter)
+      : pipe_(std::move(pipe)), chunked_(chunked), rewriter_(std::move(rewriter)) {}
   ~ProxyBody() override { pipe_->abandon(); }
 
   asio::awaitable<absl::Status> send(tcp::socket& socket) override {
@@ -128,7 +131,9 @@ class ProxyBody final : public BodyStream {
       absl::Status status;
       std::optional<std::string> chunk = pipe_->take(status);
       if (!chunk && !status.ok()) co_return status;
-      std::string out = chunked_ ? framed(chunk) : chunk.value_or("");
+      std::string bytes = chunk.value_or("");
+      if (rewriter_) bytes = chunk ? rewriter_->next(bytes) : rewriter_->rest();
+      std::string out = chunked_ ? framed(bytes, !chunk) : std::move(bytes);
       if (!out.empty()) {
         boost::system::error_code ec;
         const SocketDeadline deadline(socket, kEndpointWriteTimeout);
@@ -141,14 +146,24 @@ class ProxyBody final : public BodyStream {
   }
 
  private:
-  static std::string framed(const std::optional<std::string>& chunk) {
-    if (!chunk) return "0\r\n\r\n";
-    if (chunk->empty()) return "";
-    return absl::StrCat(absl::Hex(chunk->size()), "\r\n", *chunk, "\r\n");
+  static std::string framed(const std::string& bytes, bool last) {
+    std::string out;
+    if (!bytes.empty()) {
+      out = absl::StrCat(absl::Hex(bytes.size()), "\r\n", bytes, "\r\n");
+    }
+    if (last) out += "0\r\n\r\n";
+    return out;
   }
   const std::shared_ptr<Pipe> pipe_;
   const bool chunked_;
+  std::optional<UrlRewriter> rewriter_;
 };
+
+bool isJson(const HttpHead& head) {
+  const std::string* type = head.find("content-type");
+  return type != nullptr &&
+         (absl::StartsWith(*type, "application/json") || absl::StrContains(*type, "+json"));
+}
 
 HttpAnswer unreachable(const absl::Status& why) {
   HttpAnswer answer{.status = absl::IsDeadlineExceeded(why) ? 504 : 503};
@@ -235,7 +250,9 @@ struct HubProxy::Forward {
   HttpClient& http;
   const std::string base;
   const std::string agent;
-  HttpRequest request;  // of the next hop
+  HttpRequest request;                   // of the next hop
+  std::shared_ptr<UploadSource> upload;  // its body
+  bool writes = false;
   bool follow = false;
   int hops = 0;
   std::vector<HttpHead> before;  // of the redirects that were followed
@@ -303,13 +320,20 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
       forward->answered = true;
       HttpAnswer answer = answerOf(*forward, said);
       if (answer.body.empty()) {
-        answer.stream = std::make_shared<ProxyBody>(forward->pipe, !answer.length);
+        std::optional<UrlRewriter> rewriter;
+        if (forward->writes && said.status < 300 && isJson(said)) {
+          rewriter.emplace(forward->base, forward->agent);
+          answer.length = std::nullopt;
+        }
+        answer.stream =
+            std::make_shared<ProxyBody>(forward->pipe, !answer.length, std::move(rewriter));
       }
       std::exchange(forward->done, nullptr)(std::move(answer));
     }
     return forward->pipe->put(bytes);
   };
   const HttpRequestId id = forward->http.start(std::move(request), [forward](HttpResult result) {
+    if (forward->upload) forward->upload->abandon();
     if (result.status.ok() && !forward->answered) {
       if (auto next = nextHop(*forward, result.head)) {
         ++forward->hops;
@@ -326,17 +350,27 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
     forward->pipe->end(result.status);
   });
   forward->pipe->setRequest(id);
+  if (forward->upload) {
+    forward->upload->onMore([&http = forward->http, id] { http.resume(id); });
+  }
 }
 
 void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
                        std::function<void(HttpAnswer)> done) {
   HttpRequest request;
+  const bool writes = ask.method != "GET" && ask.method != "HEAD";
   if (ask.method == "HEAD") {
     request.method = HttpMethod::kHead;
-  } else if (ask.method != "GET") {
+  } else if (writes) {
     request.verb = ask.method;
-    if (!ask.body.empty() || ask.find("content-length") != nullptr ||
-        ask.find("transfer-encoding") != nullptr) {
+    request.stallTimeout = kUploadStallTimeout;
+    if (ask.upload) {
+      request.stream = HttpUpload{
+          .read = [source = ask.upload](char* to, size_t room) { return source->read(to, room); },
+          .length = ask.upload->length,
+          .asksFirst = ask.upload->asksFirst};
+    } else if (!ask.body.empty() || ask.find("content-length") != nullptr ||
+               ask.find("transfer-encoding") != nullptr) {
       request.upload = std::move(ask.body);
     }
   }
@@ -350,6 +384,8 @@ void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
                                                    .base = base_,
                                                    .agent = agent,
                                                    .request = std::move(request),
+                                                   .upload = std::move(ask.upload),
+                                                   .writes = writes,
                                                    .follow = follow,
                                                    .pipe = std::make_shared<Pipe>(http_),
                                                    .done = std::move(done)});

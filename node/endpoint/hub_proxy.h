@@ -2,7 +2,8 @@
 // client's own token goes to the hub's origin, and nowhere else.
 //
 // Threads: forward() and ask() from any; callbacks on the hub thread. Memory: at most 1 MiB of an
-// answer waits for a slow client; the hub's connection stands still meanwhile.
+// answer waits for a slow client, and kUploadBytesMax of a request for a slow hub; the other side's
+// connection stands still meanwhile.
 #ifndef ROOST_NODE_ENDPOINT_HUB_PROXY_H_
 #define ROOST_NODE_ENDPOINT_HUB_PROXY_H_
 
@@ -27,7 +28,9 @@ class HubProxy {
   HubProxy(const HubOrigin& origin, HttpClient& http);
 
   // The answer of the hub to the same request, as it is but for what only concerns the connection,
-  // and Xet. Links and redirects to the hub lead to `agent` ("http://127.0.0.1:8377") instead.
+  // and Xet. Links and redirects to the hub lead to `agent` ("http://127.0.0.1:8377") instead, and
+  // so do URLs in the JSON that answers a write: clients check that a commit is at their endpoint.
+  // The request's body flows while the hub takes it; an answer that comes before its end ends it.
   // `follow`: redirects are followed here, to other hosts too (without the token), and what the
   // hub said of the file on its own answer stands on the last one.
   // Without a connection: 503 with the reason.

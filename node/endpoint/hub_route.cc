@@ -72,8 +72,7 @@ HubRoute apiRoute(const HubOrigin& origin, absl::string_view method, Parts parts
       {"tree", HubRoute::Kind::kTree},
       {"paths-info", HubRoute::Kind::kPathsInfo},
       {"refs", HubRoute::Kind::kRefs},
-      {"xet-read-token", HubRoute::Kind::kXetToken},
-      {"xet-write-token", HubRoute::Kind::kXetToken}};
+      {"xet-read-token", HubRoute::Kind::kXetToken}};
   HubRoute route;
   size_t end = parts.size();
   for (size_t at = 3; at < parts.size() && nameEndsAt(2, at); ++at) {

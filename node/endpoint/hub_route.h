@@ -26,7 +26,7 @@ struct HubRoute {
     kTree,       // /api/TYPEs/ORG/NAME/tree/REV[/PATH]
     kPathsInfo,  // POST /api/TYPEs/ORG/NAME/paths-info/REV
     kRefs,       // /api/TYPEs/ORG/NAME/refs
-    kXetToken,   // /api/TYPEs/ORG/NAME/xet-{read,write}-token/REV
+    kXetToken,   // /api/TYPEs/ORG/NAME/xet-read-token/REV; uploads may use Xet
     kHarnesses,  // /api/agent-harnesses
     kTelemetry,  // /api/telemetry/…
     kRoost,      // /roost/v1/…, /livez, /readyz, /metrics, /

@@ -1,22 +1,29 @@
 #include "node/endpoint/repo_access.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
-RepoAccess::RepoAccess(const Core& core, const Inventory& inventory, absl::Duration authGrace,
-                       std::function<void(const RepoId&, Visibility)> learnt)
-    : core_(core), inventory_(inventory), learnt_(std::move(learnt)), access_(authGrace) {}
+RepoAccess::RepoAccess(Seams seams, absl::Duration authGrace, absl::Duration ttl)
+    : s_(std::move(seams)), ttl_(std::max(ttl, kVisibilityTtlMin)), access_(authGrace) {}
 
 Visibility RepoAccess::visibilityOf(const RepoId& repo) const {
-  Visibility known = inventory_.visibilityOf(repo);
+  Visibility known = s_.inventory.visibilityOf(repo);
   if (known != Visibility::kUnknown) return known;
-  for (const RepoHolderView& holder : core_.repoHolders(repo)) {
-    if (holder.advert.visibility != Visibility::kUnknown) known = holder.advert.visibility;
+  // Of others' words the strictest: one of them has heard of a change before the rest.
+  for (const RepoHolderView& holder : s_.core.repoHolders(repo)) {
+    known = std::max(known, holder.advert.visibility);
   }
   return known;
+}
+
+bool RepoAccess::maybePublic(const RepoId& repo) const {
+  const Visibility known = visibilityOf(repo);
+  return known == Visibility::kPublic || known == Visibility::kUnknown;
 }
 
 bool RepoAccess::mayWithoutAsking(const RepoId& repo, const std::optional<Token>& token,
@@ -26,9 +33,21 @@ bool RepoAccess::mayWithoutAsking(const RepoId& repo, const std::optional<Token>
 
 void RepoAccess::learn(const RepoId& repo, const std::optional<Token>& token,
                        Visibility visibility) {
-  if (visibility != Visibility::kUnknown) learnt_(repo, visibility);
+  if (visibility != Visibility::kUnknown) s_.learnt(repo, visibility);
   // That a gated repo exists is public; its files need a yes of their own.
   if (visibility == Visibility::kPrivate) accepted(repo, token);
+}
+
+void RepoAccess::anonymousMay(const RepoId& repo, absl::Time at) {
+  if (lastWord_.size() >= kRefsCachedMax) lastWord_.erase(lastWord_.begin());
+  absl::Time& last = lastWord_.try_emplace(repo, at).first->second;
+  last = std::max(last, at);
+}
+
+void RepoAccess::anonymousMayNot(const RepoId& repo) {
+  lastWord_.erase(repo);
+  // Of a repo that nobody knew to be public it says nothing: it may just not exist.
+  if (isPublic(repo)) s_.learnt(repo, Visibility::kPrivate);
 }
 
 void RepoAccess::accepted(const RepoId& repo, const std::optional<Token>& token) {
@@ -38,6 +57,13 @@ void RepoAccess::accepted(const RepoId& repo, const std::optional<Token>& token)
 
 void RepoAccess::refused(const RepoId& repo, const std::optional<Token>& token) {
   access_.refused(repo, token);
+}
+
+bool RepoAccess::due(const RepoId& repo, absl::Time now) {
+  const auto last = lastWord_.find(repo);
+  if (last != lastWord_.end() && now - last->second < ttl_) return false;
+  anonymousMay(repo, now);
+  return true;
 }
 
 TokenSource RepoAccess::tokenFor(const RepoId& repo) const {

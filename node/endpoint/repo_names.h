@@ -1,15 +1,18 @@
 // Where a name leads: a branch to its commit, a commit to its list of files.
 //
-// A commit's list is for good. A branch is remembered for its TTL; then the hub is asked, under the
-// client's own token where the repo is not public. While the hub does not answer, the newest word
-// that this node or any other remembers counts, and is marked stale.
+// A commit's list is for good, and taken from a peer that has it rather than from the hub. A branch
+// is remembered for its TTL; then the hub is asked: for all at once where the repo is public or
+// nobody knows (public_word.h), else under the client's own token. While the hub does not answer,
+// the newest word that this node or any other remembers counts, and is marked stale.
 //
 // Threads: `loop`. Everything given must outlive this. Memory: kRefsCachedMax branches, lists of
-// kManifestFilesMax files in all.
+// kManifestFilesMax files in all, kRefsCachedMax files of hubs without lists.
 #ifndef ROOST_NODE_ENDPOINT_REPO_NAMES_H_
 #define ROOST_NODE_ENDPOINT_REPO_NAMES_H_
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,7 +22,10 @@
 #include "cluster/core.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/hub_line.h"
+#include "node/endpoint/public_word.h"
 #include "node/endpoint/repo_access.h"
+#include "node/loop_timers.h"
+#include "node/peer_question.h"
 #include "node/repo_query.h"
 #include "node/resolver.h"
 
@@ -38,11 +44,38 @@ class RepoNames {
     bool stale = false;  // the hub did not say so now
   };
 
-  RepoNames(const Core& core, const Inventory& inventory, Resolver& resolver, HubLine& hub,
-            RepoAccess& access, absl::Duration refTtl);
+  struct Seams {
+    boost::asio::io_context& io;
+    const Core& core;
+    const Inventory& inventory;
+    Resolver& resolver;
+    HubLine& hub;
+    PublicWord& word;
+    RepoAccess& access;
+    LoopTimers& timers;
+    PeerCall call;
+    std::function<std::shared_ptr<void>()> alive;  // kept while a question is under way
+  };
+  RepoNames(Seams seams, absl::Duration refTtl);
+
+  // Asks the hub, without a token, whether the repo is for everybody, where nobody knows.
+  // None: it was not asked.
+  boost::asio::awaitable<std::optional<PublicWord::Said>> meet(RepoId repo, Revision revision);
+  // What the hub said of a repo to somebody without a token. `revision`: of which the answer is the
+  // description; null: it is about something else.
+  void learn(const RepoId& repo, const Revision* revision, const PublicWord::Said& said);
+  // Whether everybody may still see it is asked once a TTL; nobody waits for the answer.
+  void checkLater(const RepoId& repo);
 
   boost::asio::awaitable<OrAnswer<Located>> locate(RepoId repo, Revision revision,
                                                    std::optional<Token> token);
+  // A file of a hub without lists, asked for alone: what the hub's answer to HEAD names it by is
+  // remembered under its commit. None: the hub has the file, but names it by no hash that it keeps.
+  boost::asio::awaitable<OrAnswer<std::optional<FileEntry>>> fileOf(RepoId repo, Commit commit,
+                                                                    RelativePath path,
+                                                                    std::optional<Token> token);
+  // It turned out not to have the hash that it was named by.
+  void misnamed(const RepoId& repo, const Commit& commit, const RelativePath& path);
   // The hub said so now.
   void remember(const RepoId& repo, const RefState& ref);
   // Its branches may have moved.
@@ -56,20 +89,22 @@ class RepoNames {
   };
   boost::asio::awaitable<OrAnswer<Named>> commitOf(RepoId repo, Revision revision,
                                                    std::optional<Token> token);
+  boost::asio::awaitable<PublicWord::Said> askAnybody(RepoId repo, Revision revision);
   std::optional<RefState> newestWord(const RepoId& repo, const RefName& name) const;
   boost::asio::awaitable<OrAnswer<Manifest>> filesOf(RepoId repo, Commit commit,
                                                      std::optional<Token> token);
+  boost::asio::awaitable<std::optional<Listing>> manifestOfPeers(RepoId repo, Commit commit);
+  boost::asio::awaitable<HttpResult> page(RepoId repo, std::string target,
+                                          std::optional<Token> token, bool anonymous, bool held);
   Manifest keep(Listing files);
 
-  const Core& core_;
-  const Inventory& inventory_;
-  Resolver& resolver_;
-  HubLine& hub_;
-  RepoAccess& access_;
+  Seams s_;
   const absl::Duration refTtl_;
   std::map<std::pair<RepoId, RefName>, RefState> refs_;
   std::map<std::pair<RepoId, Commit>, Manifest> manifests_;
-  size_t manifestFiles_ = 0;  // in them
+  size_t manifestFiles_ = 0;                                  // in them
+  std::map<std::pair<RepoId, Commit>, absl::Time> listless_;  // until then not asked for a list
+  std::map<std::pair<RepoKey, RelativePath>, std::optional<FileEntry>> alone_;
 };
 
 }  // namespace roost

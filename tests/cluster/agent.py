@@ -9,7 +9,7 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from tests.clients.run import Result, client_environment, run_cli, run_code
 from tests.cluster.ports import free_port
@@ -66,6 +66,8 @@ class Agent:
         str
     ] = ()  # a command that runs the agent somewhere else, such as in a network namespace
     identity: Identity | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the agent's own environment
+    binary: Path | None = None  # another program than roost_binary()
     home: Path = field(init=False)
     state: Path = field(init=False)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -105,7 +107,7 @@ class Agent:
     def command(self) -> list[str]:
         command = [
             *self.prefix,
-            str(roost_binary()),
+            str(self.binary or roost_binary()),
             "agent",
             "--name",
             self.name,
@@ -120,15 +122,16 @@ class Agent:
             command += ["--cluster-key-file", str(self.key_file)]
         return command + list(self.options)
 
-    def start(self) -> "Agent":
+    def start(self, stdout: int | None = None) -> "Agent":
+        """What it says goes to the log; with `stdout`, only what it says on stderr."""
         assert not self.running, f"agent {self.name} is running already"
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                env=self._environment(),
+                env=self._environment() | dict(self.variables),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
                 cwd=self.home,
                 **(self.identity.popen_arguments() if self.identity else {}),
             )

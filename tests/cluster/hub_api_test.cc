@@ -174,6 +174,20 @@ TEST_F(HubApiTest, WaitLongerThanOurPatienceIsNotWaited) {
   EXPECT_EQ(hub.requests().size(), 1u);
 }
 
+TEST_F(HubApiTest, WhenTheHubWantsToBeLeftAloneNoOtherQuestionIsAsked) {
+  TestHttpServer hub([](const auto&) { return TestAnswer{429, {{"Retry-After", "300"}}, ""}; });
+  HubRest rest;
+  HubPatience patience = hasty();
+  patience.rest = &rest;
+  EXPECT_FALSE(revision(hub.url(), "main", patience).ok());
+
+  const auto status = revision(hub.url(), "other", patience).status();
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("wait for another"));
+  EXPECT_EQ(hub.requests().size(), 1u);
+}
+
 TEST_F(HubApiTest, HubThatNeverAnswersIsUnavailable) {
   TestHttpServer hub([](const auto&) {
     TestAnswer silence;

@@ -213,6 +213,11 @@ TEST_P(PeerLinksTest, EveryKindOfQuestionGetsItsKindOfAnswer) {
   std::vector<Grant> grants(1);
   grants.front().fence = 8;
 
+  const HubQuestionRequest question{HubOrigin::huggingFace(), "/api/models/org/model", std::nullopt,
+                                    "", absl::Seconds(60)};
+  HubQuestionReply word{HubOutcome::kAnswer, 200, {{"x-repo-commit", commit.hex()}}, "{}"};
+  word.age = absl::Seconds(2);
+
   const std::vector<std::pair<Request, Reply>> pairs = {
       {HeartbeatRequest{summary}, HeartbeatReply{summary}},
       {MembersRequest{}, MembersReply{{member(3)}}},
@@ -222,6 +227,7 @@ TEST_P(PeerLinksTest, EveryKindOfQuestionGetsItsKindOfAnswer) {
       {WantRequest{wants}, WantReply{grants}},
       {obtain, ObtainReply{}},
       {ProgressRequest{NodeId::ofNumber(1), 4, true}, ProgressReply{progress}},
+      {question, word},
   };
   for (const auto& [request, reply] : pairs) {
     const auto got = exchange(a, b, to, request, reply);

@@ -3,6 +3,7 @@ and the agent holds it afterwards."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.clients.drive import drive, missing
 from tests.clients.repos import digests
 from tests.cluster.agent import Agent
 from tests.cluster.cache_tree import assert_no_scan_warnings, assert_nothing_torn
+from tests.cluster.endpoint import ask, file_path
 from tests.cluster.harness import Cluster
 from tests.cluster.waiting import wait_until
 from tests.hub import Hub
@@ -163,6 +165,23 @@ def test_what_one_client_reads_slowly_others_get_at_once(
         finally:
             client.kill()
     assert hub.egress_bytes <= 1.05 * size_of(files)
+
+
+@pytest.mark.quick
+def test_without_publishing_the_clients_cache_is_left_alone(
+    hub: Hub, files: dict[str, bytes | Path], clusters: Callable[..., Cluster]
+) -> None:
+    (agent,) = clusters(1, hub_url=hub.url, options=("--endpoint-publish", "false"))
+    path = file_path(REPO, "model-1.safetensors")
+    wanted = hashlib.sha256(Path(files["model-1.safetensors"]).read_bytes()).hexdigest()  # type: ignore[arg-type]
+
+    for _ in range(2):
+        reply = ask(agent.endpoint, "GET", path)
+        assert hashlib.sha256(reply.body).hexdigest() == wanted
+
+    assert hub.egress_bytes <= 1.05 * len(reply.body), "the second time it was here"
+    assert not [path for path in agent.hub_cache.rglob("*") if path.is_file()]
+    assert (agent.state / "hub/models--org--shards/blobs" / wanted).exists()
 
 
 @pytest.mark.root

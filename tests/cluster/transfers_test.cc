@@ -102,7 +102,7 @@ class TransfersTest : public ::testing::Test {
                                           Address{"127.0.0.1", acceptor_.local_endpoint().port()});
             },
         .publisherOf =
-            [this](const RepoId&) -> absl::StatusOr<std::shared_ptr<const HubPublisher>> {
+            [this](const BlobSite&) -> absl::StatusOr<std::shared_ptr<const HubPublisher>> {
           if (!writable_.ok()) return writable_;
           return publisher_;
         },

@@ -19,6 +19,13 @@ class Request:
     body: bytes
     host: str  # host name (IPv6 in brackets) by which the client reached us, without port
     authority: str  # the same with port
+    scheme: str = "http"
+    prefix: str = ""  # a mirror's, before every path
+
+    @property
+    def base(self) -> str:
+        """The hub's own URL, as this client knows it."""
+        return f"{self.scheme}://{self.authority}{self.prefix}"
 
     def parameter(self, name: str, default: str = "") -> str:
         return parse_qs(self.query, keep_blank_values=True).get(name, [default])[-1]

@@ -9,6 +9,8 @@ latency    seconds          waits before it answers
 reset      after_bytes      TCP reset after so many body bytes
 cut        after_bytes      the connection ends in good order after so many body bytes
 stall      after_bytes      sends so many body bytes, then nothing until the fault is cleared
+early      status, headers  answers with this status before it reads the request's body
+unread                      reads nothing of the request's body until the fault is cleared
 close                       reads the request and closes without an answer
 abort                       the same, by a TCP reset
 refuse     origin           the port is closed: connections are refused
@@ -34,6 +36,8 @@ KINDS = (
     "reset",
     "cut",
     "stall",
+    "early",
+    "unread",
     "close",
     "abort",
     "refuse",

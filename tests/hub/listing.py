@@ -113,7 +113,7 @@ def page(entries: list[Any], request: Request, page_size: int) -> tuple[list[Any
     query["cursor"] = base64.urlsafe_b64encode(str(end).encode()).decode()
     return entries[
         start:end
-    ], f'<http://{request.authority}{request.path}?{urlencode(query)}>; rel="next"'
+    ], f'<{request.base}{request.path}?{urlencode(query)}>; rel="next"'
 
 
 def _expanded(entry: dict[str, Any], commit: Commit) -> dict[str, Any]:

@@ -21,16 +21,16 @@ _VERBS = ("revision", "tree", "paths-info", "refs", "resolve", "xet-read-token")
 
 
 class HubRoutes:
-    """`cdn_authority(request)` gives the host and port of the signed URLs for this client."""
+    """`cdn_base(request)` gives what signed URLs begin with for this client."""
 
     def __init__(
-        self, repos: Repos, access: Access, signer: Signer, cdn_authority: Callable[[Request], str]
+        self, repos: Repos, access: Access, signer: Signer, cdn_base: Callable[[Request], str]
     ) -> None:
         self.page_size = PAGE_SIZE
         self._repos = repos
         self._access = access
         self._signer = signer
-        self._cdn_authority = cdn_authority
+        self._cdn_base = cdn_base
 
     def answer(self, request: Request) -> Answer:
         parts = request.path.strip("/").split("/")
@@ -80,7 +80,8 @@ class HubRoutes:
         verb, arguments = (parts[id_parts : id_parts + 1] or [""])[0], parts[id_parts + 1 :]
         renamed = self._repos.new_name(type, repo_id)
         if renamed:
-            location = request.path.replace("/".join(parts[:id_parts]), quote(renamed), 1)
+            path = request.path.replace("/".join(parts[:id_parts]), quote(renamed), 1)
+            location = request.prefix + path
             return Answer(
                 307, {"Location": location + (f"?{request.query}" if request.query else "")}
             )
@@ -169,15 +170,13 @@ class HubRoutes:
             place = f"{repo.type}s/{quote(repo.id)}/{commit.id}/{quote(path, safe='')}"
             where = f"/api/resolve-cache/{place}"
             query = f"{quote(request.path, safe='')}=&etag=%22{content.etag}%22"
-            return Answer(307, {**headers, "Location": f"{where}?{query}"})
+            return Answer(307, {**headers, "Location": f"{request.prefix}{where}?{query}"})
         if repo.xet:
             headers |= xet.file_headers(request, repo, commit, content)
             if told := xet.file_info(request, headers, content):
                 return told
         where = cdn_path(repo.type, repo.id, commit.id, path)
-        headers["Location"] = (
-            f"http://{self._cdn_authority(request)}{where}?{self._signer.sign(where)}"
-        )
+        headers["Location"] = f"{self._cdn_base(request)}{where}?{self._signer.sign(where)}"
         return Answer(302, headers)
 
     def _resolve_cache(self, request: Request, type: str, parts: list[str]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from pathlib import Path
 from typing import Any, Collection, Iterable, Mapping
@@ -37,10 +38,13 @@ class Hub:
         url_ttl_s: float = 3600,
         lfs_threshold: int = LFS_THRESHOLD_BYTES,
         control: bool = True,
+        tls: ssl.SSLContext | None = None,
+        prefix: str = "",
     ) -> None:
         """`cdn_host` is the name in signed URLs (default: the one by which the client reached the
         hub); `rate` is in body bytes per second and connection; `control` lets HTTP clients change
-        faults."""
+        faults. With `tls` both origins speak HTTPS; `prefix` ("/hf") stands before every path of
+        the hub's own."""
         self.repos = Repos()
         self.access = Access(tokens)
         self.faults = Faults()
@@ -49,12 +53,12 @@ class Hub:
         self._cdn_host = cdn_host
         self._control = control
         self._lfs_threshold = lfs_threshold
-        self._hub_routes = HubRoutes(self.repos, self.access, self._signer, self._cdn_authority)
+        self._hub_routes = HubRoutes(self.repos, self.access, self._signer, self._cdn_base)
         self._cdn_routes = CdnRoutes(self.repos, self._signer)
-        self._uploads = Uploads(self.repos, self.access, self._cdn_authority)
+        self._uploads = Uploads(self.repos, self.access, self._cdn_base)
         common = (self.ledger, self.faults, lambda token: token in self.access.tokens)
-        self._hub = Origin("hub", host, port, self._respond_hub, *common)
-        self._cdn = Origin("cdn", host, cdn_port, self._respond_cdn, *common)
+        self._hub = Origin("hub", host, port, self._respond_hub, *common, tls, prefix)
+        self._cdn = Origin("cdn", host, cdn_port, self._respond_cdn, *common, tls)
         self.rate = rate
 
     # -- life --------------------------------------------------------------------------------------
@@ -214,8 +218,8 @@ class Hub:
 
     # -- answers -----------------------------------------------------------------------------------
 
-    def _cdn_authority(self, request: Request) -> str:
-        return f"{self._cdn_host or request.host}:{self._cdn.port}"
+    def _cdn_base(self, request: Request) -> str:
+        return f"{request.scheme}://{self._cdn_host or request.host}:{self._cdn.port}"
 
     def _respond_hub(self, request: Request) -> Answer:
         return (
@@ -281,7 +285,7 @@ class Hub:
 
 def _url(origin: Origin) -> str:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    return f"http://{host}:{origin.port}"
+    return f"{origin.scheme}://{host}:{origin.port}{origin.prefix}"
 
 
 def _folder_files(folder: Path) -> dict[str, Path]:

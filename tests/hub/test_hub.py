@@ -8,16 +8,21 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import socket
+import ssl
 import tempfile
 import time
 import unittest
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
+from urllib.request import urlopen
 
 from tests.clients.run import client_environment, run_cli, run_code
 from tests.hub import Hub
 from tests.hub.content import git_blob_sha1
+from tests.hub.tls import make_certificates
 
 CONFIG = b'{"model_type": "bert"}\n'
 WEIGHTS = hashlib.sha256(b"weights").digest() * 4096  # 128 KiB
@@ -282,6 +287,41 @@ class Sent(HubTest):
             answer = ask(self.hub.url + self.COMMIT, "POST", body={}, **headers)
             self.assertEqual(answer[0], 401)
         self.assertEqual(self.hub.uploads, [])
+
+
+    def test_early_answer_comes_before_the_body(self) -> None:
+        self.hub.fault("early", method="PUT", status=413)
+        with socket.create_connection(("127.0.0.1", urlsplit(self.hub.url).port), 10) as link:
+            link.sendall(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            self.assertIn(b" 413 ", link.recv(1000).splitlines()[0])
+        self.assertEqual(self.hub.uploads, [])
+
+    def test_who_asks_first_is_told_to_go_on(self) -> None:
+        with socket.create_connection(("127.0.0.1", urlsplit(self.hub.url).port), 10) as link:
+            link.sendall(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
+            link.sendall(b"Authorization: Bearer hf_member\r\nExpect: 100-continue\r\n\r\n")
+            self.assertEqual(link.recv(1000), b"HTTP/1.1 100 Continue\r\n\r\n")
+            link.sendall(b"ab")
+            self.assertIn(b" 200 ", link.recv(1000).splitlines()[0])
+        self.assertEqual(self.hub.uploads[0].body, b"ab")
+
+
+class Mirror(unittest.TestCase):
+    """A hub under a prefix, by TLS."""
+
+    def test_everything_lies_under_the_prefix(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            made = make_certificates(Path(folder))
+            trust = ssl.create_default_context(cafile=str(made.ca_file))
+            with Hub(tls=made.context, prefix="/hf", cdn_host="localhost") as hub:
+                hub.add_repo("org/tiny", files=FILES)
+                for path in ("config.json", "model.safetensors"):  # redirects of both kinds
+                    url = f"{hub.url}/org/tiny/resolve/main/{path}"
+                    with urlopen(url, context=trust, timeout=10) as answer:
+                        self.assertEqual(answer.read(), FILES[path])
+                elsewhere = hub.url.replace("/hf", "/org/tiny/resolve/main/config.json")
+                with self.assertRaises(HTTPError):
+                    urlopen(elsewhere, context=trust, timeout=10)
 
 
 class AccessRules(HubTest):

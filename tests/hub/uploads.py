@@ -18,6 +18,7 @@ from tests.hub.repos import REPO_TYPES, Repo, Repos
 STORE = "/_upload/"  # where the bytes of LFS files are put, on the second origin
 _PLURALS = {f"{type}s": type for type in REPO_TYPES}
 _BATCH = "/info/lfs/objects/batch"
+_VERIFY = "/info/lfs/objects/verify"
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Uploads:
     """Thread safe. `received` grows in the order of arrival."""
 
     def __init__(
-        self, repos: Repos, access: Access, store_authority: Callable[[Request], str]
+        self, repos: Repos, access: Access, store_base: Callable[[Request], str]
     ) -> None:
         self.received: list[Upload] = []
         self._repos = repos
         self._access = access
-        self._store_authority = store_authority
+        self._store_base = store_base
         self._lock = threading.Lock()
         self._stored: dict[str, bytes] = {}
 
@@ -49,6 +50,8 @@ class Uploads:
             return json_answer({"errors": [], "warnings": []})
         if request.path.endswith(f".git{_BATCH}"):
             return self._batch(request)
+        if request.path.endswith(f".git{_VERIFY}"):
+            return self._keep(request) or self._verify(request)
         if request.method == "POST" and len(parts) > 4 and parts[0] == "api":
             if parts[4] == "preupload":
                 return self._keep(request) or self._preupload(request)
@@ -105,11 +108,21 @@ class Uploads:
             return refusal
         objects = []
         for wanted in json.loads(request.body)["objects"]:
-            href = f"http://{self._store_authority(request)}{STORE}{wanted['oid']}"
-            objects.append({**wanted, "actions": {"upload": {"href": href}}})
+            href = f"{self._store_base(request)}{STORE}{wanted['oid']}"
+            verify = f"{request.base}{request.path.removesuffix('/batch')}/verify"
+            actions = {"upload": {"href": href}, "verify": {"href": verify}}
+            objects.append({**wanted, "actions": actions})
         answer = json_answer({"transfer": "basic", "objects": objects})
         answer.headers["Content-Type"] = "application/vnd.git-lfs+json"
         return answer
+
+    def _verify(self, request: Request) -> Answer:
+        told = json.loads(request.body)
+        with self._lock:
+            stored = self._stored.get(told["oid"])
+        if stored is None or len(stored) != told["size"]:
+            return error_answer(404, None, "No such object, or of another size")
+        return json_answer({"success": True})
 
     def _commit(self, request: Request, parts: list[str], revision: str) -> Answer:
         """The body is one JSON document a line: what to say, then what to change."""
@@ -139,7 +152,7 @@ class Uploads:
 
 
 def _committed(request: Request, repo: Repo, commit: str) -> dict[str, Any]:
-    url = f"http://{request.authority}/{repo.id}/commit/{commit}"
+    url = f"{request.base}/{repo.id}/commit/{commit}"
     return {"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -15,13 +16,14 @@ from typing import Any, Callable
 from urllib.parse import unquote
 
 from tests.hub.answers import Answer, FileBody, Request, error_answer
-from tests.hub.faults import Faults, Hits
+from tests.hub.faults import Fault, Faults, Hits
 from tests.hub.ledger import Ledger
 
 _CHUNK_BYTES = 256 * 1024
 _SEND_BUFFER_BYTES = 256 * 1024
 _PACE_S = 0.02  # a slow connection sends about so often
-_REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024
+_REQUEST_BODY_BYTES_MAX = 512 * 1024 * 1024
+_REFUSED_READ_S = 10  # what still comes of a body that was answered early
 _STOPS = ("reset", "cut", "stall")
 
 
@@ -45,6 +47,8 @@ class Origin:
         ledger: Ledger,
         faults: Faults,
         known_token: Callable[[str], bool],
+        tls: ssl.SSLContext | None = None,
+        prefix: str = "",
     ) -> None:
         self.name = name
         self.host = host
@@ -53,6 +57,9 @@ class Origin:
         self.ledger = ledger
         self.faults = faults
         self.known_token = known_token
+        self.tls = tls
+        self.scheme = "https" if tls else "http"
+        self.prefix = prefix
         self.rate: int | None = (
             None  # body bytes per second and connection; None: as fast as it goes
         )
@@ -99,6 +106,9 @@ class _Server(ThreadingHTTPServer):
         connection, address = super().get_request()
         # What waits in a large buffer would count as sent, though no client ever has it.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if tls := self.origin.tls:  # the handshake comes on the connection's own thread
+            wrapped = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            return wrapped, address
         return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -142,18 +152,29 @@ class _Connection(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass  # the ledger has it
 
+    def handle_expect_100(self) -> bool:
+        return True  # said when the body is read: faults may come first
+
     def _serve(self) -> None:
         origin = self.server.origin
+        path = self.path.partition("?")[0]
+        if path.startswith(("/_control", "/_stats")):
+            if request := self._read_request():
+                self._send(origin.respond(request), Hits([]))
+            return
+        hits = origin.faults.hitting(origin.name, self.command, unquote(path))
+        if early := hits.first("early"):
+            self._answer_early(early)
+            return
+        if unread := hits.first("unread"):
+            while not unread.cleared.wait(0.05) and not origin.stopping.is_set():
+                pass
         request = self._read_request()
         if request is None:
-            return
-        if request.path.startswith(("/_control", "/_stats")):
-            self._send(origin.respond(request), Hits([]))
             return
         entry = self._entry = self._enter(request)
         self._sent = 0
         try:
-            hits = origin.faults.hitting(origin.name, request.method, unquote(request.path))
             if latency := hits.first("latency"):
                 latency.cleared.wait(latency.seconds)
             if hits.first("abort"):
@@ -175,13 +196,37 @@ class _Connection(BaseHTTPRequestHandler):
             entry["bytes"] = self._sent
             origin.ledger.end(entry)
 
+    def _answer_early(self, fault: Fault) -> None:
+        """As a server does that keeps good manners: the answer, then it reads what still comes."""
+        entry = self._enter(self._request(b""))
+        entry["status"] = fault.status
+        answer = error_answer(fault.status, None, f"{fault.status} by request of the test")
+        answer.headers |= {**fault.headers, "Connection": "close"}
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self._send(answer, Hits([]))
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_REFUSED_READ_S)
+            while self.rfile.read1(_CHUNK_BYTES):
+                pass
+        self.server.origin.ledger.end(entry)
+
     def _read_request(self) -> Request | None:
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
         body = self._read_body()
         if body is None:
             self.close_connection = True
             self._send(error_answer(413, None, "Request body too large"), Hits([]))
             return None
+        return self._request(body)
+
+    def _request(self, body: bytes) -> Request:
         path, _, query = self.path.partition("?")
+        prefix = self.server.origin.prefix
+        if prefix:
+            path = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else "/_elsewhere"
         local = self.connection.getsockname()
         host = f"[{local[0]}]" if ":" in local[0] else local[0]
         authority = self.headers.get("Host") or f"{host}:{local[1]}"
@@ -191,22 +236,28 @@ class _Connection(BaseHTTPRequestHandler):
             else authority
         )
         headers = {key.lower(): value for key, value in self.headers.items()}
-        return Request(self.command, path, query, headers, body, name, authority)
+        scheme = self.server.origin.scheme
+        named = (name, authority, scheme, prefix)
+        return Request(self.command, path, query, headers, body, *named)
 
     def _read_body(self) -> bytes | None:
-        """By its length or in chunks; None if it is too large."""
+        """By its length or in chunks; None if it is too large, or ends early."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             length = int(self.headers.get("Content-Length") or 0)
-            return self.rfile.read(length) if length <= _REQUEST_BODY_BYTES_MAX else None
-        body = b""
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            if len(body) + size > _REQUEST_BODY_BYTES_MAX:
+            if length > _REQUEST_BODY_BYTES_MAX:
                 return None
-            body += self.rfile.read(size)
+            body = self.rfile.read(length)
+            return body if len(body) == length else None
+        parts, total = [], 0
+        while size := int(self.rfile.readline().partition(b";")[0] or b"-1", 16):
+            total += size
+            if size < 0 or total > _REQUEST_BODY_BYTES_MAX:
+                return None
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass  # trailers
-        return body
+        return b"".join(parts)
 
     def _answer(self, request: Request, hits: Hits) -> Answer:
         if fault := hits.first("status"):

@@ -24,7 +24,7 @@ def xet_hash(content: Content) -> str:
 
 def file_headers(request: Request, repo: Repo, commit: Commit, content: Content) -> dict[str, str]:
     """What `resolve` adds for a file in Xet storage."""
-    origin = f"http://{request.authority}"
+    origin = request.base
     token = f"{origin}/api/{repo.type}s/{quote(repo.id)}/xet-read-token/{commit.id}"
     reconstruction = f"{origin}/_xet/v1/reconstructions/{xet_hash(content)}"
     return {
@@ -45,7 +45,7 @@ def file_info(request: Request, headers: dict[str, str], content: Content) -> An
 
 def read_token(request: Request) -> Answer:
     expiry = str(int(time.time()) + _TOKEN_S)
-    cas = f"http://{request.authority}/_xet"
+    cas = f"{request.base}/_xet"
     answer = json_answer({"casUrl": cas, "exp": int(expiry), "accessToken": "xet-token"})
     answer.headers["X-Xet-Cas-Url"] = cas
     answer.headers["X-Xet-Access-Token"] = "xet-token"

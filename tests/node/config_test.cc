@@ -147,6 +147,16 @@ INSTANTIATE_TEST_SUITE_P(
                                      [](const AgentConfig& c) { return c.zone; }}),
     [](const auto& setting) { return setting.param.key; });
 
+TEST(Config, TheCaFileIsReadAtOnce) {
+  Asked asked;
+  asked.environment["ROOST_CA_FILE"] = "ca.pem";
+  EXPECT_THAT(asked.refusal(), AllOf(HasSubstr("ROOST_CA_FILE"), HasSubstr("/work/ca.pem")));
+  asked.files["/work/ca.pem"] = "nonsense";
+  EXPECT_THAT(asked.refusal(), HasSubstr("no certificate"));
+  asked.files["/work/ca.pem"] = "-----BEGIN CERTIFICATE-----\n";
+  EXPECT_EQ(asked.loaded().caFile, "/work/ca.pem");
+}
+
 TEST(Config, AnEmptyVariableIsNotSet) {
   Asked asked;
   asked.environment["ROOST_NAME"] = "";
@@ -256,6 +266,20 @@ TEST(Config, TheEndpointServesThisNodeOnly) {
 }
 
 // --- Places. ---
+TEST(Config, WhetherTheEndpointPublishesMayBeSaidInEachWay) {
+  EXPECT_TRUE(Asked().loaded().endpointPublish);
+  EXPECT_FALSE(withOption("endpoint-publish", "false").loaded().endpointPublish);
+  EXPECT_FALSE(withFile("endpoint_publish = false").loaded().endpointPublish);
+  EXPECT_FALSE(withFile("endpoint.publish = false").loaded().endpointPublish);
+  const AgentConfig table =
+      withFile("[endpoint]\naddress = \"127.0.0.1:9000\"\npublish = false").loaded();
+  EXPECT_FALSE(table.endpointPublish);
+  EXPECT_EQ(table.endpoint.toString(), "127.0.0.1:9000");
+  EXPECT_THAT(withFile("endpoint.publish = \"no\"").refusal(), HasSubstr("true or false"));
+  EXPECT_THAT(withFile("endpoint.publsh = true").refusal(), HasSubstr("Did you mean publish"));
+  EXPECT_THAT(withOption("endpoint-publish", "no").refusal(), HasSubstr("neither true nor false"));
+}
+
 TEST(Config, TheStateFolderFollowsXdgAndTheKindOfService) {
   Asked asked;
   asked.environment["XDG_STATE_HOME"] = "/state";

@@ -348,13 +348,13 @@ TEST_F(FoldersTest, ArrivalsGoToTheFirstRootThatCanBeWritten) {
   const std::string fresh = (hub_.outside() / "made/hub").string();
   FoldersAtWork folders(io_, {served, rootAt(file + "/hub"), rootAt(fresh), rootAt(last.root())});
   folders.start();
-  EXPECT_FALSE(folders->publisher().ok()) << "nobody asked yet";
+  EXPECT_FALSE(folders->publisher(false).ok()) << "nobody asked yet";
 
   const PresenceKnown known = checkPresent(folders, listing({{"a", "aa"}}));
 
   EXPECT_TRUE(known.status.ok()) << known.status;
   EXPECT_GT(known.freeBytes, 0u);
-  EXPECT_EQ((*folders->publisher())->root().path(), fresh);
+  EXPECT_EQ((*folders->publisher(false))->root().path(), fresh);
   EXPECT_THAT(folders->snapshotPath(repo_, commit_), HasSubstr(fresh));
   std::filesystem::remove(file);
 }

@@ -45,7 +45,52 @@ TEST(Convert, AMemberSurvivesTheTrip) {
 TEST(Convert, ASummarySurvivesTheTrip) {
   NodeSummary summary{.state = NodeState::kReady, .blobs = 3, .problems = 1};
   summary.stores = {*StoreId::parse("nfs-1"), *StoreId::parse("local-2")};
+  summary.hubRest = absl::Seconds(42);
   EXPECT_EQ(trip<wire::NodeSummary>(summary).value(), summary);
+}
+
+HubQuestionRequest question(const std::string& target) {
+  return {HubOrigin::huggingFace(), target, std::nullopt, "", absl::Seconds(60)};
+}
+
+TEST(Convert, AQuestionToTheHubSurvivesTheTrip) {
+  HubQuestionRequest asked = question("/api/models/org/model");
+  EXPECT_EQ(trip<wire::HubQuestion>(asked).value(), asked);
+  asked.form = std::string("paths=a\0b", 9);
+  asked.formType = "application/x-www-form-urlencoded";
+  asked.ageMax = absl::InfiniteDuration();
+  EXPECT_EQ(trip<wire::HubQuestion>(asked).value(), asked);
+}
+
+TEST(Convert, AQuestionThatWouldBecomeAnotherRequestIsRefused) {
+  for (const char* target : {"", "api/models", "/a\r\nHost: x", "/a\n"}) {
+    EXPECT_FALSE(trip<wire::HubQuestion>(question(target)).ok()) << target;
+  }
+  EXPECT_FALSE(trip<wire::HubQuestion>(question("/" + std::string(kUrlBytesMax, 'x'))).ok());
+  HubQuestionRequest asked = question("/a");
+  asked.formType = "text/plain\r\nX: y";
+  EXPECT_FALSE(trip<wire::HubQuestion>(asked).ok());
+}
+
+TEST(Convert, AWordOfTheHubSurvivesTheTrip) {
+  HubQuestionReply word{HubOutcome::kAnswer, 200, {{"link", "<x>; rel=\"next\""}}, "{}"};
+  word.age = absl::Seconds(3);
+  word.stale = true;
+  word.rest = absl::Seconds(9);
+  EXPECT_EQ(trip<wire::HubWord>(word).value(), word);
+  EXPECT_EQ(trip<wire::HubWord>(HubQuestionReply{}).value(), HubQuestionReply{});
+}
+
+TEST(Convert, AWordThatNoHubSaysIsRefused) {
+  const auto word = [](uint16_t status, const std::string& name, const std::string& value) {
+    return trip<wire::HubWord>(HubQuestionReply{HubOutcome::kAnswer, status, {{name, value}}, ""});
+  };
+  EXPECT_TRUE(word(200, "a", "b").ok());
+  EXPECT_FALSE(word(200, "a", "b\r\nSet-Cookie: x").ok());
+  EXPECT_FALSE(word(200, "a:", "b").ok());
+  EXPECT_FALSE(word(200, "", "b").ok());
+  EXPECT_FALSE(word(0, "a", "b").ok());
+  EXPECT_FALSE(word(503, "a", "b").ok());
 }
 
 TEST(Convert, MoreStoresThanAnyNodeHasAreRefused) {

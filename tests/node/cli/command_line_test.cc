@@ -120,6 +120,19 @@ TEST(CommandLine, TheOthersHaveTheirOptions) {
   parsed<VersionCommand>("--version");
 }
 
+TEST(CommandLine, ExecKeepsEveryWordBehindTheDashes) {
+  const auto exec = parsed<ExecCommand>("exec --force --agent /a.sock -- python -c x --json -- y");
+  EXPECT_THAT(exec.words, ElementsAre("python", "-c", "x", "--json", "--", "y"));
+  EXPECT_TRUE(exec.force);
+  EXPECT_EQ(exec.agent, "/a.sock");
+}
+
+TEST(CommandLine, ExecWithoutACommandBehindDashesIsRefused) {
+  EXPECT_THAT(refusal("exec"), HasSubstr("roost exec -- "));
+  EXPECT_THAT(refusal("exec --"), HasSubstr("roost exec -- "));
+  EXPECT_THAT(refusal("exec python x"), HasSubstr("python"));
+}
+
 TEST(CommandLine, AgentKeepsWhatWasTypedForTheConfiguration) {
   const auto agent = parsed<AgentCommand>(
       "agent --listen [::1]:1 --join a:1,b:2 --root /a:hub --root /b:flat --state-dir=/s --hub "
@@ -194,7 +207,7 @@ TEST(CommandShapes, KnowEveryCommandAndWhatItTakes) {
     }
   }
   EXPECT_THAT(names, ElementsAre("agent", "status", "warm", "get", "where", "ls", "jobs", "verify",
-                                 "env", "key", "completion", "version"));
+                                 "env", "exec", "key", "completion", "version"));
 }
 
 }  // namespace

@@ -79,6 +79,15 @@ class Commands : public ::testing::Test {
     seams.out = {&outStream, terminal, [style] { return style; }};
     seams.err = {&errStream, terminal, [style] { return style; }};
     seams.catchInterrupts = [this] { interruptsCaught = true; };
+    seams.endpointIs = [this](const std::string& url, const std::string& node, absl::Duration) {
+      checked = absl::StrCat(url, " ", node);
+      return endpointLives;
+    };
+    seams.execute = [this](const std::vector<std::string>& ran, const Environment& changed) {
+      executed = ran;
+      changes = changed;
+      return ENOENT;  // the real one comes back with an error only
+    };
     seams.pause = [this](absl::Duration) { return pauses-- > 0; };
     const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
     const int code = cliMain(words, environment, seams);
@@ -98,6 +107,10 @@ class Commands : public ::testing::Test {
   bool interruptsCaught = false;
   std::vector<std::string> addresses;
   std::optional<AgentConfig> started;
+  bool endpointLives = true;
+  std::string checked;  // which endpoint, for which node
+  std::vector<std::string> executed;
+  Environment changes;
   std::string out, err;
 };
 
@@ -228,6 +241,73 @@ TEST_F(Commands, EnvLeavesOutNamesThatAreNoVariables) {
   answer("env", json{{"exports", {{"A;rm", "x"}, {"1A", "x"}, {"OK_1", "x"}}}});
   run("env");
   EXPECT_EQ(out, "export OK_1='x'\n");
+}
+
+json liveAgent() {
+  return {{"node", "0a"},
+          {"hub", "https://hub.example"},
+          {"exports", {{"HF_ENDPOINT", "http://127.0.0.1:8377"}}}};
+}
+
+TEST_F(Commands, EnvPrintsNothingIfTheEndpointIsNotThisAgents) {
+  answer("env", liveAgent());
+  endpointLives = false;
+  EXPECT_EQ(run("env"), 9);
+  EXPECT_EQ(checked, "http://127.0.0.1:8377 0a");
+  EXPECT_THAT(out, IsEmpty());
+  EXPECT_THAT(err, HasSubstr("http://127.0.0.1:8377"));
+}
+
+TEST_F(Commands, EnvLeavesAnEndpointOfTheUsersOwn) {
+  answer("env", liveAgent());
+  environment["HF_ENDPOINT"] = "https://mirror.example";
+  EXPECT_EQ(run("env"), 0);
+  EXPECT_THAT(out, IsEmpty());
+  EXPECT_THAT(err, AllOf(HasSubstr("https://mirror.example"), HasSubstr("--force")));
+  EXPECT_EQ(run("env --force"), 0);
+  EXPECT_EQ(out, "export HF_ENDPOINT='http://127.0.0.1:8377'\n");
+}
+
+TEST_F(Commands, EnvReplacesTheAgentsHubAndItself) {
+  answer("env", liveAgent());
+  for (const char* set : {"https://hub.example", "https://hub.example/", "http://127.0.0.1:8377"}) {
+    environment["HF_ENDPOINT"] = set;
+    EXPECT_EQ(run("env"), 0);
+    EXPECT_THAT(out, HasSubstr("HF_ENDPOINT")) << set;
+  }
+}
+
+// --- exec. ---
+TEST_F(Commands, ExecRunsWithTheExports) {
+  answer("env", liveAgent());
+  EXPECT_EQ(run("exec -- python x"), 127);
+  EXPECT_THAT(executed, ElementsAre("python", "x"));
+  EXPECT_EQ(changes, (Environment{{"HF_ENDPOINT", "http://127.0.0.1:8377"}}));
+}
+
+TEST_F(Commands, ExecWithoutAnAgentRunsWithWhatThereIs) {
+  agentAt = "nowhere";
+  run("exec -- python x");
+  EXPECT_THAT(executed, ElementsAre("python", "x"));
+  EXPECT_THAT(changes, IsEmpty());
+  EXPECT_THAT(err, HasSubstr("without an agent: no agent answers"));
+}
+
+TEST_F(Commands, ExecSetsNothingIfTheEndpointIsNotThisAgents) {
+  answer("env", liveAgent());
+  endpointLives = false;
+  run("exec -- python x");
+  EXPECT_THAT(executed, ElementsAre("python", "x"));
+  EXPECT_THAT(changes, IsEmpty());
+}
+
+TEST_F(Commands, ExecLeavesAnEndpointOfTheUsersOwn) {
+  answer("env", liveAgent());
+  environment["HF_ENDPOINT"] = "https://mirror.example";
+  run("exec -- python x");
+  EXPECT_THAT(changes, IsEmpty());
+  run("exec --force -- python x");
+  EXPECT_THAT(changes, Not(IsEmpty()));
 }
 
 // --- status. ---

@@ -42,6 +42,7 @@ TEST(HubRoute, ApiOfARepo) {
   EXPECT_EQ(get("/api/datasets/org/name/revision/main").kind, Kind::kRevision);
   EXPECT_EQ(get("/api/models/org/name/refs").kind, Kind::kRefs);
   EXPECT_EQ(get("/api/models/org/name/xet-read-token/" + kCommit).kind, Kind::kXetToken);
+  EXPECT_EQ(get("/api/models/org/name/xet-write-token/main").kind, Kind::kOther);
   const HubRoute tree = get("/api/models/org/name/tree/main/sub/dir?recursive=True&expand=False");
   ASSERT_EQ(tree.kind, Kind::kTree);
   EXPECT_EQ(tree.path, "sub/dir");

@@ -1,8 +1,8 @@
 // Things to do later on `loop`, that do not outlive it: stop() makes all of them happen at once.
 //
 // Threads: `loop`.
-#ifndef ROOST_NODE_ENDPOINT_LOOP_TIMERS_H_
-#define ROOST_NODE_ENDPOINT_LOOP_TIMERS_H_
+#ifndef ROOST_NODE_LOOP_TIMERS_H_
+#define ROOST_NODE_LOOP_TIMERS_H_
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -49,4 +49,4 @@ class LoopTimers {
 
 }  // namespace roost
 
-#endif  // ROOST_NODE_ENDPOINT_LOOP_TIMERS_H_
+#endif  // ROOST_NODE_LOOP_TIMERS_H_

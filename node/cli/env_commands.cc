@@ -1,0 +1,112 @@
+// What makes a program use this node's agent: `roost env` prints it for a shell, `roost exec` runs
+// a program with it. Both believe only an agent that answers now, on its socket and on its port: a
+// program that is sent to a dead endpoint waits for minutes, where the hub or its cache would do.
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "node/cli/commands.h"
+#include "node/cli/document.h"
+#include "protocol/limits.h"
+
+namespace roost {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kEndpointVariable[] = "HF_ENDPOINT";
+// What shells and env(1) report of a command that cannot be run.
+constexpr int kNotRunnable = 126;
+constexpr int kNotFound = 127;
+
+// One word for a POSIX shell, whatever is in it.
+std::string shellQuoted(const std::string& text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
+}
+
+bool isVariableName(const std::string& name) {
+  if (name.empty() || absl::ascii_isdigit(static_cast<unsigned char>(name[0]))) return false;
+  for (char c : name) {
+    if (c != '_' && !absl::ascii_isalnum(static_cast<unsigned char>(c))) return false;
+  }
+  return true;
+}
+
+// The agent's document, from one that answers in time and has the port that it names.
+absl::StatusOr<json> liveEnvironment(const CliContext& context, const std::string& address) {
+  const absl::Time until = absl::Now() + kEnvTimeout;
+  ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, address));
+  ROOST_ASSIGN_OR_RETURN(json env, agent->call("env", json::object()));
+  const std::string node = textAt(env, "node");
+  const std::string url = textAt(objectAt(env, "exports"), kEndpointVariable);
+  if (!url.empty() && !node.empty() && !context.seams.endpointIs(url, node, until - absl::Now())) {
+    return absl::FailedPreconditionError(
+        sentence(absl::StrCat("the agent does not answer at ", url),
+                 "another program may have its port, or this is another machine or container",
+                 "Look at --endpoint of the agent."));
+  }
+  return env;
+}
+
+// A hub of the user's own choice stays; the agent's hub is what the agent stands for.
+bool isUsersOwn(const CliContext& context, const std::string& name, const std::string& value,
+                const json& env) {
+  if (name != kEndpointVariable) return false;
+  const auto own = lookUp(context.environment, name);
+  if (!own) return false;
+  const absl::string_view set = absl::StripSuffix(*own, "/");
+  return set != value && set != absl::StripSuffix(textAt(env, "hub"), "/");
+}
+
+// What is to be set; says what is not, and why.
+Environment exportsOf(const CliContext& context, const json& env, bool force) {
+  Environment exports;
+  for (const auto& [name, value] : objectAt(env, "exports").items()) {
+    if (!isVariableName(name) || !value.is_string()) continue;
+    const std::string text = value;
+    if (!force && isUsersOwn(context, name, text, env)) {
+      context.message(absl::StrCat(name, " is set already, to ", *lookUp(context.environment, name),
+                                   ", and stays. --force sets it to ", text));
+      continue;
+    }
+    exports[name] = text;
+  }
+  return exports;
+}
+
+}  // namespace
+
+absl::StatusOr<ExitCode> run(const CliContext& context, const EnvCommand& command) {
+  ROOST_ASSIGN_OR_RETURN(const json env, liveEnvironment(context, command.output.agent));
+  if (command.output.json) {
+    context.print(dumped(env) + "\n");
+    return ExitCode::kOk;
+  }
+  for (const auto& [name, value] : exportsOf(context, env, command.force)) {
+    context.print(absl::StrCat("export ", name, "=", shellQuoted(value), "\n"));
+  }
+  if (objectAt(env, "exports").empty()) {
+    context.message(
+        "nothing to set: this agent has no endpoint for clients, and what it fetches lies in the "
+        "caches where clients look anyway");
+  }
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> run(const CliContext& context, const ExecCommand& command) {
+  Environment changes;
+  if (const auto env = liveEnvironment(context, command.agent); env.ok()) {
+    changes = exportsOf(context, *env, command.force);
+  } else {
+    context.message(absl::StrCat("runs without an agent: ", env.status().message()));
+  }
+  const int error = context.seams.execute(command.words, changes);
+  context.message(absl::StrCat("cannot run ", command.words[0], ": ", std::strerror(error)));
+  return static_cast<ExitCode>(error == ENOENT ? kNotFound : kNotRunnable);
+}
+
+}  // namespace roost

@@ -1,0 +1,98 @@
+// What the hub says to anybody, asked once for the whole cluster: of each repo one member, its
+// envoy (cluster/envoys.h), asks without a token and answers the others from what it knows.
+//
+// A question that is under way is not asked twice. An envoy that does not answer within
+// kEnvoyPatience is passed over, and the hub is asked from here; one that waits for the hub says
+// so. While the hub does not answer, what it said before counts, marked stale. Tokens never travel.
+//
+// Threads: `loop`. Everything given must outlive this. Memory: that of HubAnswers, and
+// kEnvoyFlightsMax questions of peers under way.
+#ifndef ROOST_NODE_ENDPOINT_PUBLIC_WORD_H_
+#define ROOST_NODE_ENDPOINT_PUBLIC_WORD_H_
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cluster/core.h"
+#include "cluster/envoys.h"
+#include "cluster/hub_answers.h"
+#include "node/endpoint/hub_line.h"
+#include "node/loop_timers.h"
+#include "node/peer_question.h"
+#include "protocol/messages.h"
+
+namespace roost {
+
+class PublicWord {
+ public:
+  struct Seams {
+    boost::asio::io_context& io;
+    const Core& core;
+    HubLine& hub;
+    LoopTimers& timers;
+    PeerCall call;
+    std::function<std::shared_ptr<void>()> alive;  // kept while a question is under way
+  };
+  struct Question {
+    std::string target;                              // from "/" on
+    std::optional<std::string> form = std::nullopt;  // the body of a POST
+    std::string formType = {};
+  };
+  struct Said {
+    HttpResult result;   // isOutage() if nobody knows
+    bool stale = false;  // the hub did not say so now
+    absl::Time at = absl::InfinitePast();
+  };
+
+  PublicWord(Seams seams, absl::Duration ttl);
+
+  // `forGood`: what stands under a commit.
+  boost::asio::awaitable<Said> ask(RepoId repo, Question question, bool forGood);
+  // A peer asks this node as its envoy; answered within kEnvoyAnswer.
+  void asked(const HubQuestionRequest& request, PeerAnswer answer);
+  // Somebody wrote to the repo through this node: what was said before does not count.
+  void written(const RepoId& repo);
+
+ private:
+  using Waiter = std::function<void(Said)>;
+  struct Flight {
+    std::vector<Waiter> waiting;
+    std::optional<Said> said;
+  };
+  using FlightKey = std::pair<bool, std::string>;  // as envoy; the question
+
+  static std::string keyOf(const Question& question);
+  static Said saidOf(const HubWord& word, bool stale);
+  bool fresh(const HubWord& word, absl::Duration ageMax, absl::Time now) const;
+  absl::Duration ageMaxOf(const RepoId& repo, bool forGood, absl::Time now) const;
+  void join(bool asEnvoy, const RepoId& repo, const Question& question, absl::Duration ageMax,
+            Waiter waiter);
+  static boost::asio::awaitable<void> fly(std::shared_ptr<void> alive, PublicWord* self,
+                                          FlightKey key, RepoId repo, Question question,
+                                          absl::Duration ageMax);
+  boost::asio::awaitable<std::optional<Said>> askEnvoy(NodeId envoy, Question question,
+                                                       absl::Duration ageMax);
+  boost::asio::awaitable<Said> askHub(std::string key, Question question, bool otherwise);
+  static void tell(Flight& flight, Said said);
+
+  Seams s_;
+  const absl::Duration ttl_;
+  Envoys envoys_;
+  HubAnswers answers_;
+  std::map<FlightKey, std::shared_ptr<Flight>> flights_;
+  size_t asEnvoy_ = 0;  // flights of them
+  std::map<RepoId, absl::Time> writtenAt_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_ENDPOINT_PUBLIC_WORD_H_
