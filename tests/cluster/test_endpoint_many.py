@@ -10,6 +10,7 @@ import pytest
 
 from tests.clients.drive import Outcome
 from tests.clients.repos import digests
+from tests.cluster.agent import Agent
 from tests.cluster.cache_tree import assert_nothing_torn, tree_digest
 from tests.cluster.harness import Cluster
 from tests.cluster.many import (
@@ -154,12 +155,38 @@ def test_leaseholder_that_hangs_is_followed_and_does_no_harm_when_it_goes_on(
     own = wave.join(name)[name]
     assert not own.ok or own.files == crowd.right, "wrong bytes, and no error"
     assert_taken_over(hub, lead.path, name, hung)
-    asked_again = [e for e in downloads_of(hub, lead.path) if e["who"] == name and e["time"] > woken]
-    assert not asked_again, "its lease had ended long ago"
+    asked = [e for e in downloads_of(hub, lead.path) if e["who"] == name and e["time"] > woken]
+    assert asked == [], f"its lease had ended long ago; woken at {woken}"
     crowd.assert_once()
     crowd.assert_idle_untouched()
     for agent in crowd.wanters:
         assert_nothing_torn(agent.hub_cache)
+
+
+def test_leaseholder_that_began_alone_and_hangs_costs_no_more(
+    hub: Hub, clusters: Callable[..., Cluster]
+) -> None:
+    """What it asked for before the others came must not leave the hub a second time either."""
+    path = "a.safetensors"
+    crowd = new_crowd(hub, clusters, {path: 128 * MIB})
+    first, *others = crowd.wanters
+    early = Wave(plain_client, [first], REPO, [path])
+    wait_until(lambda: hub.egress_of(REPO, path) > 4 * MIB, 60, "its download is under way")
+    late = Wave(plain_client, others, REPO, [path])
+    wait_until(lambda: all(has_followed(agent) for agent in others), 60, "the others follow")
+    assert hub.egress_of(REPO, path) < 0.9 * crowd.sizes[path], "it is still under way"
+
+    with stopped(first):
+        assert all(o.files == {path: crowd.right[path]} for o in late.join().values())
+    early.join()
+
+    ratio = hub.egress_of(REPO, path) / crowd.sizes[path]
+    print(f"the hub sent {ratio:.4f} x the file")
+    assert ratio <= EGRESS_MAX
+
+
+def has_followed(agent: Agent) -> bool:
+    return int(agent.nodes()[agent.name]["peer_bytes_in"]) > 12 * MIB
 
 
 def assert_taken_over(hub: Hub, path: str, name: str, since: float) -> None:
