@@ -437,8 +437,8 @@ class Agent final : public BlobProvider {
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
             .call = [this](const NodeId& peer, const Request& request,
                            PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
-            .statusJson =
-                [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); }},
+            .statusJson = [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); },
+            .measures = [this] { return measures(); }},
         HubEndpoint::Options{.refTtl = config_.branchTtl,
                              .publish = config_.endpointPublish,
                              .knownSizeMax = config_.knownSizeMax});
@@ -704,6 +704,25 @@ class Agent final : public BlobProvider {
     summaryTimer_.async_wait([this](boost::system::error_code ec) {
       if (!ec) tellSummary();
     });
+  }
+
+  EndpointMetrics::Measures measures() const {
+    const InventorySummary held = folders_->inventory().summary();
+    const CoreSizes sizes = core_->sizes();
+    size_t reachable = 0;
+    for (const NodeView& node : core_->nodes()) {
+      reachable += node.state != NodeState::kSuspected && node.state != NodeState::kGone ? 1 : 0;
+    }
+    return {.bytesFromHub = transfers_->bytesFromHub(),
+            .bytesFromPeers = transfers_->bytesFromPeers(),
+            .bytesToPeers = serveCounters_.bytesOut,
+            .blobs = held.blobs,
+            .blobBytes = held.heldBytes,
+            .readers = sizes.readers,
+            .fetches = sizes.fetches,
+            .poisoned = readings_->poisonedBlobs(),
+            .nodes = reachable,
+            .hubRest = hubRest_.left(absl::Now())};
   }
 
   NodeSummary summary() {

@@ -41,6 +41,7 @@ class BlobReadings {
   void perform(const AnswerReader& effect);
 
   bool poisoned(const BlobId& blob) const { return poisoned_.contains(blob); }
+  size_t poisonedBlobs() const { return poisoned_.size(); }
   void poison(const BlobId& blob, std::function<void()> done);
   // Bytes of it go out before it is verified. That is remembered on the disk until it is: if this
   // process is killed before, the blob counts as poisoned at the next start. Then calls back.

@@ -33,8 +33,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
                 s_.call, [this] { return shared_from_this(); }},
                options.refTtl),
         metadata_(s_.core, hub_, word_, access_, names_),
-        files_({s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_},
-               options.publish, options.knownSizeMax) {}
+        files_(
+            {s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_, metrics_},
+            options.publish, options.knownSizeMax) {}
 
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
     asio::post(
@@ -60,12 +61,13 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
  private:
   static asio::awaitable<void> run(std::shared_ptr<Impl> self, HttpAsk ask,
                                    std::function<void(HttpAnswer)> done) {
-    HttpAnswer answer = co_await self->answer(std::move(ask));
+    const HubRoute route = hubRoute(self->s_.origin, ask.method, ask.target);
+    HttpAnswer answer = co_await self->answer(std::move(ask), route);
+    self->metrics_.request(route.kind, answer.status);
     done(std::move(answer));
   }
 
-  asio::awaitable<HttpAnswer> answer(HttpAsk ask) {
-    const HubRoute route = hubRoute(s_.origin, ask.method, ask.target);
+  asio::awaitable<HttpAnswer> answer(HttpAsk ask, HubRoute route) {
     switch (route.kind) {
       case HubRoute::Kind::kFile:
         co_return co_await files_.answer(std::move(ask), route);
@@ -101,7 +103,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
 
   // For people and programs of this node: a page in a browser that had its own name pointed here
   // (DNS rebinding) is told nothing.
-  HttpAnswer own(const HttpAsk& ask, const HubRoute& route) const {
+  HttpAnswer own(const HttpAsk& ask, const HubRoute& route) {
     const std::string* host = ask.find("host");
     if (host != nullptr && !isLoopback(host->substr(0, host->rfind(':')))) {
       return failure(403, "", "this page is for this node alone: ask for 127.0.0.1");
@@ -110,6 +112,9 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
     answer.headers = {{"Content-Type", kJsonType}, {"Cache-Control", "no-store"}};
     if (route.path == "roost/v1/status") {
       answer.body = s_.statusJson();
+    } else if (route.path == "metrics") {
+      answer.headers[0].second = "text/plain; version=0.0.4; charset=utf-8";
+      answer.body = metrics_.text(s_.measures());
     } else if (route.path == "livez") {
       answer.body = absl::StrCat("{\"live\":true,\"node\":\"", s_.core.self().id.hex(), "\"}");
     } else if (route.path == "readyz") {
@@ -121,7 +126,8 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       answer.body = absl::StrCat(
           "roost ", ROOST_VERSION, ", node ", s_.core.self().name,
           ".\n\nHF_ENDPOINT with this address makes clients use this agent.\n"
-          "/roost/v1/status says what the cluster holds, /livez and /readyz how the agent is.\n");
+          "/roost/v1/status says what the cluster holds, /livez and /readyz how the agent is,\n"
+          "/metrics what Prometheus counts.\n");
     } else {
       answer = failure(404, "EntryNotFound", "there is no such page");
     }
@@ -136,6 +142,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   RepoAccess access_;
   RepoNames names_;
   HubMetadata metadata_;
+  EndpointMetrics metrics_;
   HubFiles files_;
 };
 

@@ -14,6 +14,7 @@
 #include "cluster/core.h"
 #include "cluster/transfers.h"
 #include "node/endpoint/blob_readings.h"
+#include "node/endpoint/endpoint_metrics.h"
 #include "node/endpoint/hub_proxy.h"
 #include "node/folders.h"
 #include "node/peer_question.h"
@@ -38,6 +39,7 @@ class HubEndpoint {
     std::function<void(const RepoId&, Visibility)> learnt;
     PeerCall call;
     std::function<std::string()> statusJson;
+    std::function<EndpointMetrics::Measures()> measures;
   };
   struct Options {
     absl::Duration refTtl = absl::Seconds(60);

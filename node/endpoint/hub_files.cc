@@ -239,6 +239,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     linger(reading, kLingering);  // whoever reads a part reads more of them
     const absl::Status came = co_await innerPart(part, reading, answer);
     if (came.ok()) co_return answer;
+    if (s_.hub.open()) s_.metrics.innerPart(EndpointMetrics::InnerPart::kPassedOn);
     co_return co_await withoutIt(std::move(ask), came);
   }
   // An answer that says why nothing comes is better than a body that ends early.
@@ -272,12 +273,15 @@ asio::awaitable<absl::Status> HubFiles::innerPart(BlobPart part,
     if (!began.ok()) co_return began.status();
     if (*began != nullptr && co_await hasRightPiece(*began, first, list, s_.pool)) {
       answer.stream = innerBody(part, reading, list, s_.pool);
+      s_.metrics.innerPart(EndpointMetrics::InnerPart::kProved);
       co_return absl::OkStatus();
     }
   }
   const absl::Status whole =
       co_await verified(reading, std::max(absl::ZeroDuration(), until - absl::Now()));
-  if (whole.ok()) answer.stream = co_await verifiedPart(part, reading);
+  if (!whole.ok()) co_return whole;
+  s_.metrics.innerPart(EndpointMetrics::InnerPart::kWaited);
+  answer.stream = co_await verifiedPart(part, reading);
   co_return whole;
 }
 

@@ -14,6 +14,7 @@
 #include "cluster/transfers.h"
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/byte_range.h"
+#include "node/endpoint/endpoint_metrics.h"
 #include "node/endpoint/hub_line.h"
 #include "node/endpoint/hub_route.h"
 #include "node/endpoint/repo_access.h"
@@ -33,6 +34,7 @@ class HubFiles {
     RepoAccess& access;
     RepoNames& names;
     LoopTimers& timers;
+    EndpointMetrics& metrics;
   };
   // `publish`: what was fetched for a client is shown in its snapshot. `knownSizeMax`:
   // large_files.h.
