@@ -298,12 +298,14 @@ struct HubDownload {
   uint64_t fence;
   bool followed = false;        // others take the pieces from here as they land
   uint64_t limit = UINT64_MAX;  // pieces from there on only after a LimitHub that allows them
+  absl::Time until = absl::InfiniteFuture();  // no request after it: the lease has ended
 };
-// What has changed of a download that runs: the limit, or whether others follow.
+// What has changed of a download that runs: the limit, whether others follow, the lease's end.
 struct LimitHub {
   FetchId fetch;
   uint64_t limit;
   bool followed;
+  absl::Time until;
 };
 struct StopHub {
   FetchId fetch;

@@ -224,7 +224,9 @@ void Fetch::startHub(Turn& turn) {
   hubDelivered_ = false;
   hubLimit_ = limit();
   hubFollowed_ = followed();
-  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, hubFollowed_, hubLimit_});
+  hubUntil_ = leaseUntil_;
+  turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, hubFollowed_, hubLimit_,
+                        hubUntil_});
 }
 
 bool Fetch::gather() {

@@ -239,6 +239,7 @@ class Fetch final : public Wanter {
   bool hubRunning_ = false;
   uint64_t hubLimit_ = 0;  // as it was told last
   bool hubFollowed_ = false;
+  absl::Time hubUntil_ = absl::InfinitePast();
   // Somebody downloaded before, so other wanters may have pieces: they are asked for all before the
   // hub is. A download by another leaseholder that died is mostly there.
   bool mustGather_ = false;

@@ -75,10 +75,14 @@ uint64_t Fetch::limit() const {
 }
 
 void Fetch::relimit(Turn& turn) {
-  if (!hubRunning_ || (limit() == hubLimit_ && followed() == hubFollowed_)) return;
+  if (!hubRunning_ ||
+      (limit() == hubLimit_ && followed() == hubFollowed_ && leaseUntil_ == hubUntil_)) {
+    return;
+  }
   hubLimit_ = limit();
   hubFollowed_ = followed();
-  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_});
+  hubUntil_ = leaseUntil_;
+  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_, hubUntil_});
 }
 
 void Fetch::maybeFinish(Turn& turn) {

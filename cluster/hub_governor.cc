@@ -5,9 +5,9 @@
 namespace roost {
 namespace {
 
-constexpr int kStart = 2;
+constexpr int kStart = 4;
 constexpr int kStep = 2;
-constexpr int kPeriodsUntilProbe = 20;  // the network may have become better since
+constexpr int kPeriodsUntilProbe = 40;  // the network may have become better since
 
 bool grew(uint64_t bytes, uint64_t before) {
   return bytes > before + before / 10;
@@ -16,11 +16,19 @@ bool grew(uint64_t bytes, uint64_t before) {
 }  // namespace
 
 HubGovernor::HubGovernor(int connectionsMax)
-    : max_(connectionsMax), target_(std::min(kStart, connectionsMax)) {}
+    : max_(connectionsMax), target_(std::min(kStart, connectionsMax)), before_(target_) {}
 
 void HubGovernor::onPeriod(uint64_t bytes, bool wantedMore) {
   if (!wantedMore) return;  // the rate says nothing about the connections
-  if (grew(bytes, reached_)) {
+  const bool better = grew(bytes, reached_);
+  if (doubling_) {
+    doubling_ = better;
+    reached_ = std::max(reached_, bytes);
+    if (better) before_ = target_;
+    target_ = better ? std::min(max_, 2 * target_) : before_;
+    return;
+  }
+  if (better) {
     reached_ = bytes;
     probing_ = false;
     heldPeriods_ = 0;
@@ -40,6 +48,7 @@ void HubGovernor::onPeriod(uint64_t bytes, bool wantedMore) {
 
 void HubGovernor::onRefused() {
   target_ = std::max(1, target_ / 2);
+  doubling_ = false;
   probing_ = false;
   heldPeriods_ = 0;
 }

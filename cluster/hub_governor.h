@@ -1,5 +1,5 @@
-// How many connections to the hub are worth having: more while each step brings more bytes, fewer
-// when the hub says "too many requests".
+// How many connections to the hub are worth having: twice as many while that brings more bytes,
+// then more by small steps, fewer when the hub says "too many requests".
 //
 // Threads: hub thread (pure decisions, no clock).
 #ifndef ROOST_CLUSTER_HUB_GOVERNOR_H_
@@ -22,6 +22,8 @@ class HubGovernor {
  private:
   const int max_;
   int target_;
+  int before_;            // the last doubling
+  bool doubling_ = true;  // since the start, until it brought nothing
   uint64_t reached_ = 0;  // bytes of the best period at the last accepted step
   int heldPeriods_ = 0;
   bool probing_ = false;

@@ -20,7 +20,7 @@
 namespace roost {
 namespace {
 
-constexpr absl::Duration kGovernorPeriod = absl::Milliseconds(500);
+constexpr absl::Duration kGovernorPeriod = absl::Milliseconds(250);
 
 // One request for a stretch of a download, from its start to its end.
 struct Stream {
@@ -52,6 +52,7 @@ struct Download {
         underWayMax(anOrder.underWayMax),
         pieces(std::move(anOrder.pieces)),
         limit(anOrder.limit),
+        until(anOrder.until),
         plan(0, {}, 1),
         backoff(options.patience) {}
 
@@ -67,6 +68,7 @@ struct Download {
   uint64_t underWayMax;          // as ordered, or told since
   std::vector<uint64_t> pieces;  // until the plan is made
   const uint64_t limit;          // as ordered
+  absl::Time until;              // as ordered, or told since
   std::atomic<bool> stopped = false;
 
   Phase phase = Phase::kWaiting;
@@ -149,12 +151,14 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     });
   }
 
-  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax) {
+  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until) {
     const std::lock_guard lock(mutex_);
     const auto it = known_.find(id);
     if (it == known_.end()) return;
-    http_.post([self = shared_from_this(), download = it->second, piece, underWayMax] {
-      if (download->phase == Phase::kEnded || download->sequential) return;
+    http_.post([self = shared_from_this(), download = it->second, piece, underWayMax, until] {
+      if (download->phase == Phase::kEnded) return;
+      download->until = until;
+      if (download->sequential) return;
       const bool less = underWayMax < download->underWayMax;
       download->underWayMax = underWayMax;
       download->plan.setRange(self->rangeBytes(*download));
@@ -322,6 +326,14 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
 
   void send(const DownloadPtr& download, const StreamPtr& stream) {
     if (download->stopped) return;  // the posted end() is on its way
+    if (absl::Now() > download->until) {
+      download->stopped = true;
+      http_.post([weak = weak_from_this(), download] {
+        const auto self = weak.lock();
+        if (self) self->end(download, absl::AbortedError("the lease of this download has ended"));
+      });
+      return;
+    }
     stream->generation = download->generation;
     stream->headJudged = false;
     stream->stoppedForStatus = false;
@@ -573,8 +585,8 @@ void HubLane::stop(HubDownloadId id) {
   work_->stop(id);
 }
 
-void HubLane::setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax) {
-  work_->setLimit(id, piece, underWayMax);
+void HubLane::setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until) {
+  work_->setLimit(id, piece, underWayMax, until);
 }
 
 uint64_t HubLane::bytesDownloaded() const {

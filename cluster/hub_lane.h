@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "cluster/core.h"
 #include "cluster/http_client.h"
 #include "cluster/hub_calls.h"
@@ -48,6 +49,9 @@ class HubLane {
     TokenSource token = nullptr;        // instead of the lane's
     uint64_t underWayMax = UINT64_MAX;  // bytes asked for and not yet here, at least one piece
     uint64_t limit = UINT64_MAX;        // pieces from there on wait for a setLimit()
+    // No request begins after it: `done` comes with kAborted. A process that was stopped for longer
+    // than its lease must not go on before it knows.
+    absl::Time until = absl::InfiniteFuture();
   };
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
   using Done = std::function<void(absl::Status)>;
@@ -59,8 +63,8 @@ class HubLane {
 
   // Each piece is delivered once, in any order; then `done`, once.
   HubDownloadId start(Order order, OnPiece onPiece, Done done);
-  // The last two of the order anew. If less may be under way, connections end with their piece.
-  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax);
+  // The last three of the order anew. If less may be under way, connections end with their piece.
+  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until);
   // When it returns, no further request begins (fencing); `done` comes with kCancelled, unless it
   // came already.
   void stop(HubDownloadId id);

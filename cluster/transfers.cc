@@ -205,7 +205,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
          .pieces = effect.pieces,
          .token = s_.tokenFor ? s_.tokenFor(active->site.repo) : nullptr,
          .underWayMax = underWayMax(active->blob, effect.followed),
-         .limit = effect.limit},
+         .limit = effect.limit,
+         .until = effect.until},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));
         },
@@ -226,7 +227,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void limitHub(const LimitHub& effect) {
     const ActivePtr active = find(effect.fetch);
     if (active && active->hub) {
-      s_.hub->setLimit(*active->hub, effect.limit, underWayMax(active->blob, effect.followed));
+      s_.hub->setLimit(*active->hub, effect.limit, underWayMax(active->blob, effect.followed),
+                       effect.until);
     }
   }
 

@@ -127,7 +127,9 @@ inline constexpr size_t kHostFileBytesMax = 1 << 20;  // --join file:PATH, 4,096
 inline constexpr size_t kTokenBytesMax = 1'024;       // hub tokens have 37, OIDC tokens some 800
 
 // --- Endpoint: HTTP for clients. ---
-inline constexpr int kEndpointConnectionsMax = 4'096;      // open at once
+inline constexpr int kEndpointConnectionsMax = 4'096;  // open at once
+inline constexpr int kEndpointRefusalsMax = 256;       // told that there are too many, at once
+inline constexpr absl::Duration kEndpointRefusalTimeout = absl::Seconds(2);
 inline constexpr size_t kEndpointHeadBytesMax = 64 << 10;  // request line and headers
 inline constexpr size_t kEndpointBodyBytesMax = 8 << 20;   // of a request that is answered here
 inline constexpr size_t kEndpointSendBytes = 1 << 20;      // one sendfile, or one piece

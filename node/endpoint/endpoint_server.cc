@@ -5,6 +5,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 #include "protocol/preface.h"
+#include "protocol/socket_deadline.h"
 
 namespace roost {
 
@@ -58,6 +60,34 @@ void EndpointServer::stopAccepting() {
   acceptor_.close(ignored);
 }
 
+// Full: huggingface_hub takes an answer for a passing failure, and a closed connection for a fatal
+// one. What it has sent is read before the end, or the answer would be lost to a reset.
+asio::awaitable<void> EndpointServer::refuse(tcp::socket socket,
+                                             std::shared_ptr<HttpServing> serving) {
+  ++serving->refusing;
+  const std::string answer =
+      "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+      "Content-Length: 0\r\n\r\n";
+  boost::system::error_code ec;
+  {
+    const SocketDeadline deadline(socket, kEndpointRefusalTimeout);
+    char scratch[4096];
+    // A head at least: an answer before the question is none for some clients.
+    co_await socket.async_read_some(asio::buffer(scratch),
+                                    asio::redirect_error(asio::use_awaitable, ec));
+    if (!ec) {
+      co_await asio::async_write(socket, asio::buffer(answer),
+                                 asio::redirect_error(asio::use_awaitable, ec));
+    }
+    if (!ec) socket.shutdown(tcp::socket::shutdown_send, ec);
+    while (!ec) {
+      co_await socket.async_read_some(asio::buffer(scratch),
+                                      asio::redirect_error(asio::use_awaitable, ec));
+    }
+  }
+  --serving->refusing;
+}
+
 asio::awaitable<void> EndpointServer::accept(EndpointServer& self,
                                              std::shared_ptr<HttpServing> serving) {
   while (!serving->stopping) {
@@ -71,7 +101,11 @@ asio::awaitable<void> EndpointServer::accept(EndpointServer& self,
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
       continue;
     }
-    if (serving->open >= kEndpointConnectionsMax) continue;  // closes it: full
+    if (serving->open >= kEndpointConnectionsMax) {
+      if (serving->refusing >= kEndpointRefusalsMax) continue;  // closes it
+      asio::co_spawn(self.io_, refuse(std::move(socket), serving), asio::detached);
+      continue;
+    }
     auto detached = DetachedSocket::detach(std::move(socket));
     if (!detached.ok()) continue;
     LaneThread& lane = *self.lanes_[self.next_++ % self.lanes_.size()];

@@ -38,6 +38,8 @@ class EndpointServer {
   int connections() const { return serving_->open; }
 
  private:
+  static boost::asio::awaitable<void> refuse(boost::asio::ip::tcp::socket socket,
+                                             std::shared_ptr<HttpServing> serving);
   static boost::asio::awaitable<void> accept(EndpointServer& self,
                                              std::shared_ptr<HttpServing> serving);
 

@@ -31,6 +31,7 @@ struct HttpServing {
   HttpHandler handler;
   BodyChoice passesBodyOn;
   std::atomic<int> open{0};       // connections
+  std::atomic<int> refusing{0};   // beyond those, that are told so
   std::atomic<int> answering{0};  // requests whose answer is not written yet
   std::atomic<bool> stopping{false};
 };

@@ -225,13 +225,39 @@ TEST_F(HubLaneTest, WhoIsFollowedSinceItBeganHasLittleUnderWayFromThenOn) {
       },
       [&](absl::Status status) { ended.set_value(std::move(status)); });
   std::shared_ptr<const DownloadedPiece> held = first.get_future().get();
-  lane.setLimit(id, UINT64_MAX, kPieceBytes);
+  lane.setLimit(id, UINT64_MAX, kPieceBytes, absl::InfiniteFuture());
   held.reset();
 
   const absl::Status status = ended.get_future().get();
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(joined(), content);
   EXPECT_EQ(cdn.requests().size(), 23u) << "the first was cut behind the second piece";
+}
+
+TEST_F(HubLaneTest, NoRequestBeginsAfterTheLeaseHasEnded) {
+  content = contentOf(3 * kPieceBytes);
+  blob = blobOf(content);
+  options.connectionsMax = 1;
+  options.rangeBytes = kPieceBytes;
+  options.piecesHeldMax = 1;  // it stands still until the first piece is given back
+  HubLane lane(originOf(hub.url()), http, token(), options);
+  std::promise<std::shared_ptr<const DownloadedPiece>> first;
+  std::promise<absl::Status> ended;
+  HubLane::Order some = order(allPieces(content));
+  some.until = absl::Now() + absl::Hours(1);
+
+  const HubDownloadId id = lane.start(
+      std::move(some),
+      [&](auto piece) {
+        if (piece->index == 0) first.set_value(std::move(piece));
+      },
+      [&](absl::Status status) { ended.set_value(std::move(status)); });
+  std::shared_ptr<const DownloadedPiece> held = first.get_future().get();
+  lane.setLimit(id, UINT64_MAX, UINT64_MAX, absl::Now() - absl::Seconds(1));
+  held.reset();
+
+  EXPECT_TRUE(absl::IsAborted(ended.get_future().get()));
+  EXPECT_LE(cdn.requests().size(), 2u) << "the second may have been on its way, the third not";
 }
 
 TEST_F(HubLaneTest, StuckConnectionDoesNotHoldTheOtherRanges) {
@@ -668,6 +694,24 @@ TEST(HubGovernor, StaysWhereMoreConnectionsBringNothing) {
   HubGovernor governor(16);
   for (int i = 0; i < 1000; ++i) governor.onPeriod(1000, true);
   EXPECT_LE(governor.target(), 6);
+}
+
+TEST(HubGovernor, ReachesItsMostInTwoPeriodsAgainstAHubThatLimitsEachConnection) {
+  HubGovernor governor(16);
+  for (int i = 0; i < 2; ++i) governor.onPeriod(static_cast<uint64_t>(governor.target()), true);
+  EXPECT_EQ(governor.target(), 16);
+  for (int i = 0; i < 100; ++i) {
+    governor.onPeriod(static_cast<uint64_t>(governor.target()), true);
+    EXPECT_GE(governor.target(), 15);
+  }
+}
+
+TEST(HubGovernor, ADoublingThatBringsNothingIsTakenBack) {
+  HubGovernor governor(16);
+  governor.onPeriod(1000, true);
+  EXPECT_EQ(governor.target(), 8);
+  governor.onPeriod(1000, true);
+  EXPECT_EQ(governor.target(), 4);
 }
 
 TEST(HubGovernor, IdlePeriodsSayNothing) {

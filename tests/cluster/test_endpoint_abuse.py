@@ -24,6 +24,7 @@ SIZE = 48 * MIB  # more than the socket buffers of both sides take
 FILES = {CONFIG: b"{}\n", WEIGHTS: made_bytes("abused", SIZE)}
 HONEST_S = 10  # what clients wait for a first byte
 IDLE = 2000
+MOST = 4096  # connections at once
 HANDFUL = 64  # descriptors that come and go: files, the index, connections kept to the hub
 HEAD_S, STUCK_S = 15, 60  # after that half a head, half a body, an unread answer end
 _POST = f"POST {api_path(REPO, '/paths-info/main')} HTTP/1.1\r\nHost: x\r\n"
@@ -128,6 +129,17 @@ def test_idle_connections_after_an_answer_cost_little_too(agent: Agent) -> None:
 
 
 @pytest.mark.quick
+def test_one_too_many_is_answered(agent: Agent) -> None:
+    """A closed connection would be fatal for huggingface_hub; 503 is not."""
+    with connections(agent, MOST):
+        wait_until(lambda: agent.open_descriptors() >= MOST, ANSWER_S, "all are accepted")
+        reply = ask(agent.endpoint, "GET", api_path(REPO, "/tree/main"))
+        assert reply.status == 503
+        assert reply.headers["retry-after"] == "1"
+    wait_until(lambda: agent.open_descriptors() < MOST, ANSWER_S, "they are given back")
+    assert_honest_are_served(agent)
+
+
 def test_clients_that_never_read_a_held_file_cost_little(agent: Agent) -> None:
     bounds = Bounds(agent)
     with connections(agent, 200, GET_WEIGHTS):

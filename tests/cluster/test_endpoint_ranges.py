@@ -69,9 +69,17 @@ def test_parts_of_what_a_peer_holds_come_before_the_whole(
             ):
                 assert_right(part(b, first, count), first, count)
             assert client.poll() is None, "the whole was not to be here yet"
+            assert counted(b, 'roost_endpoint_inner_ranges_total{how="proved"}') >= 3
+            assert counted(b, 'roost_nodes ') == 2
             assert not (blobs / etag).exists()
         finally:
             client.kill()
+
+
+def counted(agent: Agent, name: str) -> float:
+    text = ask(agent.endpoint, "GET", "/metrics").body.decode()
+    (line,) = [line for line in text.splitlines() if line.startswith(name)]
+    return float(line.rpartition(" ")[2])
 
 
 def test_wrong_pieces_are_not_given_out(hub: Hub, clusters: Callable[..., Cluster]) -> None:
@@ -95,3 +103,7 @@ def test_without_a_list_the_hub_is_asked(hub: Hub, clusters: Callable[..., Clust
     (agent,) = clusters(1, hub_url=hub.url)
     hub.rate = MIB  # of each connection
     assert_right(part(agent, 150 * MIB, 1000), 150 * MIB, 1000)
+    assert counted(agent, 'roost_endpoint_inner_ranges_total{how="passed_on"}') == 1
+    assert counted(agent, 'roost_endpoint_inner_ranges_total{how="proved"}') == 0
+    assert counted(agent, 'roost_endpoint_requests_total{kind="file",status="2xx"}') == 1
+    assert counted(agent, 'roost_transfer_bytes_total{way="from_hub"}') > 0
