@@ -21,6 +21,8 @@
 namespace roost {
 namespace {
 
+constexpr uint64_t kSettledAtOnce = 64;  // pieces
+
 // One writer for a temporary, also across processes. File systems without flock go without.
 absl::Status lockTemporary(int fd, const std::string& path) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return absl::OkStatus();
@@ -105,7 +107,7 @@ struct BlobWriter::Parts {
     buffer.resize(static_cast<size_t>(pieceBytes(slot.blob.size, piece)));
     return places->read(piece, absl::MakeSpan(buffer));
   }
-  absl::Status resume(const std::atomic<bool>* cancelled);
+  absl::Status resume();
   absl::Status store(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer);
@@ -119,6 +121,7 @@ struct BlobWriter::Parts {
   UniqueFd fd;
   std::unique_ptr<PiecePlaces> places;  // goes before `fd`
   std::shared_ptr<Reservations> reservations;
+  const std::atomic<bool>* cancelled = nullptr;
   Reservation reservation;
   bool allocated = false;  // all of the temporary has its disk blocks
   bool shared = false;
@@ -145,7 +148,7 @@ void BlobWriter::Parts::markHere(uint64_t piece, const PieceHash& hash) {
 
 // Reads what the journal says is there, in order: what compares equal counts, and what continues
 // the prefix goes into the digest in the same pass.
-absl::Status BlobWriter::Parts::resume(const std::atomic<bool>* cancelled) {
+absl::Status BlobWriter::Parts::resume() {
   std::vector<uint8_t> buffer;
   for (const auto& [piece, hash] : journal->recorded()) {
     if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) {
@@ -201,6 +204,7 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
   Parts& p = *writer->parts_;
   p.keep = !temporary.isNew;
   p.reservations = reservations;
+  p.cancelled = options.cancelled;
   p.places = std::make_unique<PiecePlaces>(size, p.fd.get(), p.path, std::move(options.memory));
 
   if (options.shared) {
@@ -220,7 +224,7 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
     if (temporary.isNew) {
       ROOST_RETURN_IF_ERROR(p.journal->clear());
     } else {
-      ROOST_RETURN_IF_ERROR(p.resume(options.cancelled));
+      ROOST_RETURN_IF_ERROR(p.resume());
     }
   }
   if (options.shared) writer->share(true);
@@ -310,7 +314,9 @@ uint64_t BlobWriter::settle() {
   const auto state = copy == nullptr ? std::nullopt : copy->look();
   if (!state) return p.settled;
   std::vector<uint8_t> buffer;
-  for (; p.settled < p.frontier; ++p.settled) {
+  // Writes of this blob wait for this: not for all of a long file that appears at once.
+  const uint64_t end = std::min(p.frontier, p.settled + kSettledAtOnce);
+  for (; p.settled < end; ++p.settled) {
     const uint64_t piece = p.settled;
     buffer.resize(static_cast<size_t>(pieceBytes(p.slot.blob.size, piece)));
     if (piece * kPieceBytes + buffer.size() > state->size) break;
@@ -348,12 +354,18 @@ absl::Status BlobWriter::gather() {
   }
   if (away.empty()) {
     p.places->letClientGo();
+    p.settled = 0;
     return absl::OkStatus();
   }
   ROOST_ASSIGN_OR_RETURN(p.reservation,
                          p.reservations->reserve(p.slot.folder.fd(), p.slot.path(), bytes));
   std::vector<uint8_t> buffer;
-  for (const uint64_t piece : away) ROOST_RETURN_IF_ERROR(p.gatherPiece(piece, buffer));
+  for (const uint64_t piece : away) {
+    if (p.cancelled != nullptr && p.cancelled->load(std::memory_order_relaxed)) {
+      return absl::CancelledError("gathering " + p.path + " was cancelled");
+    }
+    ROOST_RETURN_IF_ERROR(p.gatherPiece(piece, buffer));
+  }
   p.places->letClientGo();
   p.settled = 0;
   return absl::OkStatus();

@@ -11,6 +11,7 @@ namespace {
 
 constexpr absl::Duration kSilenceMax = absl::Seconds(10);  // clients' own time-outs
 constexpr absl::Duration kPatience = absl::Seconds(5);
+constexpr absl::Duration kSuspicion = absl::Seconds(1);
 
 }  // namespace
 
@@ -27,20 +28,32 @@ ClientFollower::Seen ClientFollower::look(BlobWriter& writer, bool waiting, absl
   if (!writer.shared()) {
     if (!clientAtWork(now)) return {};
     writer.share(true);
+    grew_ = absl::InfinitePast();
+  }
+  if (grew_ == absl::InfinitePast()) {
     sizeSeen_ = 0;
     grew_ = now;
   }
-  if (writer.client() == nullptr) {
-    if (auto copy = ClientCopy::find(slot_.folder, slot_.blob.id, now - kSilenceMax)) {
-      writer.follow(*std::move(copy));
-    }
-  }
+  if (writer.client() == nullptr || now - grew_ > kSuspicion) follow(writer, now);
+  if (writer.lost()) return {.lost = true};
   const uint64_t settled = writer.settle();
   if (!isGone(writer, waiting, now)) return {.shared = true, .settled = settled};
   writer.share(false);
   // Without room for it, it stays where it is for as long as it is there.
   if (absl::IsAborted(writer.gather())) return {.lost = true};
   return {};
+}
+
+// A client that was started again writes another file.
+void ClientFollower::follow(BlobWriter& writer, absl::Time now) {
+  auto copy = ClientCopy::find(slot_.folder, slot_.blob.id, now - kSilenceMax);
+  if (!copy) return;
+  if (writer.client() != nullptr) {
+    if (copy->isSameFile(*writer.client()) || !writer.gather().ok()) return;
+    sizeSeen_ = 0;
+    grew_ = now;
+  }
+  writer.follow(*std::move(copy));
 }
 
 bool ClientFollower::isGone(const BlobWriter& writer, bool waiting, absl::Time now) {

@@ -36,6 +36,7 @@ class ClientFollower {
   Seen look(BlobWriter& writer, bool waiting, absl::Time now);
 
  private:
+  void follow(BlobWriter& writer, absl::Time now);
   bool isGone(const BlobWriter& writer, bool waiting, absl::Time now);
 
   const SafeDir root_;

@@ -51,7 +51,7 @@ absl::Status PiecePlaces::writeToDisk(uint64_t piece, absl::Span<const uint8_t> 
   const uint64_t offset = piece * kPieceBytes;
   ROOST_RETURN_IF_ERROR(writeFully(disk_, diskPath_, offset, bytes));
   const std::unique_lock lock(mutex_);
-  drop(piece, places_[piece]);
+  if (places_[piece] != PiecePlace::kDisk) drop(piece, places_[piece]);
   places_[piece] = PiecePlace::kDisk;
   return absl::OkStatus();
 }

@@ -217,7 +217,8 @@ void Fetch::startHub(Turn& turn) {
   if (gather()) return;
   std::vector<uint64_t> pieces;
   for (uint64_t piece = 0; piece < count_; ++piece) {
-    if (needed(piece)) pieces.push_back(piece);
+    // Also those that somebody was asked for: nobody is asked again while the hub is read.
+    if (!have(piece)) pieces.push_back(piece);
   }
   if (pieces.empty()) return;
   hubRunning_ = true;

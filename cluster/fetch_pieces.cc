@@ -13,6 +13,7 @@ constexpr size_t kHoldersAtOnce = 8;
 constexpr uint64_t kReadAhead = 16;  // pieces from where a reader is, asked for before others
 // Pieces from where a client's own file ends: what sixteen ranges of the hub need to stay busy.
 constexpr uint64_t kSharedLead = 64;
+constexpr uint64_t kLimitStep = 4;
 // After that a reader's piece is asked of any origin, whosever stripe it is in.
 constexpr absl::Duration kReaderPatience = absl::Seconds(1);
 
@@ -71,7 +72,8 @@ uint64_t Fetch::limit() const {
   if (!settled_ || !readersOnly_ || grant_.wanters.size() > 1) return count_;
   uint64_t end = *settled_ + kSharedLead;
   if (!waiting_.empty()) end = std::max(end, waiting_.rbegin()->first + kReadAhead);
-  return std::min(end, count_);
+  // By steps, or the hub would be asked for a piece at a time.
+  return std::min((end + kLimitStep - 1) / kLimitStep * kLimitStep, count_);
 }
 
 void Fetch::relimit(Turn& turn) {

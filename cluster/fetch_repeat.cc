@@ -112,6 +112,7 @@ void Fetch::repeatFromNext(Turn& turn) {
   only_ = next;
   turn.emit(RestartBlob{id_, true});
   resetPieces();
+  settled_.reset();
   state_ = State::kRunning;
   hopeAt_ = progressAt_ = now_;
   sourcesStale_ = true;

@@ -23,6 +23,8 @@
 namespace roost {
 namespace {
 
+constexpr long kKeptConnections = 64;  // open to the hub and its file hosts, for the next request
+
 using Clock = std::chrono::steady_clock;
 constexpr long kReceiveBufferBytes = 256 << 10;  // fewer callbacks at gigabytes a second
 constexpr int kPollMillisMax = 1000;
@@ -280,7 +282,7 @@ class HttpClient::Loop {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
     multi_ = curl_multi_init();
-    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(2 * kHttpTransfersMax));
+    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kKeptConnections);
     thread_ = std::thread([this] { run(); });
   }
 

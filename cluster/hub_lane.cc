@@ -238,7 +238,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
       if (connections_ >= options_.connectionsMax) break;
       if (download->phase == Phase::kWaiting) {
-        resolve(download);
+        if (!resting()) resolve(download);
       } else if (download->streams.empty()) {
         startStream(download);
       }

@@ -87,7 +87,12 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     active_[effect.fetch] = active;
     submit(active, "open", [self = shared_from_this(), active] {
       const absl::Status opened = self->openShared(*active);
-      if (!opened.ok()) return self->tell(WriterOpened{active->id, opened});
+      if (!opened.ok()) {
+        return self->post([self, active, opened] {
+          self->active_.erase(active->id);
+          self->tell(WriterOpened{active->id, opened});
+        });
+      }
       const ClientFollower::Seen seen = active->follower->look(*active->own, false, absl::Now());
       self->post([self, active, seen, writer = active->own, present = active->own->present()] {
         if (self->find(active->id) != active) return;
@@ -265,7 +270,10 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     submit(active, "restart", [self = shared_from_this(), active] {
       if (!active->own) return;
       active->finishing = false;
-      if (active->own->lost()) active->follower.reset();  // once is enough
+      if (active->own->lost()) {  // once is enough
+        active->follower.reset();
+        active->own->share(false);
+      }
       const absl::Status status = active->own->restart();
       self->post([self, active, status] {
         absl::StatusOr<std::vector<uint64_t>> present = std::vector<uint64_t>();
@@ -476,16 +484,13 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   // On a work thread, in the blob's queue. Gives the blob its name, or sees that a client has.
   void publish(const ActivePtr& active, BlobHashes hashes) {
     if (!active->own) return;  // closed while it waited for a client
-    absl::StatusOr<std::optional<PublishedBlob>> adopted = std::nullopt;
     if (active->follower) {
+      auto adopted = active->own->adopt();
+      if (adopted.ok() && *adopted) return published(active, **adopted, std::move(hashes));
       const ClientFollower::Seen seen = active->follower->look(*active->own, true, absl::Now());
       if (seen.lost) return tell(WriterLost{active->id});
-      if (seen.shared) {
-        adopted = active->own->adopt();
-        if (adopted.ok() && !*adopted) return publishLater(active, std::move(hashes));
-      }
+      if (seen.shared) return publishLater(active, std::move(hashes));
     }
-    if (adopted.ok() && *adopted) return published(active, **adopted, std::move(hashes));
     // The rename is atomic and the content verified: the lock only spares a client's work.
     const auto lock =
         ClientLock::tryAcquire(active->publisher->root(), active->site.repo, active->blob.id);

@@ -1,6 +1,7 @@
 #include "node/watchdog.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,6 +60,9 @@ void endStuckProcess() {
       "roost: the agent is stuck: its main thread has done nothing for ", kWatchdogPeriodsMax,
       " s. It ends now, so that clients find its port closed, and is to be started again. "
       "A full disk of its log, or a pipe that nobody reads, can be the reason.\n");
+  // A console on a file system that hangs takes no word, and must not keep the process.
+  signal(SIGALRM, SIG_DFL);
+  alarm(1);
   pollfd console = {STDERR_FILENO, POLLOUT, 0};
   if (poll(&console, 1, 0) > 0) {
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "protocol/errors.h"
@@ -342,7 +343,10 @@ absl::StatusOr<MemberInfo> fromWire(wire::MemberInfo::Reader from) {
 namespace {
 
 bool isPrintable(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c != 0x7f; });
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte >= 0x20 && byte != 0x7f) || byte == '\t';
+  });
 }
 
 // UINT64_MAX: for ever.
@@ -413,7 +417,7 @@ absl::StatusOr<HubQuestionReply> fromWire(wire::HubWord::Reader from) {
   }
   if (from.getHeaders().size() > kHubHeadersMax) return bad("too many headers");
   for (auto header : from.getHeaders()) {
-    std::string name(toView(header.getName()));
+    std::string name = absl::AsciiStrToLower(toView(header.getName()));
     std::string text(toView(header.getValue()));
     // They become headers of our own answers.
     if (name.empty() || !isPrintable(name) || !isPrintable(text) ||

@@ -118,7 +118,8 @@ inline constexpr absl::Duration kHubRestJitterMax = absl::Seconds(2);  // each n
 
 // --- HTTP client. ---
 inline constexpr absl::Duration kHttpConnectTimeout = absl::Seconds(10);
-inline constexpr size_t kHttpTransfersMax = 32;         // at once: downloads + API calls
+// At once: downloads, API calls, and what is passed through for as long as a slow client likes.
+inline constexpr size_t kHttpTransfersMax = 256;
 inline constexpr size_t kHttpQueueMax = 4'096;          // waiting requests; more are told "busy"
 inline constexpr size_t kHttpHeadBytesMax = 256 << 10;  // all headers of one response
 inline constexpr size_t kUrlBytesMax = 16 << 10;        // signed URLs are about 1 to 2 KB

@@ -1,13 +1,16 @@
 // What makes a program use this node's agent: `roost env` prints it for a shell, `roost exec` runs
 // a program with it. Both believe only an agent that answers now, on its socket and on its port: a
 // program that is sent to a dead endpoint waits for minutes, where the hub or its cache would do.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "node/cli/commands.h"
 #include "node/cli/document.h"
@@ -62,6 +65,29 @@ bool isUsersOwn(const CliContext& context, const std::string& name, const std::s
   return set != value && set != absl::StripSuffix(textAt(env, "hub"), "/");
 }
 
+// Clients send what goes to this node through a proxy as well, tokens in clear text, unless they
+// are told not to.
+void keepFromProxies(const CliContext& context, Environment& exports) {
+  const auto isSet = [&](const char* name) {
+    const auto value = lookUp(context.environment, name);
+    return value && !value->empty();
+  };
+  if (!isSet("http_proxy") && !isSet("HTTP_PROXY") && !isSet("all_proxy") && !isSet("ALL_PROXY")) {
+    return;
+  }
+  const std::string own = std::string(isSet("no_proxy")   ? *lookUp(context.environment, "no_proxy")
+                                      : isSet("NO_PROXY") ? *lookUp(context.environment, "NO_PROXY")
+                                                          : "");
+  const std::vector<absl::string_view> hosts = absl::StrSplit(own, absl::ByAnyChar(", "));
+  const bool covered = std::any_of(hosts.begin(), hosts.end(), [](absl::string_view host) {
+    return host == "*" || host == "127.0.0.1";
+  });
+  if (covered) return;
+  const std::string all = absl::StrCat(own, own.empty() ? "" : ",", "127.0.0.1,localhost");
+  exports["no_proxy"] = all;
+  exports["NO_PROXY"] = all;
+}
+
 // What is to be set; says what is not, and why.
 Environment exportsOf(const CliContext& context, const json& env, bool force) {
   Environment exports;
@@ -75,6 +101,7 @@ Environment exportsOf(const CliContext& context, const json& env, bool force) {
     }
     exports[name] = text;
   }
+  if (!exports.empty()) keepFromProxies(context, exports);
   return exports;
 }
 

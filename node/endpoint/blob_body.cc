@@ -37,6 +37,12 @@ absl::Status tooSilent() {
   return absl::DeadlineExceededError("nothing came for longer than clients wait");
 }
 
+// A piece that is said to be there and cannot be read, again and again: a disk that fails.
+constexpr int kMissesMax = 1000;
+absl::Status unreadable() {
+  return absl::AbortedError("a piece that arrived cannot be read");
+}
+
 absl::Status clientGone(const boost::system::error_code& ec) {
   return absl::UnavailableError(ec.message());
 }
@@ -207,6 +213,7 @@ class ArrivingBody final : public BodyStream {
 
   asio::awaitable<absl::Status> send(tcp::socket& socket) override {
     uint64_t next = part_.first;  // bytes before it are sent or held
+    int misses = 0;
     const Tick tick = trickle(socket);
     while (next < part_.end) {
       const uint64_t index = next / kPieceBytes;
@@ -217,7 +224,9 @@ class ArrivingBody final : public BodyStream {
       }
       if (*writer == nullptr) break;  // all of it is here
       auto piece = co_await readPiece(pool_, *writer, index);
+      if (!piece && ++misses > kMissesMax) co_return unreadable();
       if (!piece) continue;  // the fetch began again: the piece will come
+      misses = 0;
       sentHashes_[index] = pieceHash(*piece);
       const uint64_t start = index * kPieceBytes;
       const uint64_t end = std::min(part_.end, start + piece->size());
@@ -324,6 +333,7 @@ class InnerBody final : public BodyStream {
 
   asio::awaitable<absl::Status> send(tcp::socket& socket) override {
     uint64_t at = part_.first;
+    int misses = 0;
     while (at < part_.end) {
       const uint64_t index = at / kPieceBytes;
       const absl::Time since = absl::Now();
@@ -335,7 +345,9 @@ class InnerBody final : public BodyStream {
       if (!writer.ok()) co_return writer.status();
       if (*writer == nullptr) co_return co_await sendPublished(socket, at);
       const auto piece = co_await readPiece(pool_, *writer, index);
+      if (!piece && ++misses > kMissesMax) co_return unreadable();
       if (!piece) continue;  // the fetch began again: the piece will come
+      misses = 0;
       if (pieceHash(*piece) != (*list_)[index]) {
         co_return absl::DataLossError("a piece that arrived is not what the holder verified");
       }

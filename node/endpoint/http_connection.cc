@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "node/await_callback.h"
 #include "node/endpoint/upload_pipe.h"
@@ -38,6 +39,7 @@ HttpAnswer plainError(int status, absl::string_view text) {
 HttpAnswer refusal(int status) {
   return plainError(status, status == 431   ? "the headers are too large"
                             : status == 413 ? "the body is too large"
+                            : status == 503 ? "the agent is stopping"
                                             : "this is not HTTP");
 }
 
@@ -226,6 +228,18 @@ asio::awaitable<void> receive(tcp::socket& socket, boost::beast::flat_buffer& bu
   state.whole = true;
 }
 
+// Until the client closes, or for kEndpointLinger: it may still be sending.
+asio::awaitable<void> throwAway(tcp::socket& socket) {
+  boost::system::error_code ec;
+  socket.shutdown(tcp::socket::shutdown_send, ec);
+  const SocketDeadline deadline(socket, kEndpointLinger);
+  std::string bytes(kUploadChunkBytes, '\0');
+  while (!ec) {
+    co_await socket.async_read_some(asio::buffer(bytes),
+                                    asio::redirect_error(asio::use_awaitable, ec));
+  }
+}
+
 // Has the request answered while its body is passed on. False: the connection is to end.
 asio::awaitable<bool> passOn(tcp::socket& socket, boost::beast::flat_buffer& buffer,
                              HeadParser& head, HttpAsk ask, HttpServing& serving,
@@ -260,20 +274,10 @@ asio::awaitable<bool> passOn(tcp::socket& socket, boost::beast::flat_buffer& buf
     const SocketDeadline deadline(socket, kEndpointLinger);
     while (!state.ended) co_await state.changed.wait();
   }
+  // It may still be sending what nobody reads: a reset would lose it the answer.
+  if (sent && !state.whole) co_await throwAway(socket);
   const bool stays = sent && keepAlive;
   co_return stays;
-}
-
-// Until the client closes, or for kEndpointLinger: it may still be sending.
-asio::awaitable<void> throwAway(tcp::socket& socket) {
-  boost::system::error_code ec;
-  socket.shutdown(tcp::socket::shutdown_send, ec);
-  const SocketDeadline deadline(socket, kEndpointLinger);
-  std::string bytes(kUploadChunkBytes, '\0');
-  while (!ec) {
-    co_await socket.async_read_some(asio::buffer(bytes),
-                                    asio::redirect_error(asio::use_awaitable, ec));
-  }
 }
 
 // One request and its answer. False: the connection is to end.
@@ -289,6 +293,10 @@ asio::awaitable<bool> serveRequest(tcp::socket& socket, boost::beast::flat_buffe
   HttpAsk ask;
   if (refused == 0) {
     ask = askOf(parser.get());
+    if (!absl::StartsWith(ask.target, "/")) refused = 400;
+    if (!parser.is_done() && serving.stopping) refused = 503;
+  }
+  if (refused == 0) {
     if (!parser.is_done() && !serving.stopping && serving.passesBodyOn(ask.method, ask.target)) {
       co_return co_await passOn(socket, buffer, parser, std::move(ask), serving, answering);
     }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "node/endpoint/hub_route.h"
+#include "protocol/limits.h"
 
 namespace roost {
 namespace {
@@ -55,12 +56,14 @@ json folderDocument(absl::string_view path) {
   return {{"type", "directory"}, {"path", path}, {"size", 0}, {"oid", std::string(40, '0')}};
 }
 
-void dropXet(json& value) {
+// What lies deeper than any document of the hub stays as it is: a peer's may be deep on purpose.
+void dropXet(json& value, size_t depthLeft = kJsonDepthMax) {
+  if (depthLeft == 0) return;
   if (value.is_array()) {
-    for (json& item : value) dropXet(item);
+    for (json& item : value) dropXet(item, depthLeft - 1);
   } else if (value.is_object()) {
     value.erase("xetHash");
-    for (auto& [key, item] : value.items()) dropXet(item);
+    for (auto& [key, item] : value.items()) dropXet(item, depthLeft - 1);
   }
 }
 

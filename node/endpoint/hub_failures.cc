@@ -68,6 +68,11 @@ bool refusesRepo(const HttpResult& result) {
          (status == 404 && code != nullptr && *code == "RepoNotFound");
 }
 
+bool mayBeHidden(const HttpResult& result) {
+  return refusesRepo(result) ||
+         (result.head.status == 404 && result.head.find("x-error-code") == nullptr);
+}
+
 HttpAnswer passed(const HttpResult& result, const std::optional<RepoId>& repo) {
   if (!result.status.ok()) return unavailable(result.status.message());
   HttpAnswer answer{.status = result.head.status};

@@ -33,6 +33,8 @@ HttpAnswer repoUnknown(const RepoId& repo, const std::optional<Token>& token);
 bool isOutage(const HttpResult& result);
 // The hub's word that this client may not see a repo, or that there is none.
 bool refusesRepo(const HttpResult& result);
+// The same, or what a hub that says no codes answers for a repo that not everybody may see.
+bool mayBeHidden(const HttpResult& result);
 // The hub's own error, with the code that clients need even where it said none.
 HttpAnswer passed(const HttpResult& result, const std::optional<RepoId>& repo);
 

@@ -53,6 +53,15 @@ std::string plainEtag(absl::string_view etag) {
 
 }  // namespace
 
+std::string HubFiles::pinnedTarget(const RepoId& repo, const Commit& commit,
+                                   const RelativePath& path, absl::string_view target) const {
+  const std::string url = resolveUrl(repo, commit, path);
+  absl::string_view pinned = url;
+  absl::ConsumePrefix(&pinned, s_.hub.origin().url());
+  const size_t query = target.find('?');
+  return absl::StrCat(pinned, query == absl::string_view::npos ? "" : target.substr(query));
+}
+
 HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
     : s_(seams), publish_(publish), knownSizeMax_(knownSizeMax) {}
 
@@ -80,6 +89,9 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   const FileEntry* entry = manifest.find(route.path);
   const auto path = RelativePath::parse(route.path);
   if (!path.ok()) co_return co_await s_.hub.forward(std::move(ask), true);
+  // Whatever is passed on from here is of the commit that the client was told, wherever its branch
+  // points by then.
+  ask.target = pinnedTarget(repo, manifest.commit, *path, ask.target);
   if (auto refused = co_await mayRead(repo, manifest.commit, *path, token)) {
     co_return *std::move(refused);
   }
@@ -268,7 +280,8 @@ asio::awaitable<absl::Status> HubFiles::innerPart(BlobPart part,
                                                   HttpAnswer& answer) {
   const absl::Time until = absl::Now() + kInnerRangePatience;
   const uint64_t first = part.first / kPieceBytes;
-  if (const BlobReading::PieceList list = co_await pieceList(reading)) {
+  const BlobReading::PieceList list = co_await pieceList(reading);
+  if (list && list->size() == pieceCount(part.blob.size)) {
     const BlobReading::Piece began = co_await pieceWithin(reading, first, until - absl::Now());
     if (!began.ok()) co_return began.status();
     if (*began != nullptr && co_await hasRightPiece(*began, first, list, s_.pool)) {

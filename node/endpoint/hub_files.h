@@ -56,6 +56,8 @@ class HubFiles {
   boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
                                                             RelativePath path,
                                                             std::optional<Token> token);
+  std::string pinnedTarget(const RepoId& repo, const Commit& commit, const RelativePath& path,
+                           absl::string_view target) const;
   boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Commit commit);
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
   ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;

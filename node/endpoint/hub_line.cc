@@ -20,7 +20,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr absl::Duration kHubRests = absl::Seconds(3);     // after it could not be reached
+constexpr absl::Duration kHubRests = absl::Seconds(3);  // after it could not be reached
+// Of a word that was said to one user's token, which may be about that user alone.
+constexpr absl::Duration kUserRestMax = absl::Seconds(10);
 constexpr absl::Duration kHubPause = absl::Seconds(1);     // where it did not say how long
 constexpr absl::Duration kHubPatience = absl::Seconds(6);  // of all pauses; clients wait 10 s
 
@@ -66,6 +68,8 @@ HttpResult HubLine::toldToWait(absl::Duration left) {
 asio::awaitable<HttpAnswer> HubLine::forward(HttpAsk ask, bool follow) {
   if (proxy_ == nullptr) co_return failure(404, "RepoNotFound", "this agent asks no hub");
   const std::string agent = agentUrl(ask);
+  // What the hub refuses to one user, or to one who writes, says nothing about all.
+  const bool ofAll = (ask.method == "GET" || ask.method == "HEAD") && !tokenOf(ask);
   HubProxy* proxy = proxy_;
   const std::function<void(std::function<void(HttpAnswer)>)> start =
       [&](std::function<void(HttpAnswer)> done) {
@@ -73,7 +77,7 @@ asio::awaitable<HttpAnswer> HubLine::forward(HttpAsk ask, bool follow) {
       };
   const HttpAnswer dropped = unavailable("the agent is stopping");
   HttpAnswer answer = co_await awaitCallback<HttpAnswer>(start, dropped);
-  if (answer.status == 429 || answer.status == 503) {
+  if (ofAll && (answer.status == 429 || answer.status == 503)) {
     HttpHead head{answer.status, {}};
     for (const auto& [name, value] : answer.headers) {
       head.headers.emplace_back(absl::AsciiStrToLower(name), value);
@@ -97,31 +101,37 @@ asio::awaitable<HttpResult> HubLine::ask(HubProxy::Question question, bool other
     result = co_await askOnce(question);
   }
   if (!result.status.ok()) {
-    restsUntil_ = absl::Now() + kHubRests;
-    lastError_ = std::string(result.status.message());
+    failed(std::string(result.status.message()));
   } else {
     restsUntil_ = absl::InfinitePast();
   }
   co_return result;
 }
 
+void HubLine::failed(std::string why) {
+  restsUntil_ = absl::Now() + kHubRests;
+  lastError_ = std::move(why);
+}
+
 // A hub that says when it will answer again is believed, as far as the client can wait.
 asio::awaitable<HttpResult> HubLine::askPatiently(HubProxy::Question question, bool otherwise) {
   const absl::Time until = absl::Now() + kHubPatience;
+  const absl::Time end = absl::Now() + question.timeout;
   while (true) {
     if (const absl::Duration left = rest_.left(absl::Now()); left > absl::ZeroDuration()) {
       if (otherwise || absl::Now() + left > until) co_return toldToWait(left);
       co_await timers_.sleep(left);
       continue;
     }
+    question.timeout = std::max(end - absl::Now(), kHubPause);
     HttpResult result = co_await askOnce(question);
     const bool busy =
         result.status.ok() && (result.head.status == 429 || result.head.status == 503);
     if (!busy) co_return result;
     const std::optional<absl::Duration> asked = waitAsked(result.head);
-    if (asked) rest_.told(*asked, absl::Now());
+    if (asked) rest_.told(question.token ? std::min(*asked, kUserRestMax) : *asked, absl::Now());
     if (otherwise || absl::Now() + asked.value_or(kHubPause) > until) co_return result;
-    if (!asked) co_await timers_.sleep(kHubPause);
+    if (!asked || *asked <= absl::ZeroDuration()) co_await timers_.sleep(kHubPause);
   }
 }
 

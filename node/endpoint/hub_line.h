@@ -34,6 +34,9 @@ class HubLine {
   // failed is left alone, and nobody waits for one that says "later".
   boost::asio::awaitable<HttpResult> ask(HubProxy::Question question, bool otherwise);
 
+  // It could not be reached in time, through whomever it was asked.
+  void failed(std::string why);
+
   void stop() { proxy_ = nullptr; }
 
  private:

@@ -68,7 +68,10 @@ asio::awaitable<std::optional<PublicWord::Said>> HubMetadata::askAnybody(HttpAsk
   }
   const bool forGood =
       route.revision && std::holds_alternative<Commit>(*route.revision) && access_.isPublic(repo);
-  PublicWord::Said said = co_await word_.ask(repo, question, forGood);
+  const std::optional<Token> token = tokenOf(ask);
+  const bool otherwise =
+      access_.mayWithoutAsking(repo, token, false) && !core_.repoHolders(repo).empty();
+  PublicWord::Said said = co_await word_.ask(repo, question, forGood, otherwise);
   names_.learn(repo, tells ? &revision : nullptr, said);
   if (forGood) names_.checkLater(repo);
   co_return said;
@@ -97,7 +100,10 @@ asio::awaitable<HttpAnswer> HubMetadata::answer(HttpAsk ask, HubRoute route) {
   const std::optional<PublicWord::Said> said = co_await askAnybody(ask, route);
   if (said) result = said->result;
   // Who has a token may see what others may not.
-  if (said && !isOutage(result) && !(token && refusesRepo(result))) {
+  const bool outdated =
+      said && said->stale && tellsVisibility(route) && isOutdated(route, said->at);
+  if (outdated) co_return co_await fromCluster(ask, route, token);
+  if (said && !isOutage(result) && !(token && mayBeHidden(result))) {
     co_return shown(ask, repo, result, said->stale);
   }
   if (!said || !isOutage(result)) result = co_await askAsClient(ask, route, token);
@@ -122,6 +128,13 @@ asio::awaitable<HttpAnswer> HubMetadata::answer(HttpAsk ask, HubRoute route) {
   HttpAnswer made = co_await fromCluster(ask, route, token);
   if (made.status == 503 && hub_.exists()) co_return passed(result, std::nullopt);
   co_return made;
+}
+
+// Some node has a newer word of the hub.
+bool HubMetadata::isOutdated(const HubRoute& route, absl::Time at) const {
+  const Revision revision = revisionOf(route);
+  const auto* ref = std::get_if<RefName>(&revision);
+  return ref != nullptr && names_.newerThan(*route.repo, *ref, at).has_value();
 }
 
 HttpAnswer HubMetadata::shown(const HttpAsk& ask, const RepoId& repo, const HttpResult& result,

@@ -30,6 +30,7 @@ class HubMetadata {
 
  private:
   boost::asio::awaitable<std::optional<PublicWord::Said>> askAnybody(HttpAsk ask, HubRoute route);
+  bool isOutdated(const HubRoute& route, absl::Time at) const;
   boost::asio::awaitable<HttpResult> askAsClient(HttpAsk ask, HubRoute route,
                                                  std::optional<Token> token);
   HttpAnswer shown(const HttpAsk& ask, const RepoId& repo, const HttpResult& result,

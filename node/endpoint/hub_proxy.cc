@@ -241,7 +241,7 @@ void HubProxy::ask(Question question, std::function<void(HttpResult)> done) {
   request.bodyBytesMax = kHubJsonBytesMax;
   request.mayCompress = true;
   request.connectTimeout = absl::Seconds(4);
-  request.totalTimeout = kEndpointAnswerTimeout - absl::Milliseconds(500);
+  request.totalTimeout = question.timeout;
   http_.start(std::move(request), std::move(done));
 }
 

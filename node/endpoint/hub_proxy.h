@@ -45,6 +45,7 @@ class HubProxy {
     std::string target;  // from "/" on
     HttpHeaders headers = {};
     std::optional<Token> token;
+    absl::Duration timeout = kEndpointAnswerTimeout - absl::Milliseconds(500);
   };
   void ask(Question question, std::function<void(HttpResult)> done);
 

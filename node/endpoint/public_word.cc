@@ -19,7 +19,7 @@ PublicWord::PublicWord(Seams seams, absl::Duration ttl)
     : s_(std::move(seams)), ttl_(ttl), envoys_(s_.core.self().id) {}
 
 std::string PublicWord::keyOf(const Question& question) {
-  return absl::StrCat(question.target, " ", question.form.value_or(""));
+  return absl::StrCat(question.target, " ", question.formType, " ", question.form.value_or(""));
 }
 
 PublicWord::Said PublicWord::saidOf(const HubWord& word, bool stale) {
@@ -43,22 +43,29 @@ void PublicWord::written(const RepoId& repo) {
   writtenAt_.insert_or_assign(repo, now);
 }
 
-asio::awaitable<PublicWord::Said> PublicWord::ask(RepoId repo, Question question, bool forGood) {
+asio::awaitable<PublicWord::Said> PublicWord::ask(RepoId repo, Question question, bool forGood,
+                                                  bool otherwise) {
   const absl::Time now = absl::Now();
   const absl::Duration ageMax = ageMaxOf(repo, forGood, now);
   const HubWord* kept = answers_.find(keyOf(question));
   if (kept != nullptr && fresh(*kept, ageMax, now)) co_return saidOf(*kept, false);
+  if (otherwise && !s_.hub.open()) {
+    if (kept != nullptr) co_return saidOf(*kept, true);
+    Said nobody;  // GCC 12: no braced list in a co_return
+    nobody.result.status = absl::UnavailableError("the hub failed a moment ago");
+    co_return nobody;
+  }
   const NodeId self = s_.core.self().id;
   const bool asEnvoy = envoys_.envoyOf(repo, s_.core.hubMembers(), now) == self;
   const std::function<void(Waiter)> start = [&](Waiter done) {
-    join(asEnvoy, repo, question, ageMax, std::move(done));
+    join(asEnvoy, repo, question, ageMax, otherwise, std::move(done));
   };
   const Said dropped{{absl::UnavailableError("the agent is stopping"), {}, {}}};
   co_return co_await awaitCallback<Said>(start, dropped);
 }
 
 void PublicWord::join(bool asEnvoy, const RepoId& repo, const Question& question,
-                      absl::Duration ageMax, Waiter waiter) {
+                      absl::Duration ageMax, bool otherwise, Waiter waiter) {
   const FlightKey key{asEnvoy, keyOf(question)};
   const auto known = flights_.find(key);
   if (known != flights_.end() && !known->second->said) {
@@ -74,7 +81,8 @@ void PublicWord::join(bool asEnvoy, const RepoId& repo, const Question& question
   flight->waiting.push_back(std::move(waiter));
   flights_.emplace(key, flight);
   if (asEnvoy) ++asEnvoy_;
-  asio::co_spawn(s_.io, fly(s_.alive(), this, key, repo, question, ageMax), asio::detached);
+  asio::co_spawn(s_.io, fly(s_.alive(), this, key, repo, question, ageMax, otherwise),
+                 asio::detached);
 }
 
 void PublicWord::tell(Flight& flight, Said said) {
@@ -84,7 +92,8 @@ void PublicWord::tell(Flight& flight, Said said) {
 
 // The first keeps `self`.
 asio::awaitable<void> PublicWord::fly(std::shared_ptr<void>, PublicWord* self, FlightKey key,
-                                      RepoId repo, Question question, absl::Duration ageMax) {
+                                      RepoId repo, Question question, absl::Duration ageMax,
+                                      bool otherwise) {
   const std::shared_ptr<Flight> flight = self->flights_.at(key);
   const bool asEnvoy = key.first;
   std::optional<Said> told;
@@ -92,6 +101,7 @@ asio::awaitable<void> PublicWord::fly(std::shared_ptr<void>, PublicWord* self, F
   if (!asEnvoy && envoy != self->s_.core.self().id) {
     told = co_await self->askEnvoy(envoy, question, ageMax);
     if (told && isOutage(told->result)) {  // it waited for the hub for as long as a client does
+      self->s_.hub.failed("the hub did not answer in time");
       const HubWord* kept = self->answers_.find(key.second);
       tell(*flight, kept == nullptr ? *told : saidOf(*kept, true));
       self->flights_.erase(key);
@@ -111,7 +121,7 @@ asio::awaitable<void> PublicWord::fly(std::shared_ptr<void>, PublicWord* self, F
   // and if it is answered somebody else is the envoy.
   if (!told || told->stale) {
     const HubWord* kept = self->answers_.find(key.second);
-    Said own = co_await self->askHub(key.second, question, kept != nullptr);
+    Said own = co_await self->askHub(key.second, question, kept != nullptr || otherwise);
     if (told && !isOutage(own.result)) self->envoys_.failed(envoy, absl::Now());
     if (!told) {
       kept = self->answers_.find(key.second);
@@ -131,9 +141,9 @@ asio::awaitable<PublicWord::Said> PublicWord::askHub(std::string key, Question q
     asked.upload = *question.form;
     asked.headers.emplace_back("Content-Type", question.formType);
   }
-  Said said;  // GCC 12: no braced list around co_await
+  Said said;              // GCC 12: no braced list around co_await
+  said.at = absl::Now();  // what is written while the hub is asked may not be in its word
   said.result = co_await s_.hub.ask(std::move(asked), otherwise);
-  said.at = absl::Now();
   said.result.body = withoutXet(std::move(said.result.body));
   if (!isOutage(said.result)) {
     answers_.keep(key,
@@ -215,7 +225,7 @@ void PublicWord::asked(const HubQuestionRequest& request, PeerAnswer answer) {
   if (asEnvoy_ >= kEnvoyFlightsMax) return unable(absl::ZeroDuration());
   // What comes first: the hub's word, or the time by which the peer wants to hear something.
   const auto once = std::make_shared<PeerAnswer>(std::move(answer));
-  join(true, *route.repo, question, request.ageMax, [this, once, replyOf](Said said) {
+  join(true, *route.repo, question, request.ageMax, false, [this, once, replyOf](Said said) {
     if (!*once) return;
     const PeerAnswer reply = std::exchange(*once, nullptr);
     const bool travels = said.result.body.size() <= kMessageBytesMax / 2 &&

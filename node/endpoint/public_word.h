@@ -55,8 +55,9 @@ class PublicWord {
 
   PublicWord(Seams seams, absl::Duration ttl);
 
-  // `forGood`: what stands under a commit.
-  boost::asio::awaitable<Said> ask(RepoId repo, Question question, bool forGood);
+  // `forGood`: what stands under a commit. `otherwise`: there is an answer without the hub, so
+  // nobody waits for one that failed a moment ago.
+  boost::asio::awaitable<Said> ask(RepoId repo, Question question, bool forGood, bool otherwise);
   // A peer asks this node as its envoy; answered within kEnvoyAnswer.
   void asked(const HubQuestionRequest& request, PeerAnswer answer);
   // Somebody wrote to the repo through this node: what was said before does not count.
@@ -75,10 +76,10 @@ class PublicWord {
   bool fresh(const HubWord& word, absl::Duration ageMax, absl::Time now) const;
   absl::Duration ageMaxOf(const RepoId& repo, bool forGood, absl::Time now) const;
   void join(bool asEnvoy, const RepoId& repo, const Question& question, absl::Duration ageMax,
-            Waiter waiter);
+            bool otherwise, Waiter waiter);
   static boost::asio::awaitable<void> fly(std::shared_ptr<void> alive, PublicWord* self,
                                           FlightKey key, RepoId repo, Question question,
-                                          absl::Duration ageMax);
+                                          absl::Duration ageMax, bool otherwise);
   boost::asio::awaitable<std::optional<Said>> askEnvoy(NodeId envoy, Question question,
                                                        absl::Duration ageMax);
   boost::asio::awaitable<Said> askHub(std::string key, Question question, bool otherwise);

@@ -71,10 +71,11 @@ std::string apiPath(const RepoId& repo) {
 RepoNames::RepoNames(Seams seams, absl::Duration refTtl) : s_(std::move(seams)), refTtl_(refTtl) {}
 
 // Under a commit nothing moves; but whether everybody may see it does.
-asio::awaitable<PublicWord::Said> RepoNames::askAnybody(RepoId repo, Revision revision) {
+asio::awaitable<PublicWord::Said> RepoNames::askAnybody(RepoId repo, Revision revision,
+                                                        bool otherwise) {
   const bool forGood = isCommit(revision) && s_.access.isPublic(repo);
   const PublicWord::Question question{.target = revisionTarget(repo, revision)};
-  PublicWord::Said said = co_await s_.word.ask(repo, question, forGood);
+  PublicWord::Said said = co_await s_.word.ask(repo, question, forGood, otherwise);
   learn(repo, &revision, said);
   co_return said;
 }
@@ -98,7 +99,7 @@ asio::awaitable<std::optional<PublicWord::Said>> RepoNames::meet(RepoId repo, Re
   if (!s_.hub.exists() || s_.access.visibilityOf(repo) != Visibility::kUnknown) {
     co_return std::nullopt;
   }
-  co_return co_await askAnybody(repo, revision);
+  co_return co_await askAnybody(repo, revision, false);
 }
 
 // A client that asks by a commit is not kept waiting for whether the repo is public still.
@@ -107,7 +108,8 @@ void RepoNames::checkLater(const RepoId& repo) {
   asio::co_spawn(
       s_.io,
       [](std::shared_ptr<void>, RepoNames* self, RepoId asked) -> asio::awaitable<void> {
-        co_await self->askAnybody(asked, Revision(RefName::main()));
+        const Revision branch(RefName::main());
+        co_await self->askAnybody(asked, branch, false);
       }(s_.alive(), this, repo),
       asio::detached);
 }
@@ -130,18 +132,18 @@ asio::awaitable<OrAnswer<RepoNames::Named>> RepoNames::commitOf(RepoId repo, Rev
   bool stale = false;
   absl::Time at = absl::Now();
   bool asked = false;
+  const bool otherwise = s_.access.mayWithoutAsking(repo, token, false) &&
+                         (commit != nullptr || newestWord(repo, std::get<RefName>(revision)));
   if (s_.hub.exists() && s_.access.maybePublic(repo)) {
-    PublicWord::Said said = co_await askAnybody(repo, revision);
+    PublicWord::Said said = co_await askAnybody(repo, revision, otherwise);
     // Who has a token may see what others may not.
-    asked = isOutage(said.result) || !refusesRepo(said.result) || !token;
+    asked = isOutage(said.result) || !mayBeHidden(said.result) || !token;
     result = std::move(said.result);
     stale = said.stale;
     at = said.at;
   }
   if (!asked) {
     HubProxy::Question question{.target = revisionTarget(repo, revision), .token = token};
-    const bool otherwise = s_.access.mayWithoutAsking(repo, token, false) &&
-                           (commit != nullptr || newestWord(repo, std::get<RefName>(revision)));
     result = co_await s_.hub.ask(std::move(question), otherwise);
     stale = false;
     at = absl::Now();
@@ -157,6 +159,11 @@ asio::awaitable<OrAnswer<RepoNames::Named>> RepoNames::commitOf(RepoId repo, Rev
     if (!said.ok()) co_return unavailable(said.status().message());
     if (!asked) s_.access.learn(repo, token, said->visibility);
     if (commit != nullptr) co_return Named{said->commit, std::nullopt, stale};
+    if (stale) {
+      if (const auto newer = newerThan(repo, std::get<RefName>(revision), at)) {
+        co_return Named{newer->commit, newer, true};
+      }
+    }
     const RefState ref{std::get<RefName>(revision), said->commit, at};
     if (!stale) remember(repo, ref);
     co_return Named{said->commit, ref, stale};
@@ -186,6 +193,13 @@ std::optional<RefState> RepoNames::newestWord(const RepoId& repo, const RefName&
   const bool newer =
       told && told->hubTime && (!own->second.hubTime || *told->hubTime > *own->second.hubTime);
   return newer ? told : own->second;
+}
+
+std::optional<RefState> RepoNames::newerThan(const RepoId& repo, const RefName& name,
+                                             absl::Time at) const {
+  auto best = newestWord(repo, name);
+  if (best && best->hubTime && *best->hubTime > at) return best;
+  return std::nullopt;
 }
 
 void RepoNames::remember(const RepoId& repo, const RefState& ref) {
@@ -225,7 +239,7 @@ asio::awaitable<HttpResult> RepoNames::page(RepoId repo, std::string target,
                                             std::optional<Token> token, bool anonymous, bool held) {
   if (anonymous) {
     const PublicWord::Question question{.target = target};
-    PublicWord::Said said = co_await s_.word.ask(repo, question, /*forGood=*/true);
+    PublicWord::Said said = co_await s_.word.ask(repo, question, /*forGood=*/true, held);
     co_return std::move(said.result);
   }
   HubProxy::Question question{.target = std::move(target), .token = token};
@@ -281,7 +295,8 @@ asio::awaitable<OrAnswer<RepoNames::Manifest>> RepoNames::filesOf(RepoId repo, C
       co_return keep(std::move(manifest));
     }
     absl::string_view rest = *next;
-    if (!absl::ConsumePrefix(&rest, s_.hub.origin().url()) && !absl::StartsWith(rest, "/")) {
+    absl::ConsumePrefix(&rest, s_.hub.origin().url());
+    if (!absl::StartsWith(rest, "/")) {
       co_return unavailable("the hub's list goes on elsewhere");
     }
     target = std::string(rest);

@@ -80,6 +80,8 @@ class RepoNames {
   void remember(const RepoId& repo, const RefState& ref);
   // Its branches may have moved.
   void forget(const RepoId& repo);
+  // The newest word of the hub that any node remembers, if it is later than `at`.
+  std::optional<RefState> newerThan(const RepoId& repo, const RefName& name, absl::Time at) const;
 
  private:
   struct Named {
@@ -89,7 +91,8 @@ class RepoNames {
   };
   boost::asio::awaitable<OrAnswer<Named>> commitOf(RepoId repo, Revision revision,
                                                    std::optional<Token> token);
-  boost::asio::awaitable<PublicWord::Said> askAnybody(RepoId repo, Revision revision);
+  boost::asio::awaitable<PublicWord::Said> askAnybody(RepoId repo, Revision revision,
+                                                      bool otherwise);
   std::optional<RefState> newestWord(const RepoId& repo, const RefName& name) const;
   boost::asio::awaitable<OrAnswer<Manifest>> filesOf(RepoId repo, Commit commit,
                                                      std::optional<Token> token);

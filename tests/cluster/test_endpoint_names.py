@@ -471,3 +471,25 @@ class TestMirror:
             repo, commit = new_repo(hub)
             for _ in range(2):
                 assert ask(agent.endpoint, "GET", file_path(repo, WEIGHTS)).body == FILES[WEIGHTS]
+
+
+def test_hub_that_does_not_answer_is_waited_for_once(
+    hub: Hub, clusters: Callable[..., Cluster]
+) -> None:
+    """As behind a firewall that drops what goes to the hub: the cluster knows the answer."""
+    (agent,) = clusters(1, hub_url=hub.url, branch_ttl="0s")
+    repo, _ = new_repo(hub)
+    agent.warm(repo, "--nodes", "self")
+    assert ask(agent.endpoint, "HEAD", file_path(repo, WEIGHTS)).status == 200
+    agent.stop()
+    agent.start().wait_ready()  # it has only what is on the disk now
+    hub.fault("latency", seconds=60)
+
+    assert ask(agent.endpoint, "HEAD", file_path(repo, WEIGHTS), timeout_s=10).status == 200
+    asked = sum(questions(hub, repo).values())
+    for path in FILES:
+        reply = ask(agent.endpoint, "HEAD", file_path(repo, path), timeout_s=10)
+        assert reply.status == 200 and "x-hf-warning" in reply.headers
+    assert is_stale(revision(agent, repo))
+    assert sum(questions(hub, repo).values()) == asked, "the hub failed a moment ago"
+    hub.clear_fault()

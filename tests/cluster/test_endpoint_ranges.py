@@ -98,6 +98,22 @@ def test_wrong_pieces_are_not_given_out(hub: Hub, clusters: Callable[..., Cluste
         assert reply.status in (503, 504)
 
 
+def test_what_is_passed_on_is_of_the_commit_that_the_client_was_told(
+    hub: Hub, clusters: Callable[..., Cluster]
+) -> None:
+    """The branch moves between HEAD and GET: other bytes would be kept under the first ETag."""
+    (agent,) = clusters(1, hub_url=hub.url, branch_ttl="60s")
+    told = ask(agent.endpoint, "HEAD", file_path(REPO, NAME))
+    hub.commit(REPO, {NAME: bytes(SIZE)})
+    hub.rate = MIB
+
+    reply = part(agent, 150 * MIB, 1000)
+
+    assert reply.headers["x-repo-commit"] == told.headers["x-repo-commit"]
+    assert reply.etag == told.etag
+    assert_right(reply, 150 * MIB, 1000)
+
+
 def test_without_a_list_the_hub_is_asked(hub: Hub, clusters: Callable[..., Cluster]) -> None:
     """Nobody has verified the whole: after a while the part comes from the hub itself."""
     (agent,) = clusters(1, hub_url=hub.url)

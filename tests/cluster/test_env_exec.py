@@ -97,6 +97,16 @@ class TestEnv:
         assert (done.returncode, done.stdout) == (9, ""), done.stderr
         assert agent.endpoint_url in done.stderr
 
+    def test_what_goes_to_the_agent_is_kept_from_proxies(self, agent: Agent) -> None:
+        """Or clients would send it there, tokens and all, in clear text."""
+        proxy = {"http_proxy": "http://proxy.example:3128", "NO_PROXY": ""}
+        done = agent.roost("env", **proxy, no_proxy="intern.example")
+        hosts = "intern.example,127.0.0.1,localhost"
+        assert f"export NO_PROXY='{hosts}'\n" in done.stdout
+        assert f"export no_proxy='{hosts}'\n" in done.stdout
+        done = agent.roost("env", **proxy, no_proxy="127.0.0.1")
+        assert done.stdout == f"export HF_ENDPOINT='{agent.endpoint_url}'\n"
+
     def test_users_own_endpoint_stays(self, agent: Agent) -> None:
         done = agent.roost("env", HF_ENDPOINT="https://mirror.example")
         assert (done.returncode, done.stdout) == (0, "")
