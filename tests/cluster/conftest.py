@@ -40,7 +40,11 @@ _FAULTS_CLIENTS = ("hub2", "curl")
 
 
 def _is_for_the_long_round(item: pytest.Item) -> bool:
-    if item.path.name != _FAULTS_FILE or os.environ.get("ROOST_TEST_LONG"):
+    if os.environ.get("ROOST_TEST_LONG"):
+        return False
+    if item.get_closest_marker("slow"):
+        return True
+    if item.path.name != _FAULTS_FILE:
         return False
     client = getattr(item, "callspec", None) and item.callspec.params.get("client")  # type: ignore[attr-defined]
     return client is not None and client not in _FAULTS_CLIENTS

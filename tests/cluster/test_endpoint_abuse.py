@@ -197,6 +197,7 @@ def test_half_heads_end_in_their_time(agent: Agent) -> None:
         assert all(has_ended(link) for link in links)
 
 
+@pytest.mark.slow
 def test_half_bodies_and_unread_answers_end_in_their_time(agent: Agent) -> None:
     bounds = Bounds(agent)
     with connections(agent, 50, HALF_BODY), connections(agent, 50, GET_WEIGHTS):

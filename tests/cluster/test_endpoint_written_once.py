@@ -106,7 +106,10 @@ def load(client: str, agent: Agent, files: dict[str, bytes | Path]) -> None:
     assert got.files == right(files)
 
 
-@pytest.mark.parametrize("client", ALL)
+@pytest.mark.parametrize(
+    "client",
+    [pytest.param(c, marks=[pytest.mark.slow] if c in ("hub1", "rust") else []) for c in ALL],
+)
 def test_of_a_cold_repo_there_is_one_copy(
     client: str, hub: Hub, files: dict[str, bytes | Path], clusters: Callable[..., Cluster]
 ) -> None:
@@ -212,7 +215,9 @@ class TestSmallDisk:
         for path in mounted:
             subprocess.run(["umount", "--lazy", str(path)], check=False)
 
-    @pytest.mark.parametrize("client", ("hub2", "hub036", "js"))
+    @pytest.mark.parametrize(
+        "client", ("hub2", pytest.param("hub036", marks=pytest.mark.slow), "js")
+    )
     def test_is_enough_for_a_cold_repo(
         self,
         client: str,
