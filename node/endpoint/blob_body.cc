@@ -156,6 +156,19 @@ asio::awaitable<std::optional<Bytes>> readPiece(WorkPool& pool,
   co_return co_await awaitCallback<std::optional<Bytes>>(start, none);
 }
 
+absl::Status deleted() {
+  return absl::AbortedError("the file was deleted while it was read");
+}
+
+// Null if there is none any more.
+asio::awaitable<std::shared_ptr<const LocalBlob>> openPublished(BlobReading& reading) {
+  using Opened = std::shared_ptr<const LocalBlob>;
+  const std::function<void(std::function<void(Opened)>)> open =
+      [&reading](std::function<void(Opened)> done) { reading.open(std::move(done)); };
+  const Opened none;
+  co_return co_await awaitCallback<Opened>(open, none);
+}
+
 class LocalBody final : public BodyStream {
  public:
   LocalBody(BlobPart part, std::shared_ptr<const LocalBlob> file, bool isVerified,
@@ -272,12 +285,8 @@ class ArrivingBody final : public BodyStream {
       if (!agrees((*verified)->pieceHashes())) co_return co_await wrong();
       co_return co_await sendHeld(socket, 0);
     }
-    using Opened = std::shared_ptr<const LocalBlob>;
-    const std::function<void(std::function<void(Opened)>)> open =
-        [this](std::function<void(Opened)> done) { reading_->open(std::move(done)); };
-    const Opened none;
-    const Opened file = co_await awaitCallback<Opened>(open, none);
-    if (file == nullptr) co_return absl::AbortedError("the file was deleted while it was read");
+    const std::shared_ptr<const LocalBlob> file = co_await openPublished(*reading_);
+    if (file == nullptr) co_return deleted();
     if (!co_await sentIsRight(file)) co_return co_await wrong();
     held_.clear();
     co_return co_await sendPart(socket, pool_, file, at_, part_.end);
@@ -362,12 +371,8 @@ class InnerBody final : public BodyStream {
 
  private:
   asio::awaitable<absl::Status> sendPublished(tcp::socket& socket, uint64_t at) {
-    using Opened = std::shared_ptr<const LocalBlob>;
-    const std::function<void(std::function<void(Opened)>)> open =
-        [this](std::function<void(Opened)> done) { reading_->open(std::move(done)); };
-    const Opened none;
-    const Opened file = co_await awaitCallback<Opened>(open, none);
-    if (file == nullptr) co_return absl::AbortedError("the file was deleted while it was read");
+    const std::shared_ptr<const LocalBlob> file = co_await openPublished(*reading_);
+    if (file == nullptr) co_return deleted();
     co_return co_await sendPart(socket, pool_, file, at, part_.end);
   }
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.clients.setup import model_folder
 from tests.cluster.harness import Cluster
+from tests.cluster.relay import Relay
 from tests.hub import Hub
 
 _LOG_TAIL_LINES = 60
@@ -62,6 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     reason="needs root: it makes namespaces, mounts or other users' processes"
                 )
             )
+
+
+@pytest.fixture
+def relays() -> Iterator[dict[str, Relay]]:
+    made: dict[str, Relay] = {}
+    yield made
+    for relay in made.values():
+        relay.close()
 
 
 @pytest.fixture

@@ -44,14 +44,6 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-@pytest.fixture
-def relays() -> Iterator[dict[str, Relay]]:
-    made: dict[str, Relay] = {}
-    yield made
-    for relay in made.values():
-        relay.close()
-
-
 def start(hub: Hub, relays: dict[str, Relay]) -> Cluster:
     """A cluster without a key, so that what passes between the nodes can be read."""
     cluster = Cluster(NODES, hub_url=hub.url)

@@ -90,14 +90,6 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-@pytest.fixture
-def relays() -> Iterator[dict[str, Relay]]:
-    made: dict[str, Relay] = {}
-    yield made
-    for relay in made.values():
-        relay.close()
-
-
 def fill(hub: Hub, cluster: Cluster, holders: list[Agent], reader: Agent) -> None:
     """The holders have the file, and the reader knows it."""
     for holder in holders:

@@ -17,6 +17,7 @@ import pytest
 from tests.clients.setup import python
 from tests.cluster.agent import Agent, roost_binary
 from tests.cluster.harness import Cluster
+from tests.cluster.many import stopped
 from tests.cluster.waiting import wait_until
 from tests.hub import Hub
 
@@ -36,17 +37,6 @@ def standing_hub() -> Iterator[Hub]:
 def agent(standing_hub: Hub) -> Iterator[Agent]:
     with Cluster(1, hub_url=standing_hub.url) as (agent,):
         yield agent
-
-
-@contextlib.contextmanager
-def stopped(agent: Agent) -> Iterator[None]:
-    """It has its sockets, and does nothing."""
-    assert agent.process is not None
-    agent.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        agent.process.send_signal(signal.SIGCONT)
 
 
 class TestEnv:
