@@ -45,4 +45,9 @@ absl::Duration HubRest::ownLeft(absl::Time now) const {
   return std::max(ownUntil_ - now, absl::ZeroDuration());
 }
 
+absl::Duration HubRest::saidLeft(absl::Time now) const {
+  const std::lock_guard lock(mutex_);
+  return std::max(std::max(ownUntil_, heardUntil_) - now, absl::ZeroDuration());
+}
+
 }  // namespace roost

@@ -34,6 +34,9 @@ class HubRest {
   // Of the hub's word to this node alone, which is what peers are told: words that were heard are
   // not passed on, so none goes round for ever.
   absl::Duration ownLeft(absl::Time now) const;
+  // Of all that was said and heard, without this node's own pause on top: for a peer that asks for
+  // something that the hub would have to be asked. With it a pause would grow from node to node.
+  absl::Duration saidLeft(absl::Time now) const;
 
  private:
   absl::Duration jitter(absl::Duration wait);

@@ -232,7 +232,7 @@ void PublicWord::asked(const HubQuestionRequest& request, PeerAnswer answer) {
                          said.result.head.headers.size() <= kHubHeadersMax;
     if (!isOutage(said.result) && travels) return reply(replyOf(said));
     HubQuestionReply unknown;
-    unknown.rest = s_.hub.rest().left(absl::Now());
+    unknown.rest = s_.hub.rest().saidLeft(absl::Now());
     reply(unknown);
   });
   s_.timers.after(kEnvoyAnswer, [once] {

@@ -42,6 +42,16 @@ TEST(HubRest, TheOwnWordIsPassedOnAsItWasSaid) {
   EXPECT_EQ(rest.ownLeft(at(4)), absl::Seconds(6));
 }
 
+TEST(HubRest, APauseDoesNotGrowFromNodeToNode) {
+  absl::Duration said = absl::Seconds(12);
+  for (int node = 0; node < 20; ++node) {
+    HubRest rest;
+    rest.heard(said, at(0));
+    said = rest.saidLeft(at(0));
+  }
+  EXPECT_EQ(said, absl::Seconds(12));
+}
+
 TEST(HubRest, APeerCannotSilenceANodeForMoreThanAMinute) {
   HubRest rest;
   rest.heard(absl::InfiniteDuration(), at(0));
