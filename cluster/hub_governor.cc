@@ -5,7 +5,7 @@
 namespace roost {
 namespace {
 
-constexpr int kStart = 4;
+constexpr int kStart = 8;  // as huggingface_hub, whose downloads are 8 at a time
 constexpr int kStep = 2;
 constexpr int kPeriodsUntilProbe = 40;  // the network may have become better since
 
@@ -19,7 +19,8 @@ HubGovernor::HubGovernor(int connectionsMax)
     : max_(connectionsMax), target_(std::min(kStart, connectionsMax)), before_(target_) {}
 
 void HubGovernor::onPeriod(uint64_t bytes, bool wantedMore) {
-  if (!wantedMore) return;  // the rate says nothing about the connections
+  if (!wantedMore) return;                  // the rate says nothing about the connections
+  if (bytes == 0 && reached_ == 0) return;  // they are being made
   const bool better = grew(bytes, reached_);
   if (doubling_) {
     doubling_ = better;

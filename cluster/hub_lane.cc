@@ -53,7 +53,7 @@ struct Download {
         pieces(std::move(anOrder.pieces)),
         limit(anOrder.limit),
         until(anOrder.until),
-        plan(0, {}, 1),
+        plan(0, {}, 1, 1),
         backoff(options.patience) {}
 
   uint64_t streamsMax() const { return std::max<uint64_t>(1, underWayMax / kPieceBytes); }
@@ -190,8 +190,8 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     downloads_.push_back(download);
     if (!refused.ok()) return end(download, refused);
     if (download->pieces.empty()) return end(download, absl::OkStatus());
-    download->plan =
-        HubPlan(download->blob.size, std::exchange(download->pieces, {}), options_.rangeBytes);
+    download->plan = HubPlan(download->blob.size, std::exchange(download->pieces, {}),
+                             options_.rangeBytes, options_.connectionsMax);
     download->plan.setRange(rangeBytes(*download));
     download->plan.setLimit(download->limit);
     assign();

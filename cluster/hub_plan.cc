@@ -59,18 +59,18 @@ std::string sizes(uint64_t expected, uint64_t said) {
 
 }  // namespace
 
-HubPlan::HubPlan(uint64_t size, const std::vector<uint64_t>& pieces, uint64_t rangeBytes)
+HubPlan::HubPlan(uint64_t size, const std::vector<uint64_t>& pieces, uint64_t rangeBytes,
+                 int connections)
     : size_(size),
       rangeBytes_(std::max(rangeBytes, kPieceBytes)),
+      connections_(static_cast<uint64_t>(std::max(connections, 1))),
       missing_(pieceCount(size)),
       outstanding_(pieces.size()) {
   for (uint64_t piece : pieces) {
     missing_[piece] = true;
     const uint64_t first = piece * kPieceBytes;
     const uint64_t end = pieceEnd(first);
-    const bool extends =
-        !todo_.empty() && todo_.back().end == first && end - todo_.back().next <= rangeBytes_;
-    if (extends) {
+    if (!todo_.empty() && todo_.back().end == first) {
       todo_.back().end = end;
     } else {
       todo_.push_back({first, end, nullptr});
@@ -82,10 +82,19 @@ uint64_t HubPlan::pieceEnd(uint64_t offset) const {
   return std::min((offset / kPieceBytes + 1) * kPieceBytes, size_);
 }
 
+// Guided self-scheduling (Polychronopoulos and Kuck, 1987): a part of an even share of what is
+// left.
+uint64_t HubPlan::rangeNow() const {
+  if (rangeBytes_ >= size_) return rangeBytes_;  // one request, be it whole
+  const uint64_t share = outstanding_ / (2 * connections_) * kPieceBytes;
+  const uint64_t most = std::min(rangeBytes_, std::max(share, kHubRangeBytesMin));
+  // Near the limit the ranges are small, so that all connections have something to do.
+  return limit_ >= size_ ? most : std::min(most, kLimitedRangeBytes);
+}
+
 HubStretch HubPlan::take() {
   HubStretch& front = todo_.front();
-  // Near the limit the ranges are small, so that all connections have something to do.
-  const uint64_t most = limit_ >= size_ ? rangeBytes_ : std::min(rangeBytes_, kLimitedRangeBytes);
+  const uint64_t most = rangeNow();
   const uint64_t end = std::min({front.end, limit_, pieceEnd(front.next) + most - kPieceBytes});
   if (end < front.end) {
     HubStretch stretch{front.next, end, std::move(front.partial)};

@@ -31,8 +31,9 @@ struct HubStretch {
 
 class HubPlan {
  public:
-  // `pieces` ascending, each within the blob.
-  HubPlan(uint64_t size, const std::vector<uint64_t>& pieces, uint64_t rangeBytes);
+  // `pieces` ascending, each within the blob. Towards the end the ranges become smaller, so that
+  // `connections` of them end together.
+  HubPlan(uint64_t size, const std::vector<uint64_t>& pieces, uint64_t rangeBytes, int connections);
 
   bool done() const { return outstanding_ == 0; }
   bool hasWork() const { return !todo_.empty() && todo_.front().next < limit_; }
@@ -53,10 +54,12 @@ class HubPlan {
 
  private:
   uint64_t pieceEnd(uint64_t offset) const;
+  uint64_t rangeNow() const;
 
   uint64_t size_;
   uint64_t limit_ = UINT64_MAX;  // bytes
   uint64_t rangeBytes_;
+  uint64_t connections_;
   std::vector<bool> missing_;
   uint64_t outstanding_ = 0;
   std::deque<HubStretch> todo_;  // ascending

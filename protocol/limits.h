@@ -90,6 +90,7 @@ inline constexpr size_t kPromisesMax = 1'024;  // reads of one blob that wait fo
 // --- Hub lane. ---
 inline constexpr int kHubConnectionsMax = 16;            // ranged connections, all blobs together
 inline constexpr uint64_t kHubRangeBytes = 8 << 20;      // one ranged request
+inline constexpr uint64_t kHubRangeBytesMin = 2 << 20;   // one near the end of the blob
 inline constexpr uint64_t kLimitedRangeBytes = 4 << 20;  // one while a client sets the pace
 inline constexpr size_t kHubJsonBytesMax = 256 << 20;    // one page of a listing
 inline constexpr size_t kHubPagesMax = 10'000;  // pages of one listing: empty ones must end

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "node/await_callback.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
@@ -28,6 +30,12 @@ using asio::ip::tcp;
 namespace {
 
 using Bytes = std::vector<uint8_t>;
+// A piece that was read: a vector would be filled with zeros first.
+struct PieceBytes {
+  std::unique_ptr<uint8_t[]> memory = std::make_unique_for_overwrite<uint8_t[]>(kPieceBytes);
+  size_t size = 0;
+  absl::Span<const uint8_t> span() const { return {memory.get(), size}; }
+};
 // Run each kTrickle while a body waits.
 using Tick = std::function<asio::awaitable<absl::Status>()>;
 
@@ -47,11 +55,13 @@ absl::Status clientGone(const boost::system::error_code& ec) {
   return absl::UnavailableError(ec.message());
 }
 
-asio::awaitable<absl::Status> write(tcp::socket& socket, const uint8_t* bytes, size_t count) {
+asio::awaitable<absl::Status> write(tcp::socket& socket, absl::Span<const uint8_t> bytes,
+                                    absl::Span<const uint8_t> then = {}) {
   boost::system::error_code ec;
   const SocketDeadline deadline(socket, kEndpointWriteTimeout);
-  co_await asio::async_write(socket, asio::buffer(bytes, count),
-                             asio::redirect_error(asio::use_awaitable, ec));
+  const std::array<asio::const_buffer, 2> both = {asio::buffer(bytes.data(), bytes.size()),
+                                                  asio::buffer(then.data(), then.size())};
+  co_await asio::async_write(socket, both, asio::redirect_error(asio::use_awaitable, ec));
   co_return ec ? clientGone(ec) : absl::OkStatus();
 }
 
@@ -138,22 +148,21 @@ asio::awaitable<BlobReading::Piece> askPiece(BlobReading& reading, uint64_t inde
   co_return co_await awaitTicking<BlobReading::Piece>(start, dropped, trickle);
 }
 
-// On a work thread; nullopt if the writer lost it.
-asio::awaitable<std::optional<Bytes>> readPiece(WorkPool& pool,
-                                                std::shared_ptr<const BlobWriter> writer,
-                                                uint64_t index) {
-  const std::function<void(std::function<void(std::optional<Bytes>)>)> start =
-      [&](std::function<void(std::optional<Bytes>)> done) {
-        (void)pool.submit({"endpoint read", WorkPriority::kReaderWaits, ""}, [writer, index, done] {
-          Bytes bytes(kPieceBytes);
-          const auto count = writer->readPiece(index, absl::MakeSpan(bytes));
-          if (!count.ok()) return done(std::nullopt);
-          bytes.resize(*count);
-          done(std::move(bytes));
-        });
-      };
-  const std::optional<Bytes> none;
-  co_return co_await awaitCallback<std::optional<Bytes>>(start, none);
+// On a work thread; null if the writer lost it.
+asio::awaitable<std::shared_ptr<const PieceBytes>> readPiece(
+    WorkPool& pool, std::shared_ptr<const BlobWriter> writer, uint64_t index) {
+  using Read = std::shared_ptr<const PieceBytes>;
+  const std::function<void(std::function<void(Read)>)> start = [&](std::function<void(Read)> done) {
+    (void)pool.submit({"endpoint read", WorkPriority::kReaderWaits, ""}, [writer, index, done] {
+      const auto piece = std::make_shared<PieceBytes>();
+      const auto count = writer->readPiece(index, {piece->memory.get(), kPieceBytes});
+      if (!count.ok()) return done(nullptr);
+      piece->size = *count;
+      done(piece);
+    });
+  };
+  const Read none;
+  co_return co_await awaitCallback<Read>(start, none);
 }
 
 absl::Status deleted() {
@@ -236,40 +245,46 @@ class ArrivingBody final : public BodyStream {
         co_return writer.status();
       }
       if (*writer == nullptr) break;  // all of it is here
-      auto piece = co_await readPiece(pool_, *writer, index);
+      const auto piece = co_await readPiece(pool_, *writer, index);
       if (!piece && ++misses > kMissesMax) co_return unreadable();
       if (!piece) continue;  // the fetch began again: the piece will come
       misses = 0;
-      sentHashes_[index] = pieceHash(*piece);
+      sentHashes_[index] = pieceHash(piece->span());
       const uint64_t start = index * kPieceBytes;
-      const uint64_t end = std::min(part_.end, start + piece->size());
-      held_.insert(held_.end(), piece->begin() + static_cast<ptrdiff_t>(next - start),
-                   piece->begin() + static_cast<ptrdiff_t>(end - start));
-      piece.reset();  // a client that reads nothing holds a piece, not two
+      const uint64_t end = std::min(part_.end, start + piece->size);
+      const absl::Span<const uint8_t> fresh = piece->span().subspan(next - start, end - next);
       next = end;
       // One byte, by which clients learn the size, completes nothing and is a prefix of nothing.
-      if (part_.first == 0 && part_.end == 1) co_return co_await sendHeld(socket, 0);
-      const absl::Status sent = co_await sendHeld(socket, kHeldBackBytes);
-      if (!sent.ok()) co_return sent;
+      const bool probe = part_.first == 0 && part_.end == 1;
+      const absl::Status sent = co_await sendAllBut(socket, fresh, probe ? 0 : kHeldBackBytes);
+      if (!sent.ok() || probe) co_return sent;
     }
     co_return co_await finish(socket);
   }
 
  private:
-  // Sends all but the last `keep` bytes of what is held.
-  asio::awaitable<absl::Status> sendHeld(tcp::socket& socket, uint64_t keep) {
-    if (held_.size() <= keep) co_return absl::OkStatus();
-    const size_t count = held_.size() - keep;
-    const absl::Status sent = co_await write(socket, held_.data(), count);
-    held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(count));
-    at_ += count;
-    silentTicks_ = 0;
+  // Sends what is held and then `fresh`, but for the last `keep` bytes, which are held.
+  asio::awaitable<absl::Status> sendAllBut(tcp::socket& socket, absl::Span<const uint8_t> fresh,
+                                           uint64_t keep) {
+    const size_t all = held_.size() + fresh.size();
+    const size_t count = all - std::min<size_t>(all, keep);
+    const size_t ofHeld = std::min(count, held_.size());
+    const size_t ofFresh = count - ofHeld;
+    absl::Status sent;
+    if (count > 0) {
+      const absl::Span<const uint8_t> first(held_.data(), ofHeld);
+      sent = co_await write(socket, first, fresh.first(ofFresh));
+      at_ += count;
+      silentTicks_ = 0;
+    }
+    held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(ofHeld));
+    held_.insert(held_.end(), fresh.begin() + static_cast<ptrdiff_t>(ofFresh), fresh.end());
     co_return sent;
   }
 
   Tick trickle(tcp::socket& socket) {
     return [this, &socket]() -> asio::awaitable<absl::Status> {
-      if (held_.size() > 1) co_return co_await sendHeld(socket, held_.size() - 1);
+      if (held_.size() > 1) co_return co_await sendAllBut(socket, {}, held_.size() - 1);
       if (++silentTicks_ * kTrickle < kSilenceMax) co_return absl::OkStatus();
       co_return tooSilent();
     };
@@ -283,7 +298,7 @@ class ArrivingBody final : public BodyStream {
     const uint64_t heldEnd = at_ + held_.size();
     if (*verified != nullptr && heldEnd == part_.end) {
       if (!agrees((*verified)->pieceHashes())) co_return co_await wrong();
-      co_return co_await sendHeld(socket, 0);
+      co_return co_await sendAllBut(socket, {}, 0);
     }
     const std::shared_ptr<const LocalBlob> file = co_await openPublished(*reading_);
     if (file == nullptr) co_return deleted();
@@ -330,7 +345,7 @@ class ArrivingBody final : public BodyStream {
   WorkPool& pool_;
   uint64_t at_;          // what was sent ends here; held_ begins here
   int silentTicks_ = 0;  // since the last byte
-  Bytes held_;           // at most a piece and what is held back
+  Bytes held_;           // at most kHeldBackBytes
   std::map<uint64_t, PieceHash> sentHashes_;
 };
 
@@ -357,12 +372,13 @@ class InnerBody final : public BodyStream {
       if (!piece && ++misses > kMissesMax) co_return unreadable();
       if (!piece) continue;  // the fetch began again: the piece will come
       misses = 0;
-      if (pieceHash(*piece) != (*list_)[index]) {
+      if (pieceHash(piece->span()) != (*list_)[index]) {
         co_return absl::DataLossError("a piece that arrived is not what the holder verified");
       }
       const uint64_t start = index * kPieceBytes;
-      const uint64_t end = std::min(part_.end, start + piece->size());
-      const absl::Status sent = co_await write(socket, piece->data() + (at - start), end - at);
+      const uint64_t end = std::min(part_.end, start + piece->size);
+      const absl::Span<const uint8_t> wanted = piece->span().subspan(at - start, end - at);
+      const absl::Status sent = co_await write(socket, wanted);
       if (!sent.ok()) co_return sent;
       at = end;
     }
@@ -392,7 +408,7 @@ std::shared_ptr<BodyStream> innerBody(BlobPart part, std::shared_ptr<BlobReading
 asio::awaitable<bool> hasRightPiece(std::shared_ptr<const BlobWriter> writer, uint64_t piece,
                                     BlobReading::PieceList list, WorkPool& pool) {
   const auto bytes = co_await readPiece(pool, std::move(writer), piece);
-  co_return bytes&& piece < list->size() && pieceHash(*bytes) == (*list)[piece];
+  co_return bytes != nullptr&& piece < list->size() && pieceHash(bytes->span()) == (*list)[piece];
 }
 
 std::shared_ptr<BodyStream> localBody(BlobPart part, std::shared_ptr<const LocalBlob> file,
