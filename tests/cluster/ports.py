@@ -1,5 +1,4 @@
-"""Free TCP ports. They lie below the range from which the system gives ports to clients; each of
-pytest's workers has a part of its own."""
+"""Free TCP ports. They lie below the range from which the system gives ports to clients."""
 
 from __future__ import annotations
 
@@ -7,8 +6,7 @@ import os
 import random
 import socket
 
-_FIRST, _LAST, _WORKERS_MAX = 15000, 32000, 8
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _WORKERS_MAX
+_FIRST, _LAST = 15000, 32000
 _given: set[int] = set()
 _random = random.Random(os.getpid())
 
@@ -16,7 +14,7 @@ _random = random.Random(os.getpid())
 def free_port() -> int:
     """A port that nothing listens on now, and that this process has not given out before."""
     while True:
-        port = _random.randrange(_FIRST + _WORKER, _LAST, _WORKERS_MAX)
+        port = _random.randrange(_FIRST, _LAST)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
