@@ -11,17 +11,26 @@ from urllib.parse import urlsplit
 
 PREFIX = "/hf"
 _HOPS_MAX = 5
+_PASSED = ("Range", "Authorization")
 _DROPPED = ("connection", "transfer-encoding", "location", "content-length")
 
 
 class Mirror:
-    """`no_lists`: the status of the answer to /tree/…, or None. `etag`: what it makes of the hub's."""
+    """`no_lists`: the status of the answer to /tree/…, or None. `etag`: what it makes of the hub's.
+    `framing`: what tells a body's end: its "length", its last chunk ("chunks"), or that the
+    connection is closed ("close"). While `cuts`, the second half of every body is lost."""
 
     def __init__(
-        self, hub_url: str, no_lists: int | None = None, etag: Callable[[str], str] | None = None
+        self,
+        hub_url: str,
+        no_lists: int | None = None,
+        etag: Callable[[str], str] | None = None,
+        framing: str = "length",
     ) -> None:
-        self.hub, self.no_lists = hub_url, no_lists
+        self.hub, self.no_lists, self.framing = hub_url, no_lists, framing
         self.etag = etag or (lambda text: text)
+        self.cuts = False
+        self.missing = ""  # a path that it has no more
         self.requests: list[str] = []
         mirror = self
 
@@ -48,6 +57,10 @@ class Mirror:
         self._server.shutdown()
         self._server.server_close()
 
+    def gets(self, path: str) -> int:
+        """How often the bytes of a file were asked for."""
+        return sum(line.startswith("GET ") and line.endswith(path) for line in self.requests)
+
     def _answer(self, asked: BaseHTTPRequestHandler) -> None:
         self.requests.append(f"{asked.command} {asked.path}")
         target = asked.path.removeprefix(PREFIX)
@@ -55,6 +68,8 @@ class Mirror:
             return self._send(asked, 404, {}, b"nothing outside the prefix")
         if self.no_lists and "/tree/" in target:
             return self._send(asked, self.no_lists, {}, b"no such request")
+        if self.missing and target.endswith(self.missing):
+            return self._send(asked, 404, {}, b"no such file")
         status, headers, body = self._from_hub(asked, target)
         for name in ("etag", "x-linked-etag"):
             if name in headers:
@@ -66,9 +81,11 @@ class Mirror:
         self, asked: BaseHTTPRequestHandler, target: str
     ) -> tuple[int, dict[str, str], bytes]:
         url, named = self.hub + target, dict[str, str]()
-        passed = {name: asked.headers[name] for name in ("Range",) if name in asked.headers}
+        passed = {name: asked.headers[name] for name in _PASSED if name in asked.headers}
         for _ in range(_HOPS_MAX):
             parts = urlsplit(url)
+            if not url.startswith(self.hub):
+                passed.pop("Authorization", None)
             link = http.client.HTTPConnection(parts.netloc, timeout=20)
             link.request(asked.command, f"{parts.path}?{parts.query}".rstrip("?"), headers=passed)
             answer = link.getresponse()
@@ -88,9 +105,18 @@ class Mirror:
         self, asked: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes
     ) -> None:
         headers.setdefault("content-length", str(len(body)))
+        framing = self.framing if asked.command == "GET" and status == 200 else "length"
+        sent = body[: len(body) // 2] if self.cuts else body
+        if framing != "length":
+            del headers["content-length"]
+        if framing == "chunks":
+            headers["transfer-encoding"] = "chunked"
+            ends = b"" if self.cuts else b"0\r\n\r\n"
+            sent = b"%x\r\n%s\r\n" % (len(sent), sent) + ends
         asked.send_response(status)
         for name, value in headers.items():
             asked.send_header(name, value)
         asked.end_headers()
         if asked.command != "HEAD":
-            asked.wfile.write(body)
+            asked.wfile.write(sent)
+        asked.close_connection = self.cuts or framing == "close"

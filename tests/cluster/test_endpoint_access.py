@@ -239,6 +239,46 @@ class TestAsTheHub:
             )
 
 
+class TestKnownAndUnknown:
+    """To a stranger a private repo that a node knows is as good as one that nobody knows: the same
+    bytes, after the same number of questions to the hub."""
+
+    ROUNDS = 3
+
+    @pytest.fixture(scope="class")
+    def knowing(self) -> Iterator[Site]:
+        """The holder was told by the hub that the repo is private; the other knows it from there."""
+        with new_hub() as hub, Cluster(2, hub_url=hub.url, branch_ttl="10m") as cluster:
+            site = make_site(hub, cluster)
+            for node in NODES:
+                assert site.ask(node, "revision", "private", OWNER).status == 200
+                assert site.ask(node, "GET weights", "private", OWNER).status == 200
+            yield site
+
+    @pytest.mark.parametrize("node", NODES)
+    @pytest.mark.parametrize("token", ("no token", "wrong token"))
+    def test_look_alike(self, token: str, node: str, knowing: Site) -> None:
+        for way in WAYS:
+            told, asked = {}, {}
+            for repo in ("private", "missing"):
+                before = len(knowing.hub.requests)
+                replies = [knowing.ask(node, way, repo, TOKENS[token]) for _ in range(self.ROUNDS)]
+                asked[repo] = [
+                    (entry["method"], entry["path"].replace(repo, "REPO"))
+                    for entry in list(knowing.hub.requests)[before:]
+                ]
+                told[repo] = [byte_for_byte(reply, repo) for reply in replies]
+            assert told["private"] == told["missing"], way
+            assert asked["private"] == asked["missing"], way
+
+
+def byte_for_byte(reply: Reply, repo: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """All but the moment, and the name that was asked for: both are of one length."""
+    moments = ("date", "x-request-id", "x-amzn-trace-id")
+    headers = [(k, v.replace(repo, "REPOSIT")) for k, v in reply.headers.items() if k not in moments]
+    return reply.status, headers, reply.body.replace(repo.encode(), b"REPOSIT")
+
+
 class TestHubDown:
     """An agent knows no better than the hub whom to trust."""
 
