@@ -3,7 +3,9 @@ files, perhaps no lists, and names files by what it likes. It follows redirects 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable
@@ -18,7 +20,7 @@ _DROPPED = ("connection", "transfer-encoding", "location", "content-length")
 class Mirror:
     """`no_lists`: the status of the answer to /tree/…, or None. `etag`: what it makes of the hub's.
     `framing`: what tells a body's end: its "length", its last chunk ("chunks"), or that the
-    connection is closed ("close"). While `cuts`, the second half of every body is lost."""
+    connection is closed ("close"). While `cuts`, the second half of every file is lost."""
 
     def __init__(
         self,
@@ -32,10 +34,15 @@ class Mirror:
         self.cuts = False
         self.missing = ""  # a path that it has no more
         self.requests: list[str] = []
+        self._connections: list[socket.socket] = []
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                mirror._connections.append(self.connection)
 
             def do_GET(self) -> None:
                 mirror._answer(self)
@@ -56,6 +63,9 @@ class Mirror:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._connections:  # those that are kept open, too
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def gets(self, path: str) -> int:
         """How often the bytes of a file were asked for."""
@@ -105,13 +115,15 @@ class Mirror:
         self, asked: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes
     ) -> None:
         headers.setdefault("content-length", str(len(body)))
-        framing = self.framing if asked.command == "GET" and status == 200 else "length"
-        sent = body[: len(body) // 2] if self.cuts else body
+        of_file = "/resolve/" in asked.path and status == 200
+        framing = self.framing if of_file and asked.command == "GET" else "length"
+        cut = of_file and self.cuts
+        sent = body[: len(body) // 2] if cut else body
         if framing != "length":
             del headers["content-length"]
         if framing == "chunks":
             headers["transfer-encoding"] = "chunked"
-            ends = b"" if self.cuts else b"0\r\n\r\n"
+            ends = b"" if cut else b"0\r\n\r\n"
             sent = b"%x\r\n%s\r\n" % (len(sent), sent) + ends
         asked.send_response(status)
         for name, value in headers.items():
@@ -119,4 +131,4 @@ class Mirror:
         asked.end_headers()
         if asked.command != "HEAD":
             asked.wfile.write(sent)
-        asked.close_connection = self.cuts or framing == "close"
+        asked.close_connection = cut or framing == "close"

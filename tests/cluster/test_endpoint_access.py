@@ -239,21 +239,26 @@ class TestAsTheHub:
             )
 
 
+@pytest.fixture(scope="module")
+def knowing() -> Iterator[Site]:
+    """Both nodes were told by the hub that the repo is private, and nobody asked them since."""
+    with new_hub() as hub, Cluster(2, hub_url=hub.url, branch_ttl="10m") as cluster:
+        site = make_site(hub, cluster)
+        for node in NODES:
+            assert site.ask(node, "revision", "private", OWNER).status == 200
+            assert site.ask(node, "GET weights", "private", OWNER).status == 200
+        for agent in cluster:
+            agent.stop()
+            agent.start().wait_ready()
+        cluster.wait_together()
+        yield site
+
+
 class TestKnownAndUnknown:
     """To a stranger a private repo that a node knows is as good as one that nobody knows: the same
     bytes, after the same number of questions to the hub."""
 
     ROUNDS = 3
-
-    @pytest.fixture(scope="class")
-    def knowing(self) -> Iterator[Site]:
-        """The holder was told by the hub that the repo is private; the other knows it from there."""
-        with new_hub() as hub, Cluster(2, hub_url=hub.url, branch_ttl="10m") as cluster:
-            site = make_site(hub, cluster)
-            for node in NODES:
-                assert site.ask(node, "revision", "private", OWNER).status == 200
-                assert site.ask(node, "GET weights", "private", OWNER).status == 200
-            yield site
 
     @pytest.mark.parametrize("node", NODES)
     @pytest.mark.parametrize("token", ("no token", "wrong token"))
