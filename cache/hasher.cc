@@ -69,7 +69,8 @@ BlobDigest& BlobDigest::operator=(BlobDigest&&) noexcept = default;
 BlobDigest::~BlobDigest() = default;
 
 void BlobDigest::update(absl::Span<const uint8_t> bytes) {
-  if (size_ && bytes.size() > *size_ - hashed_) throw std::logic_error("more bytes than the blob has");
+  if (size_ && bytes.size() > *size_ - hashed_)
+    throw std::logic_error("more bytes than the blob has");
   mustSucceed(EVP_DigestUpdate(contexts_->sha256.get(), bytes.data(), bytes.size()));
   if (contexts_->gitSha1 != nullptr) {
     mustSucceed(EVP_DigestUpdate(contexts_->gitSha1.get(), bytes.data(), bytes.size()));

@@ -20,8 +20,8 @@
 
 namespace roost {
 
-// The identity of content that arrives in order. A git sha1 needs the size beforehand, a sha256 does
-// not.
+// The identity of content that arrives in order. A git sha1 needs the size beforehand, a sha256
+// does not.
 class BlobDigest {
  public:
   struct Result {

@@ -39,7 +39,7 @@ enum class RefOutcome : uint8_t {
 enum class TreeOutcome : uint8_t {
   kWritten,
   kUnchanged,  // there is one already
-  kSkipped,    // the listing is not complete, or an LFS file's pointer or a file's hash is not known
+  kSkipped,  // the listing is not complete, or an LFS file's pointer or a file's hash is not known
 };
 
 class HubPublisher {

@@ -218,9 +218,9 @@ class SnapshotWriter {
   const SafeDir snapshot_;
   const NodeId node_;
   const std::shared_ptr<Reservations> reservations_;
-  bool moves_;                              // no symlinks: files go into snapshots/
+  bool moves_;  // no symlinks: files go into snapshots/
   bool linkedEtags_ = false;
-  std::map<std::string, SafeDir> folders_;  // by path in the snapshot
+  std::map<std::string, SafeDir> folders_;                   // by path in the snapshot
   std::map<BlobId, std::pair<SafeDir, std::string>> moved_;  // where a blob went
   PublishedFiles result_;
 };

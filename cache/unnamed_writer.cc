@@ -15,7 +15,8 @@
 namespace roost {
 namespace {
 
-// No two writers meet in a temporary, and none in one that was left behind (leftovers.h removes it).
+// No two writers meet in a temporary, and none in one that was left behind (leftovers.h removes
+// it).
 std::string newTemporaryName(const NodeId& node) {
   std::array<uint8_t, 8> number{};
   RAND_bytes(number.data(), static_cast<int>(number.size()));
@@ -34,9 +35,8 @@ absl::StatusOr<std::unique_ptr<UnnamedWriter>> UnnamedWriter::open(
   ROOST_ASSIGN_OR_RETURN(UniqueFd file, folder.createFile(temporary));
   // At work: not a leftover, however slowly it comes. File systems without flock go without.
   (void)::flock(file.get(), LOCK_EX | LOCK_NB);
-  auto writer = std::unique_ptr<UnnamedWriter>(
-      new UnnamedWriter(std::move(folder), std::move(temporary), std::move(file), size,
-                        std::move(reservations)));
+  auto writer = std::unique_ptr<UnnamedWriter>(new UnnamedWriter(
+      std::move(folder), std::move(temporary), std::move(file), size, std::move(reservations)));
   ROOST_RETURN_IF_ERROR(writer->reserve(size.value_or(kUnnamedRoomBytes)));
   return writer;
 }

@@ -72,7 +72,8 @@ absl::StatusOr<FileEntry> read(wire::FileEntry::Reader from) {
   std::optional<MadeEtag> observedAs;
   if (const auto data = from.getObservedAs(); data.size() != 0) {
     ROOST_ASSIGN_OR_RETURN(observedAs, MadeEtag::fromBytes({data.begin(), data.size()}));
-    if (blob.id.algorithm() != HashAlgorithm::kSha256) return bad("observed content by another hash");
+    if (blob.id.algorithm() != HashAlgorithm::kSha256)
+      return bad("observed content by another hash");
   }
   return FileEntry{std::move(path), blob, pointer, observedAs};
 }

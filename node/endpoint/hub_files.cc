@@ -1,7 +1,6 @@
 #include "node/endpoint/hub_files.h"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -11,7 +10,6 @@
 #include "node/await_callback.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/large_files.h"
-#include "protocol/errors.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -56,24 +54,16 @@ HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
 void HubFiles::landed(const LandedBlob& blob) {
   const auto it = wanted_.find(blob.blob.id);
   if (it == wanted_.end()) return;
-  const Wanted wanted = it->second;
+  const ClientFile wanted = it->second;
   wanted_.erase(it);
-  if (publish_ || wanted.file.observedAs) show(wanted);
-}
-
-void HubFiles::show(const Wanted& wanted) {
+  if (wanted.file.observedAs) return s_.kept.show(wanted);
+  if (!publish_) return;
   PublishRepo order{{s_.core.self().id, 0},
                     {wanted.repo, wanted.commit, false, Visibility::kUnknown, {wanted.file}},
                     {},
                     {}};
   if (wanted.ref) order.refs.push_back(*wanted.ref);
-  if (wanted.file.observedAs) {
-    s_.folders.publishApart(order, [this](const RepoPublished& published) {
-      if (!published.status.ok()) keepsAgain_ = absl::Now() + kKeptPause;
-    });
-  } else {
-    s_.folders.publish(order, [](RepoPublished) {});
-  }
+  s_.folders.publish(order, [](RepoPublished) {});
 }
 
 asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
@@ -158,67 +148,11 @@ asio::awaitable<HttpAnswer> HubFiles::passOn(HttpAsk ask, Located located, Relat
   }
   if (!named) answer.headers.emplace_back("X-Repo-Commit", located.manifest->commit.hex());
   if (whole && made && answer.status == 200 && answer.stream) {
-    // The hash is known at its end.
     const FileEntry file{path, {BlobId::sha256(Sha256{}), 0}, std::nullopt, made};
-    co_await keep(located, file, answer);
+    const ClientFile passing{located.manifest->repo, located.manifest->commit, file, located.ref};
+    co_await s_.kept.keep(passing, answer);
   }
   co_return answer;
-}
-
-// Gives a copy of the answer's body to this node's own folder, if there is room for another.
-asio::awaitable<void> HubFiles::keep(Located located, FileEntry file, HttpAnswer& answer) {
-  std::erase_if(keeping_, [](const auto& entry) { return entry.second.expired(); });
-  const RepoId repo = located.manifest->repo;
-  const Commit commit = located.manifest->commit;
-  const std::pair key{RepoKey{repo, commit}, file.path};
-  if (absl::Now() < keepsAgain_ || keeping_.size() >= kKeptBodiesMax || keeping_.contains(key)) {
-    co_return;
-  }
-  const OwnFolder own = co_await ownFolder();
-  if (!own.ok()) {
-    keepsAgain_ = absl::Now() + kKeptPause;
-    co_return;
-  }
-  if (keeping_.contains(key)) co_return;
-  KeptBody::Open open = [publisher = *own, repo, self = s_.core.self().id, length = answer.length,
-                         room = s_.reservations]()
-      -> absl::StatusOr<std::unique_ptr<UnnamedWriter>> {
-    ROOST_ASSIGN_OR_RETURN(SafeDir blobs, publisher->blobsOf(repo));
-    return UnnamedWriter::open(std::move(blobs), self, length, room);
-  };
-  KeptBody::Done done = [&io = s_.io, alive = std::weak_ptr<void>(s_.alive()), this,
-                         wanted = Wanted{repo, commit, std::move(file), located.ref}](
-                            absl::StatusOr<UnnamedWriter::Written> written) {
-    asio::post(io, [alive, this, wanted, written = std::move(written)]() mutable {
-      const std::shared_ptr<void> here = alive.lock();
-      if (here != nullptr && s_.alive() != nullptr) kept(wanted, std::move(written));
-    });
-  };
-  const auto body = std::make_shared<KeptBody>(s_.pool, (*own)->root().path(), std::move(open),
-                                               std::move(done));
-  if (answer.stream->copyTo(body)) keeping_.insert_or_assign(key, body);
-}
-
-void HubFiles::kept(const Wanted& wanted, absl::StatusOr<UnnamedWriter::Written> written) {
-  if (!written.ok()) {
-    keepsAgain_ = absl::Now() + kKeptPause;
-    s_.metrics.kept(false);
-    return;
-  }
-  s_.metrics.kept(true);
-  Wanted here = wanted;
-  here.file.blob = written->blob;
-  const BlobSite site{here.repo, here.commit, here.file.path, true};
-  s_.folders.landed({written->blob, site, std::move(written->path), written->published,
-                     std::move(written->hashes), true});
-  show(here);
-}
-
-asio::awaitable<HubFiles::OwnFolder> HubFiles::ownFolder() {
-  const std::function<void(std::function<void(OwnFolder)>)> start =
-      [&](std::function<void(OwnFolder)> done) { s_.folders.openApart(std::move(done)); };
-  const OwnFolder dropped = absl::UnavailableError("the agent is stopping");
-  co_return co_await awaitCallback<OwnFolder>(start, dropped);
 }
 
 // Of what is not public every file needs the hub's yes to this client. None: it may.
@@ -317,7 +251,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     co_return failure(503, "", room.message());
   }
   if (wanted_.size() < kWantedShownMax) {
-    wanted_.insert_or_assign(blob.id, Wanted{site.repo, site.commit, file, located.ref});
+    wanted_.insert_or_assign(blob.id, ClientFile{site.repo, site.commit, file, located.ref});
   }
   const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, range.first > 0);
   const bool firstByte = range.first == 0 && range.end == 1;
@@ -423,10 +357,7 @@ asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::fromHere(BlobPart part) {
 // Finds where the blob is written.
 asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const FileEntry& file,
                                                 bool apart) {
-  if (apart) {
-    const OwnFolder own = co_await ownFolder();
-    co_return own.status();
-  }
+  if (apart) co_return co_await s_.kept.ready();
   const CheckPresent question{
       {s_.core.self().id, 0},
       {located.manifest->repo, located.manifest->commit, false, Visibility::kUnknown, {file}}};

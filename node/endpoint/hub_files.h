@@ -1,16 +1,15 @@
 // Files and their bytes: the head from the list of files, the body from this node, from peers, or
 // from the hub on behalf of all.
 //
-// A file that the hub names by no hash is passed through to the first who reads it whole, and kept on
-// the way (kept_body.h), in the agent's own root and marked as observed (FileEntry): from then on it
-// is a file like any other, as long as the hub does not name it otherwise.
+// A file that the hub names by no hash is passed through to the first who reads it whole, and kept
+// on the way (kept_files.h): from then on it is a file like any other, as long as the hub does not
+// name it otherwise.
 //
 // Threads: `loop`. Everything given must outlive this.
 #ifndef ROOST_NODE_ENDPOINT_HUB_FILES_H_
 #define ROOST_NODE_ENDPOINT_HUB_FILES_H_
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,7 +23,7 @@
 #include "node/endpoint/endpoint_metrics.h"
 #include "node/endpoint/hub_line.h"
 #include "node/endpoint/hub_route.h"
-#include "node/endpoint/kept_body.h"
+#include "node/endpoint/kept_files.h"
 #include "node/endpoint/repo_access.h"
 #include "node/endpoint/repo_names.h"
 #include "node/folders.h"
@@ -34,10 +33,8 @@ namespace roost {
 class HubFiles {
  public:
   struct Seams {
-    boost::asio::io_context& io;
     const Core& core;
     WorkPool& pool;
-    std::shared_ptr<Reservations> reservations;
     Folders& folders;
     BlobReadings& readings;
     HubLine& hub;
@@ -45,7 +42,7 @@ class HubFiles {
     RepoNames& names;
     LoopTimers& timers;
     EndpointMetrics& metrics;
-    std::function<std::shared_ptr<void>()> alive;  // null once this is stopped
+    KeptFiles& kept;
   };
   // `publish`: what was fetched for a client is shown in its snapshot. `knownSizeMax`:
   // large_files.h.
@@ -58,12 +55,6 @@ class HubFiles {
 
  private:
   using Located = RepoNames::Located;
-  struct Wanted {
-    RepoId repo;
-    Commit commit;
-    FileEntry file;
-    std::optional<RefState> ref;
-  };
   boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
                                                             RelativePath path,
                                                             std::optional<Token> token);
@@ -74,11 +65,6 @@ class HubFiles {
                                                                      RelativePath path,
                                                                      std::optional<Token> token);
   boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Located located, RelativePath path);
-  boost::asio::awaitable<void> keep(Located located, FileEntry file, HttpAnswer& answer);
-  void kept(const Wanted& wanted, absl::StatusOr<UnnamedWriter::Written> written);
-  void show(const Wanted& wanted);
-  using OwnFolder = absl::StatusOr<std::shared_ptr<const HubPublisher>>;
-  boost::asio::awaitable<OwnFolder> ownFolder();
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
   ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;
   boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
@@ -105,9 +91,7 @@ class HubFiles {
   Seams s_;
   const bool publish_;
   const uint64_t knownSizeMax_;
-  std::map<BlobId, Wanted> wanted_;  // fetched for a client, to be shown when it is here
-  std::map<std::pair<RepoKey, RelativePath>, std::weak_ptr<KeptBody>> keeping_;
-  absl::Time keepsAgain_ = absl::InfinitePast();
+  std::map<BlobId, ClientFile> wanted_;  // fetched for a client, to be shown when it is here
 };
 
 }  // namespace roost

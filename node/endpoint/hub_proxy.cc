@@ -362,9 +362,8 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
           rewriter.emplace(forward->base, forward->agent);
           answer.length = std::nullopt;
         }
-        answer.stream =
-            std::make_shared<ProxyBody>(forward->pipe, !answer.length, endShows(said),
-                                        std::move(rewriter));
+        answer.stream = std::make_shared<ProxyBody>(forward->pipe, !answer.length, endShows(said),
+                                                    std::move(rewriter));
       }
       std::exchange(forward->done, nullptr)(std::move(answer));
     }

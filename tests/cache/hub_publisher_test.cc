@@ -116,8 +116,7 @@ TEST_F(HubPublisherTest, WhatWasObservedGoesByItsEtagAndIsFoundAgainWithTheMark)
   }
   EXPECT_EQ(fs::read_symlink(snapshot() + "/sub/weights"),
             "../../../blobs/" + std::string(32, 'e'));
-  EXPECT_EQ(fs::read_symlink(repoFolder() + "/blobs/" + std::string(32, 'e')),
-            file.blob.id.hex());
+  EXPECT_EQ(fs::read_symlink(repoFolder() + "/blobs/" + std::string(32, 'e')), file.blob.id.hex());
 
   const auto scan = scanRepo(hub(), repo_, {});
   ASSERT_TRUE(scan.ok()) << scan.status();

@@ -17,7 +17,7 @@ TEST(MadeEtag, ThirtyTwoDigitsStayAsTheyAre) {
 
 TEST(MadeEtag, AnythingElseBecomesThirtyTwoDigitsThatAreItsOwn) {
   std::set<std::string> made;
-  const std::vector<std::string> etags = {"",    "version-7.gz",        "d41d8cd98f00b204-12",
+  const std::vector<std::string> etags = {"",    "version-7.gz",       "d41d8cd98f00b204-12",
                                           "abc", std::string(40, 'a'), std::string(64, 'a')};
   for (const std::string& etag : etags) {
     EXPECT_EQ(MadeEtag::of(etag), MadeEtag::of("\"" + etag + "\""));
