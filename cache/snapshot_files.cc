@@ -101,7 +101,9 @@ class SnapshotWriter {
     return target;
   }
 
-  // Makes blobs/<made etag> lead to the content. A client's own file of that name stays.
+  // Makes blobs/<made etag> lead to the content. A client's own file of that name stays. An ETag
+  // that names two contents names nothing: what it led to first may be shown under other paths,
+  // too.
   absl::Status linkEtag(const FileEntry& file) {
     const std::string etag = file.observedAs->hex(), blob = file.blob.id.hex();
     linkedEtags_ = true;
@@ -109,13 +111,14 @@ class SnapshotWriter {
     if (!absl::IsAlreadyExists(linked)) return linked;
     ROOST_ASSIGN_OR_RETURN(const std::optional<std::string> before, observedBehind(etag));
     if (!before || *before == blob) return absl::OkStatus();
-    const std::string temporary = absl::StrCat(etag, ".", node_.shortHex(), kTemporarySuffix);
-    ROOST_RETURN_IF_ERROR(blobs_.remove(temporary));
-    ROOST_RETURN_IF_ERROR(blobs_.createSymlink(blob, temporary));
-    if (::renameat(blobs_.fd(), temporary.c_str(), blobs_.fd(), etag.c_str()) != 0) {
-      return errnoStatus(errno, "cannot write", blobs_.pathOf(etag));
+    ROOST_ASSIGN_OR_RETURN(const std::optional<struct stat> used, blobs_.look(*before));
+    if (!used) {  // somebody removed it
+      ROOST_RETURN_IF_ERROR(blobs_.remove(etag));
+      return blobs_.createSymlink(blob, etag);
     }
-    return absl::OkStatus();
+    return absl::FailedPreconditionError(sentence(
+        absl::StrCat("cannot publish ", quoted(file.path.text())),
+        absl::StrCat("the hub's ETag names other content, too: ", blobs_.pathOf(etag)), ""));
   }
 
   // Something has the name. It stays, unless it is a symlink that leads nowhere.

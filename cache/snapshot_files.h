@@ -6,7 +6,8 @@
 // An observation gives way to a newer one and to a hub's hash.
 //
 // Threads: any, one call at a time for one repo; blocking. Errors: kNotFound a blob is not in
-// blobs/; kUnimplemented an observed file in a cache without symlinks; errnoStatus().
+// blobs/; kUnimplemented an observed file in a cache without symlinks;
+// kFailedPrecondition one whose ETag names other content in this repo; errnoStatus().
 #ifndef ROOST_CACHE_SNAPSHOT_FILES_H_
 #define ROOST_CACHE_SNAPSHOT_FILES_H_
 

@@ -32,6 +32,16 @@ bool startsAgain(const HttpAsk& ask) {
           absl::StrContains(*agent, "llama-cpp"));
 }
 
+// Some clients ask for all by "Range: bytes=0-".
+bool isWhole(const HttpAnswer& answer) {
+  if (answer.status != 206 || !answer.length) return answer.status == 200;
+  const std::string all =
+      absl::StrCat("bytes 0-", *answer.length - 1, "/", *answer.length);  // 206 is of some bytes
+  return std::any_of(answer.headers.begin(), answer.headers.end(), [&](const auto& header) {
+    return absl::EqualsIgnoreCase(header.first, "content-range") && header.second == all;
+  });
+}
+
 // What clients name the file by.
 std::string etagOf(const FileEntry& file) {
   return file.observedAs ? file.observedAs->hex() : file.blob.id.hex();
@@ -131,10 +141,10 @@ asio::awaitable<OrAnswer<std::optional<FileEntry>>> HubFiles::entryOf(Located lo
   co_return std::optional<FileEntry>();
 }
 
-// A file that the hub names by no hash. Clients name theirs by its ETag, so that is one that serves
-// (made_etag.h).
+// A file that the hub names by no hash. Clients name theirs by its ETag, so that is one that
+// serves.
 asio::awaitable<HttpAnswer> HubFiles::passOn(HttpAsk ask, Located located, RelativePath path) {
-  const bool whole = ask.method == "GET" && ask.find("range") == nullptr;
+  const bool reads = ask.method == "GET";
   HttpAnswer answer = co_await s_.hub.forward(std::move(ask), true);
   bool named = false;
   std::optional<MadeEtag> made;
@@ -142,12 +152,13 @@ asio::awaitable<HttpAnswer> HubFiles::passOn(HttpAsk ask, Located located, Relat
     named |= absl::EqualsIgnoreCase(name, "x-repo-commit");
     const bool linked = absl::EqualsIgnoreCase(name, "x-linked-etag");
     if (!linked && !absl::EqualsIgnoreCase(name, "etag")) continue;
-    const MadeEtag etag = MadeEtag::of(value);
-    value = absl::StrCat("\"", etag.hex(), "\"");
+    const auto etag = madeEtag(located.manifest->repo, path, value);
+    if (!etag) continue;
+    value = absl::StrCat("\"", etag->hex(), "\"");
     if (linked || !made) made = etag;
   }
   if (!named) answer.headers.emplace_back("X-Repo-Commit", located.manifest->commit.hex());
-  if (whole && made && answer.status == 200 && answer.stream) {
+  if (reads && made && answer.stream && isWhole(answer)) {
     const FileEntry file{path, {BlobId::sha256(Sha256{}), 0}, std::nullopt, made};
     const ClientFile passing{located.manifest->repo, located.manifest->commit, file, located.ref};
     co_await s_.kept.keep(passing, answer);

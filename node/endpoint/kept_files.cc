@@ -14,7 +14,8 @@ namespace asio = boost::asio;
 
 bool KeptFiles::isBusy(const Key& key) {
   std::erase_if(underWay_, [](const auto& entry) { return entry.second.expired(); });
-  return absl::Now() < again_ || underWay_.size() >= kKeptBodiesMax || underWay_.contains(key);
+  return absl::Now() < again_ || refused_.contains(key) || underWay_.size() >= kKeptBodiesMax ||
+         underWay_.contains(key);
 }
 
 asio::awaitable<void> KeptFiles::keep(ClientFile file, HttpAnswer& answer) {
@@ -56,8 +57,13 @@ void KeptFiles::show(const ClientFile& file) {
   PublishRepo order{
       {s_.self, 0}, {file.repo, file.commit, false, Visibility::kUnknown, {file.file}}, {}, {}};
   if (file.ref) order.refs.push_back(*file.ref);
-  s_.folders.publishApart(order, [this](const RepoPublished& published) {
-    if (!published.status.ok()) pause();
+  const Key key{RepoKey{file.repo, file.commit}, file.file.path};
+  s_.folders.publishApart(order, [this, key](const RepoPublished& published) {
+    if (absl::IsFailedPrecondition(published.status)) {
+      if (refused_.size() < kRefsCachedMax) refused_.insert(key);
+    } else if (!published.status.ok()) {
+      pause();
+    }
   });
 }
 

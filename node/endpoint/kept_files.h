@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -63,6 +64,7 @@ class KeptFiles {
 
   Seams s_;
   std::map<Key, std::weak_ptr<KeptBody>> underWay_;
+  std::set<Key> refused_;  // the same ETag names other content; at most kRefsCachedMax
   absl::Time again_ = absl::InfinitePast();
 };
 

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -67,6 +68,14 @@ bool isCommit(const Revision& revision) {
 }
 
 }  // namespace
+
+std::optional<MadeEtag> madeEtag(const RepoId& repo, const RelativePath& path,
+                                 absl::string_view hubs) {
+  const absl::string_view etag = bareEtag(hubs);
+  if (etag.empty()) return std::nullopt;
+  if (auto digest = MadeEtag::parseHex(absl::AsciiStrToLower(etag)); digest.ok()) return *digest;
+  return MadeEtag::of(absl::StrCat(repo.toString(), "\n", path.text(), "\n", etag));
+}
 
 std::string apiPath(const RepoId& repo) {
   return absl::StrCat("/api/", repoTypePlural(repo.type()), "/", percentEncoded(repo.name(), "/"));
@@ -347,7 +356,7 @@ asio::awaitable<OrAnswer<RepoNames::NamedFile>> RepoNames::fileOf(RepoId repo, C
   if (result.head.status >= 400) co_return passed(result, repo);
   named.file = entryOf(path, result.head);
   named.size = sizeOf(result.head);
-  if (const std::string* etag = etagOf(result.head)) named.madeEtag = MadeEtag::of(*etag);
+  if (const std::string* etag = etagOf(result.head)) named.madeEtag = madeEtag(repo, path, *etag);
   if (alone_.size() >= kRefsCachedMax && !alone_.contains(key)) alone_.erase(alone_.begin());
   Alone& alone = alone_[key];
   if (named.file && named.file->blob.id == alone.wrong) named.file = std::nullopt;

@@ -31,6 +31,12 @@
 
 namespace roost {
 
+// What clients are told as the ETag of a file that its hub names by no hash. An ETag that is no
+// digest (a version, a count of parts) may be that of other files, too, so repo and path are part
+// of it. None where the hub says nothing.
+std::optional<MadeEtag> madeEtag(const RepoId& repo, const RelativePath& path,
+                                 absl::string_view hubs);
+
 // "/api/models/org/name"
 std::string apiPath(const RepoId& repo);
 

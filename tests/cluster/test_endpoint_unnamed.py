@@ -164,9 +164,30 @@ class TestOneNode:
         self, mirror: Mirror, commit: str, clusters: Callable[..., Cluster]
     ) -> None:
         (agent,) = clusters(1, hub_url=mirror.url, branch_ttl=LONG_TTL)
-        for part in ("bytes=0-9", "bytes=0-", "bytes=-1000"):
+        for part in ("bytes=0-9", "bytes=1-", "bytes=-1000"):
             assert get(agent, Range=part).status == 206
         assert in_own_folder(agent) == [] and observed(agent) == 0
+
+    def test_range_of_all_is_the_whole(
+        self, mirror: Mirror, commit: str, clusters: Callable[..., Cluster]
+    ) -> None:
+        """So do clients ask that never read without a range (hf-hub 0.5 for Rust)."""
+        (agent,) = clusters(1, hub_url=mirror.url, branch_ttl=LONG_TTL)
+        assert get(agent, Range="bytes=0-").body == DATA
+        wait_until(lambda: observed(agent) == 1, NOTICED_S, "it is kept")
+        assert get(agent).body == DATA and mirror.gets(WEIGHTS) == 1
+
+    def test_one_etag_for_two_files_mixes_nothing_up(
+        self, hub: Hub, commit: str, clusters: Callable[..., Cluster]
+    ) -> None:
+        for etag in ('"version-7"', f'"{"7" * 32}"'):
+            with Mirror(hub.url, 404, lambda _: etag) as mirror:
+                (agent,) = clusters(1, hub_url=mirror.url, branch_ttl=LONG_TTL)
+                keep(agent)
+                for _ in range(3):
+                    for path, data in FILES.items():
+                        assert ask(agent.endpoint, "GET", file_path(REPO, path)).body == data
+                assert mirror.gets(WEIGHTS) == 1
 
 
 class TestBodies:
