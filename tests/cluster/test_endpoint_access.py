@@ -280,7 +280,8 @@ class TestKnownAndUnknown:
 def byte_for_byte(reply: Reply, repo: str) -> tuple[int, list[tuple[str, str]], bytes]:
     """All but the moment, and the name that was asked for: both are of one length."""
     moments = ("date", "x-request-id", "x-amzn-trace-id")
-    headers = [(k, v.replace(repo, "REPOSIT")) for k, v in reply.headers.items() if k not in moments]
+    kept = ((k, v) for k, v in reply.headers.items() if k not in moments)
+    headers = [(name, value.replace(repo, "REPOSIT")) for name, value in kept]
     return reply.status, headers, reply.body.replace(repo.encode(), b"REPOSIT")
 
 
