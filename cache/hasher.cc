@@ -53,12 +53,12 @@ struct BlobDigest::Contexts {
   EvpContext gitSha1;  // only for that algorithm
 };
 
-BlobDigest::BlobDigest(HashAlgorithm algorithm, uint64_t size)
+BlobDigest::BlobDigest(HashAlgorithm algorithm, std::optional<uint64_t> size)
     : algorithm_(algorithm), size_(size), contexts_(std::make_unique<Contexts>()) {
   contexts_->sha256 = started(EVP_sha256());
   if (algorithm == HashAlgorithm::kGitSha1) {
     contexts_->gitSha1 = started(EVP_sha1());
-    std::string header = absl::StrCat("blob ", size);
+    std::string header = absl::StrCat("blob ", size.value());
     header.push_back('\0');
     mustSucceed(EVP_DigestUpdate(contexts_->gitSha1.get(), header.data(), header.size()));
   }
@@ -69,7 +69,8 @@ BlobDigest& BlobDigest::operator=(BlobDigest&&) noexcept = default;
 BlobDigest::~BlobDigest() = default;
 
 void BlobDigest::update(absl::Span<const uint8_t> bytes) {
-  if (bytes.size() > size_ - hashed_) throw std::logic_error("more bytes than the blob has");
+  if (size_ && bytes.size() > *size_ - hashed_)
+    throw std::logic_error("more bytes than the blob has");
   mustSucceed(EVP_DigestUpdate(contexts_->sha256.get(), bytes.data(), bytes.size()));
   if (contexts_->gitSha1 != nullptr) {
     mustSucceed(EVP_DigestUpdate(contexts_->gitSha1.get(), bytes.data(), bytes.size()));
@@ -78,14 +79,15 @@ void BlobDigest::update(absl::Span<const uint8_t> bytes) {
 }
 
 BlobDigest::Result BlobDigest::finish() {
-  if (hashed_ != size_) throw std::logic_error("finish() before the last byte");
+  if (size_ && hashed_ != *size_) throw std::logic_error("finish() before the last byte");
   const auto sha256 = finished<Sha256>(contexts_->sha256.get());
   if (algorithm_ == HashAlgorithm::kSha256) return {BlobId::sha256(sha256), sha256};
   return {BlobId::gitSha1(finished<GitSha1>(contexts_->gitSha1.get())), sha256};
 }
 
-BlobHasher::BlobHasher(HashAlgorithm algorithm, uint64_t size) : digest_(algorithm, size) {
-  pieces_.reserve(pieceCount(size));
+BlobHasher::BlobHasher(HashAlgorithm algorithm, std::optional<uint64_t> size)
+    : digest_(algorithm, size) {
+  if (size) pieces_.reserve(pieceCount(*size));
 }
 
 void BlobHasher::update(absl::Span<const uint8_t> bytes) {

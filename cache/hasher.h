@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@
 
 namespace roost {
 
-// The identity of content that arrives in order. A git sha1 needs the size beforehand.
+// The identity of content that arrives in order. A git sha1 needs the size beforehand, a sha256
+// does not.
 class BlobDigest {
  public:
   struct Result {
@@ -27,7 +29,7 @@ class BlobDigest {
     Sha256 sha256;  // of the content alone; equal to the id's digest where that is a sha256
   };
 
-  BlobDigest(HashAlgorithm algorithm, uint64_t size);
+  BlobDigest(HashAlgorithm algorithm, std::optional<uint64_t> size);
   BlobDigest(BlobDigest&&) noexcept;
   BlobDigest& operator=(BlobDigest&&) noexcept;
   ~BlobDigest();
@@ -36,13 +38,13 @@ class BlobDigest {
   void update(absl::Span<const uint8_t> bytes);
   uint64_t hashed() const { return hashed_; }  // bytes so far
 
-  // Once, after exactly `size` bytes.
+  // Once, after exactly `size` bytes, if that was told.
   Result finish();
 
  private:
   struct Contexts;
   HashAlgorithm algorithm_;
-  uint64_t size_;
+  std::optional<uint64_t> size_;
   uint64_t hashed_ = 0;
   std::unique_ptr<Contexts> contexts_;
 };
@@ -56,7 +58,7 @@ struct BlobHashes {
 // BlobDigest and the piece hashes together.
 class BlobHasher {
  public:
-  BlobHasher(HashAlgorithm algorithm, uint64_t size);
+  BlobHasher(HashAlgorithm algorithm, std::optional<uint64_t> size);
 
   void update(absl::Span<const uint8_t> bytes);  // in order, any lengths
   uint64_t hashed() const { return digest_.hashed(); }

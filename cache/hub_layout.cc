@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -129,11 +130,20 @@ class RepoScanner {
     if (!blobs) return;
     while (const auto entry = blobs->next()) {
       if (!count()) return;
-      const auto id = blobOfName(*entry);
-      if (!id) continue;  // unfinished files, locks, strays
       const std::string name(*entry);
+      if (const auto etag = MadeEtag::parseHex(name); etag.ok()) readObserved(*blobs, name, *etag);
+      const auto id = blobOfName(name);
+      if (!id) continue;  // unfinished files, locks, strays
       readBlob(*blobs, name, *id);
     }
+  }
+
+  // What our publisher makes for content that the hub named by no hash. A client's own file of such
+  // a name is no link, and says nothing of its content.
+  void readObserved(const DirectoryReader& blobs, const std::string& name, const MadeEtag& etag) {
+    const auto target = blobs.readLink(name);
+    const auto id = target ? blobOfName(*target) : std::nullopt;
+    if (id && id->algorithm() == HashAlgorithm::kSha256) observed_.emplace(etag, *id);
   }
 
   void readBlob(const DirectoryReader& blobs, const std::string& name, const BlobId& id) {
@@ -260,21 +270,43 @@ class RepoScanner {
         problem(std::string(path.status().message()));
         continue;
       }
+      if (target) {
+        if (auto observed = observedOfLink(*target, depth)) {
+          snapshot.files.push_back({*std::move(path), observed->first, observed->second});
+          continue;
+        }
+      }
       const auto copy = target ? copyOfLink(*target, below, depth)
                                : copyOfFile(directory, name, info, *path, manifest, below);
       if (copy) snapshot.files.push_back({*std::move(path), *copy});
     }
   }
 
-  // The usual link is "../" up to the repo folder and then "blobs/<etag>": no system call needed.
+  // The name in blobs/ of the usual link, which is "../" up to the repo folder and then
+  // "blobs/<etag>"; none: it is another one.
+  static std::optional<absl::string_view> nameInBlobs(absl::string_view target, size_t depth) {
+    for (size_t up = 0; up < depth + 2; ++up) {
+      if (!absl::ConsumePrefix(&target, "../")) return std::nullopt;
+    }
+    if (!absl::ConsumePrefix(&target, "blobs/")) return std::nullopt;
+    return target;
+  }
+
+  std::optional<std::pair<uint32_t, MadeEtag>> observedOfLink(absl::string_view target,
+                                                              size_t depth) const {
+    const auto name = nameInBlobs(target, depth);
+    const auto etag = name ? MadeEtag::parseHex(*name) : absl::NotFoundError("");
+    const auto known = etag.ok() ? observed_.find(*etag) : observed_.end();
+    const auto found = known == observed_.end() ? blobs_.end() : blobs_.find(known->second);
+    if (found == blobs_.end()) return std::nullopt;
+    return std::pair(found->second, *etag);
+  }
+
+  // For the usual link no system call is needed.
   std::optional<uint32_t> copyOfLink(absl::string_view target, const std::string& place,
                                      size_t depth) {
-    absl::string_view rest = target;
-    for (size_t up = 0; up < depth + 2; ++up) {
-      if (!absl::ConsumePrefix(&rest, "../")) return copyOfOddLink(place);
-    }
-    if (!absl::ConsumePrefix(&rest, "blobs/")) return copyOfOddLink(place);
-    return copyInBlobs(rest);
+    const auto name = nameInBlobs(target, depth);
+    return name ? copyInBlobs(*name) : copyOfOddLink(place);
   }
 
   std::optional<uint32_t> copyInBlobs(absl::string_view name) const {
@@ -379,6 +411,7 @@ class RepoScanner {
   const KnownTrees& known_;
   RepoScan scan_;
   absl::flat_hash_map<BlobId, uint32_t> blobs_;  // of this repo's blobs/: index in scan_.copies
+  std::map<MadeEtag, BlobId> observed_;          // links of blobs/ to content beside them
   absl::flat_hash_set<std::string> sharedDirectories_;
   std::string linkEnd_;  // where followLink() came out, below the root
   size_t entries_ = 0;

@@ -2,6 +2,7 @@
 // llama.cpp write it:
 //   <root>/models--org--name/refs/<name>                  40 hex digits, no newline
 //                            blobs/<etag>                 content, or a link into <root>/blobs/xx/
+//                            blobs/<made etag>            our link to a sha256 beside it
 //                            snapshots/<commit>/<path>    link to ../../blobs/<etag>, or content
 //                            trees/<commit>.json          the complete list, see tree_json.h
 // Folders are the truth: a scan says what is there now and trusts no name. Nothing is followed out
@@ -45,7 +46,8 @@ struct ScannedCopy {
 
 struct ScannedFile {
   RelativePath path;
-  uint32_t copy = 0;  // index in RepoScan::copies
+  uint32_t copy = 0;                                  // index in RepoScan::copies
+  std::optional<MadeEtag> observedAs = std::nullopt;  // as in FileEntry
 };
 
 struct KnownTree {

@@ -77,12 +77,16 @@ absl::StatusOr<HubPublisher> HubPublisher::open(const std::string& root, const N
   return HubPublisher(std::move(folder), node, std::move(reservations));
 }
 
-absl::StatusOr<BlobSlot> HubPublisher::blobSlot(const RepoId& repo, const BlobInfo& blob) const {
+absl::StatusOr<SafeDir> HubPublisher::blobsOf(const RepoId& repo) const {
   ROOST_ASSIGN_OR_RETURN(const SafeDir folder, root_.openOrMake(repo.folder()));
   // `hf cache ls` warns of a repo folder without these.
   ROOST_RETURN_IF_ERROR(folder.openOrMake("refs").status());
   ROOST_RETURN_IF_ERROR(folder.openOrMake("snapshots").status());
-  ROOST_ASSIGN_OR_RETURN(SafeDir blobs, folder.openOrMake("blobs"));
+  return folder.openOrMake("blobs");
+}
+
+absl::StatusOr<BlobSlot> HubPublisher::blobSlot(const RepoId& repo, const BlobInfo& blob) const {
+  ROOST_ASSIGN_OR_RETURN(SafeDir blobs, blobsOf(repo));
   return BlobSlot{std::move(blobs), blob};
 }
 

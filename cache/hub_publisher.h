@@ -39,7 +39,7 @@ enum class RefOutcome : uint8_t {
 enum class TreeOutcome : uint8_t {
   kWritten,
   kUnchanged,  // there is one already
-  kSkipped,    // the listing is not complete, or an LFS file's pointer is not known
+  kSkipped,  // the listing is not complete, or an LFS file's pointer or a file's hash is not known
 };
 
 class HubPublisher {
@@ -50,6 +50,8 @@ class HubPublisher {
 
   const SafeDir& root() const { return root_; }
 
+  // blobs/ of this repo. Makes the repo's folder with refs/ and snapshots/ too.
+  absl::StatusOr<SafeDir> blobsOf(const RepoId& repo) const;
   // Where the blob belongs in this repo. Makes the repo's folder with blobs/, refs/, snapshots/.
   absl::StatusOr<BlobSlot> blobSlot(const RepoId& repo, const BlobInfo& blob) const;
 

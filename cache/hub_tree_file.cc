@@ -23,7 +23,7 @@ std::optional<Json> entryOf(const FileEntry& file) {
 }  // namespace
 
 std::optional<std::string> hubTreeText(const Listing& manifest) {
-  if (!manifest.complete) return std::nullopt;
+  if (!manifest.complete || manifest.observes()) return std::nullopt;
   Json files = Json::object();
   for (const FileEntry& file : manifest.files) {
     std::optional<Json> entry = entryOf(file);

@@ -13,7 +13,8 @@
 
 namespace roost {
 
-// The file's text; nullopt if the listing is not complete or an LFS file's pointer is unknown.
+// The file's text; nullopt if the listing is not complete, or an LFS file's pointer or a file's
+// hash is unknown.
 std::optional<std::string> hubTreeText(const Listing& manifest);
 
 }  // namespace roost

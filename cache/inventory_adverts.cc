@@ -99,7 +99,7 @@ std::vector<FileEntry> Inventory::shownFiles(const Folder& folder,
     const Copy& copy = copies_.find(folder.copies[file.copy])->second;
     if (!copy.usable() || (!copy.verified() && !copy.plausible)) continue;
     if (copy.name) {
-      files.push_back({file.path, {*copy.name, copy.stamp.size}, std::nullopt});
+      files.push_back({file.path, {*copy.name, copy.stamp.size}, std::nullopt, file.observedAs});
     } else if (copy.stamp.size > kGitFileBytesMax) {
       // Nobody names it, but what is this large can only be an LFS file.
       files.push_back({file.path, {BlobId::sha256(copy.sha256), copy.stamp.size}, std::nullopt});

@@ -54,10 +54,11 @@ class SnapshotWriter {
     ROOST_ASSIGN_OR_RETURN(SafeDir * folder, folderOf(parent));
     ROOST_ASSIGN_OR_RETURN(const std::optional<struct stat> there, folder->look(name));
     if (there) return meet(file, *folder, name, *there);
-    return moves_ ? move(file, *folder, name) : link(file, *folder, name);
+    return make(file, *folder, name);
   }
 
   absl::StatusOr<PublishedFiles> finish() {
+    if (linkedEtags_) ROOST_RETURN_IF_ERROR(blobs_.sync());
     for (const auto& [path, folder] : folders_) ROOST_RETURN_IF_ERROR(folder.sync());
     return std::move(result_);
   }
@@ -73,7 +74,51 @@ class SnapshotWriter {
   static std::string linkTarget(const FileEntry& file) {
     std::string target;
     for (size_t i = 0; i <= file.path.depth(); ++i) target += "../";
-    return absl::StrCat(target, "blobs/", file.blob.id.hex());
+    return absl::StrCat(target, "blobs/",
+                        file.observedAs ? file.observedAs->hex() : file.blob.id.hex());
+  }
+
+  absl::Status make(const FileEntry& file, const SafeDir& folder, const std::string& name) {
+    if (file.observedAs && moves_) return needsLinks(file);
+    return moves_ ? move(file, folder, name) : link(file, folder, name);
+  }
+
+  absl::Status needsLinks(const FileEntry& file) const {
+    return absl::UnimplementedError(
+        sentence(absl::StrCat("cannot publish ", quoted(file.path.text())),
+                 absl::StrCat("the hub names it by no hash, and ", snapshot_.path(),
+                              " has no symlinks that could tell so"),
+                 ""));
+  }
+
+  // blobs/<made etag>, if it is our link: what it leads to. A client's own file is none.
+  absl::StatusOr<std::optional<std::string>> observedBehind(const std::string& name) const {
+    if (!MadeEtag::parseHex(name).ok()) return std::nullopt;
+    ROOST_ASSIGN_OR_RETURN(const std::optional<struct stat> there, blobs_.look(name));
+    if (!there || !S_ISLNK(there->st_mode)) return std::nullopt;
+    ROOST_ASSIGN_OR_RETURN(std::string target, blobs_.readSymlink(name));
+    if (!BlobId::parseHex(target).ok()) return std::nullopt;
+    return target;
+  }
+
+  // Makes blobs/<made etag> lead to the content. A client's own file of that name stays. An ETag
+  // that names two contents names nothing: what it led to first may be shown under other paths,
+  // too.
+  absl::Status linkEtag(const FileEntry& file) {
+    const std::string etag = file.observedAs->hex(), blob = file.blob.id.hex();
+    linkedEtags_ = true;
+    const absl::Status linked = blobs_.createSymlink(blob, etag);
+    if (!absl::IsAlreadyExists(linked)) return linked;
+    ROOST_ASSIGN_OR_RETURN(const std::optional<std::string> before, observedBehind(etag));
+    if (!before || *before == blob) return absl::OkStatus();
+    ROOST_ASSIGN_OR_RETURN(const std::optional<struct stat> used, blobs_.look(*before));
+    if (!used) {  // somebody removed it
+      ROOST_RETURN_IF_ERROR(blobs_.remove(etag));
+      return blobs_.createSymlink(blob, etag);
+    }
+    return absl::FailedPreconditionError(sentence(
+        absl::StrCat("cannot publish ", quoted(file.path.text())),
+        absl::StrCat("the hub's ETag names other content, too: ", blobs_.pathOf(etag)), ""));
   }
 
   // Something has the name. It stays, unless it is a symlink that leads nowhere.
@@ -90,16 +135,26 @@ class SnapshotWriter {
     ROOST_ASSIGN_OR_RETURN(const std::string target, folder.readSymlink(name));
     if (target == linkTarget(file)) {
       ROOST_RETURN_IF_ERROR(mustHaveBlob(file));
+      if (file.observedAs) ROOST_RETURN_IF_ERROR(linkEtag(file));
       ++result_.alreadyThere;
       return absl::OkStatus();
     }
     struct stat behind;
     if (::fstatat(folder.fd(), name.c_str(), &behind, 0) == 0) {
-      result_.conflicts.push_back(file.path);
-      return absl::OkStatus();
+      ROOST_ASSIGN_OR_RETURN(const std::optional<std::string> observed,
+                             observedBehind(target.substr(target.rfind('/') + 1)));
+      if (!observed) {
+        // What somebody else named is not shown otherwise because of what was observed.
+        if (file.observedAs) {
+          ++result_.alreadyThere;
+        } else {
+          result_.conflicts.push_back(file.path);
+        }
+        return absl::OkStatus();
+      }
     }
     ROOST_RETURN_IF_ERROR(folder.remove(name));
-    return moves_ ? move(file, folder, name) : link(file, folder, name);
+    return make(file, folder, name);
   }
 
   absl::StatusOr<bool> hasBlob(const FileEntry& file) const {
@@ -122,8 +177,10 @@ class SnapshotWriter {
 
   absl::Status link(const FileEntry& file, const SafeDir& folder, const std::string& name) {
     ROOST_RETURN_IF_ERROR(mustHaveBlob(file));
-    const absl::Status linked = folder.createSymlink(linkTarget(file), name);
+    absl::Status linked = file.observedAs ? linkEtag(file) : absl::OkStatus();
+    if (linked.ok()) linked = folder.createSymlink(linkTarget(file), name);
     if (absl::IsUnimplemented(linked)) {
+      if (file.observedAs) return needsLinks(file);
       moves_ = true;
       return move(file, folder, name);
     }
@@ -164,8 +221,9 @@ class SnapshotWriter {
   const SafeDir snapshot_;
   const NodeId node_;
   const std::shared_ptr<Reservations> reservations_;
-  bool moves_;                              // no symlinks: files go into snapshots/
-  std::map<std::string, SafeDir> folders_;  // by path in the snapshot
+  bool moves_;  // no symlinks: files go into snapshots/
+  bool linkedEtags_ = false;
+  std::map<std::string, SafeDir> folders_;                   // by path in the snapshot
   std::map<BlobId, std::pair<SafeDir, std::string>> moved_;  // where a blob went
   PublishedFiles result_;
 };

@@ -1,8 +1,13 @@
 // snapshots/<commit>/<path>: how clients find a blob. A relative symlink into blobs/, or, in a
 // cache without symlinks, the file itself (huggingface_hub moves it there; blobs/ stays empty).
 //
+// What was observed (FileEntry) leads to blobs/<made etag>, which leads to the content beside it:
+// its name is the one that clients know, and the link is how a scan tells it from what a hub named.
+// An observation gives way to a newer one and to a hub's hash.
+//
 // Threads: any, one call at a time for one repo; blocking. Errors: kNotFound a blob is not in
-// blobs/; errnoStatus().
+// blobs/; kUnimplemented an observed file in a cache without symlinks;
+// kFailedPrecondition one whose ETag names other content in this repo; errnoStatus().
 #ifndef ROOST_CACHE_SNAPSHOT_FILES_H_
 #define ROOST_CACHE_SNAPSHOT_FILES_H_
 

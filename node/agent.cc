@@ -320,7 +320,6 @@ class Agent final : public BlobProvider {
             .self = identity_.id(),
             .origin = origin(),
             .roots = roots,
-            .apart = !config_.endpointPublish,
             .changed =
                 [this](std::vector<AdvertChange> changes) {
                   // Saved, then told: after a crash no number is given twice.
@@ -427,6 +426,7 @@ class Agent final : public BlobProvider {
             .io = io_,
             .pool = pool_,
             .core = *core_,
+            .reservations = reservations_,
             .folders = *folders_,
             .resolver = *resolver_,
             .readings = *readings_,

@@ -16,7 +16,6 @@ struct Arrivals::Found {
   RootIndex root{};
   std::shared_ptr<const HubPublisher> publisher;
   uint64_t freeBytes = 0;
-  std::shared_ptr<const HubPublisher> apart = nullptr;
 };
 
 Arrivals::Arrivals(Seams seams)
@@ -48,7 +47,7 @@ std::optional<RootIndex> Arrivals::rootOf(const LandedBlob& blob) const {
   return std::nullopt;
 }
 
-absl::StatusOr<std::shared_ptr<const HubPublisher>> Arrivals::publisher(bool apart) const {
+Arrivals::Publisher Arrivals::publisher(bool apart) const {
   if (const auto& publisher = apart ? apart_ : publisher_) return publisher;
   return absl::FailedPreconditionError("no folder of this node can be written");
 }
@@ -91,19 +90,14 @@ void Arrivals::checkPresent(const CheckPresent& question,
   s_.work->submit(
       {"target", WorkPriority::kNormal, "target"},
       [this, work = s_.work, question, answer = std::move(answer), roots = std::move(roots),
-       self = s_.self, reservations = s_.reservations, apart = s_.apart && !apart_] {
+       self = s_.self, reservations = s_.reservations] {
         auto found = std::make_shared<Found>(findTarget(roots, self, reservations));
-        if (apart) found->apart = tryRoot(roots.back(), self, reservations).publisher;
         work->post([this, question, answer, found] { targetKnown(question, *found, answer); });
       });
 }
 
 void Arrivals::targetKnown(const CheckPresent& question, const Found& found,
                            const std::function<void(PresenceKnown)>& answer) {
-  if (found.apart) {
-    apart_ = found.apart;
-    s_.scans.scanRootSoon(static_cast<RootIndex>(s_.inventory.roots() - 1));
-  }
   PresenceKnown known{question.obtain, found.status, {}, found.freeBytes};
   if (!found.status.ok()) return answer(std::move(known));
   const bool fresh = !publisher_ || target_ != found.root;
@@ -114,6 +108,22 @@ void Arrivals::targetKnown(const CheckPresent& question, const Found& found,
     known.present.push_back(isPresent(question.listing.repo, file.blob.id));
   }
   answer(std::move(known));
+}
+
+void Arrivals::openApart(std::function<void(Publisher)> answer) {
+  if (apart_) return answer(apart_);
+  s_.work->submit({"target", WorkPriority::kNormal, "target"},
+                  [this, work = s_.work, answer = std::move(answer),
+                   config = s_.inventory.root(ownRoot()).config, self = s_.self,
+                   reservations = s_.reservations] {
+                    const auto found = std::make_shared<Found>(tryRoot(config, self, reservations));
+                    work->post([this, answer, found] {
+                      if (!found->status.ok()) return answer(found->status);
+                      if (!apart_) s_.scans.scanRootSoon(ownRoot());
+                      apart_ = found->publisher;
+                      answer(apart_);
+                    });
+                  });
 }
 
 // In this repo's folder what its own client put there counts; from elsewhere only verified content
@@ -130,11 +140,23 @@ void Arrivals::publish(const PublishRepo& order, std::function<void(RepoPublishe
   if (!publisher_) {
     return answer({order.obtain, absl::FailedPreconditionError("no folder can be written")});
   }
-  const RepoPlace place{*target_, order.listing.repo};
-  auto links = blobsToLink(s_.inventory, *target_, order.listing);
+  publishIn(*target_, publisher_, order, std::move(answer));
+}
+
+void Arrivals::publishApart(const PublishRepo& order, std::function<void(RepoPublished)> answer) {
+  if (!apart_) {
+    return answer({order.obtain, absl::FailedPreconditionError("the agent's folder is not open")});
+  }
+  publishIn(ownRoot(), apart_, order, std::move(answer));
+}
+
+void Arrivals::publishIn(RootIndex root, std::shared_ptr<const HubPublisher> publisher,
+                         const PublishRepo& order, std::function<void(RepoPublished)> answer) {
+  const RepoPlace place{root, order.listing.repo};
+  auto links = blobsToLink(s_.inventory, root, order.listing);
   const absl::Status submitted = publishing_.submit(
-      "publish", [this, work = s_.work, &index = s_.index, publisher = publisher_, place, order,
-                  answer, links = std::move(links)] {
+      "publish", [this, work = s_.work, &index = s_.index, publisher = std::move(publisher), place,
+                  order, answer, links = std::move(links)] {
         const absl::Status status = publishRepo(*publisher, order, links, index);
         work->post([this, place, answer, obtain = order.obtain, status] {
           s_.scans.whenScanned(place, [answer, obtain, status] { answer({obtain, status}); });

@@ -34,16 +34,18 @@ class Arrivals {
     FolderScans& scans;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
-    bool apart = false;             // some blobs go to the agent's own root
     std::function<void()> changed;  // the inventory was told what landed
   };
+  using Publisher = absl::StatusOr<std::shared_ptr<const HubPublisher>>;
   explicit Arrivals(Seams seams);
 
   // As in Folders.
   void landed(const LandedBlob& blob);
-  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher(bool apart) const;
+  Publisher publisher(bool apart) const;
   void checkPresent(const CheckPresent& question, std::function<void(PresenceKnown)> answer);
   void publish(const PublishRepo& order, std::function<void(RepoPublished)> answer);
+  void openApart(std::function<void(Publisher)> answer);
+  void publishApart(const PublishRepo& order, std::function<void(RepoPublished)> answer);
   std::string snapshotPath(const RepoId& repo, const Commit& commit) const;
 
  private:
@@ -54,6 +56,9 @@ class Arrivals {
                           const std::shared_ptr<Reservations>& reservations);
   void targetKnown(const CheckPresent& question, const Found& found,
                    const std::function<void(PresenceKnown)>& answer);
+  RootIndex ownRoot() const { return static_cast<RootIndex>(s_.inventory.roots() - 1); }
+  void publishIn(RootIndex root, std::shared_ptr<const HubPublisher> publisher,
+                 const PublishRepo& order, std::function<void(RepoPublished)> answer);
   std::optional<RootIndex> rootOf(const LandedBlob& blob) const;
   bool isPresent(const RepoId& repo, const BlobId& blob) const;
 

@@ -168,11 +168,12 @@ Commands::Document Commands::ls() const {
       for (const RepoHolderView& holder : s_.core.repoHolders(view.repo)) {
         nodes += holder.advert.commit == advert.commit;
       }
-      uint64_t unverified = 0;
+      uint64_t unverified = 0, observed = 0;
       if (const auto listing = inventory.listing(view.repo, advert.commit)) {
         for (const FileEntry& file : listing->files) {
           const auto copy = inventory.find(file.blob.id);
           if (copy && copy->trust == Trust::kUnknown) unverified += file.blob.size;
+          observed += file.observedAs.has_value();
         }
       }
       repos.push_back({{"type", std::string(repoTypeName(view.repo.type()))},
@@ -183,6 +184,7 @@ Commands::Document Commands::ls() const {
                        {"bytes", advert.bytes},
                        {"complete", advert.complete()},
                        {"unverified_bytes", unverified},
+                       {"observed_files", observed},
                        {"nodes", nodes},
                        {"root", root}});
     }

@@ -54,7 +54,6 @@ class Folders::Impl {
                    .scans = scans_,
                    .reservations = s_.reservations,
                    .self = s_.self,
-                   .apart = s_.apart,
                    .changed = [this] { flushSoon(); }}) {}
 
   void stop() {
@@ -230,6 +229,13 @@ void Folders::checkPresent(const CheckPresent& question,
 }
 void Folders::publish(const PublishRepo& order, std::function<void(RepoPublished)> answer) {
   impl_->arrivals_.publish(order, std::move(answer));
+}
+void Folders::openApart(
+    std::function<void(absl::StatusOr<std::shared_ptr<const HubPublisher>>)> answer) {
+  impl_->arrivals_.openApart(std::move(answer));
+}
+void Folders::publishApart(const PublishRepo& order, std::function<void(RepoPublished)> answer) {
+  impl_->arrivals_.publishApart(order, std::move(answer));
 }
 std::string Folders::snapshotPath(const RepoId& repo, const Commit& commit) const {
   return impl_->arrivals_.snapshotPath(repo, commit);

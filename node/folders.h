@@ -37,9 +37,9 @@ class Folders {
     IndexQueue& index;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
-    HubOrigin origin;         // of the repos in hub caches
-    std::vector<Root> roots;  // the first that can be written gets what arrives
-    bool apart = false;       // but for some blobs, which go to the last
+    HubOrigin origin;  // of the repos in hub caches
+    std::vector<Root>
+        roots;  // the first that can be written gets what arrives; the last is our own
     std::function<void(std::vector<AdvertChange>)> changed;
     std::function<void()> settled;  // all folders were read once
     std::function<void(const std::string&)> report;
@@ -78,10 +78,13 @@ class Folders {
   void foundBad(const BlobId& blob, const absl::Status& why);
 
   // Where blobs are written: in a client's cache, or apart in the agent's own folder. Valid after a
-  // checkPresent() that went well.
+  // checkPresent(), or an openApart(), that went well.
   absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher(bool apart) const;
   void checkPresent(const CheckPresent& question, std::function<void(PresenceKnown)> answer);
   void publish(const PublishRepo& order, std::function<void(RepoPublished)> answer);
+  // The agent's own folder, made if it is not there, and the same for what is published in it.
+  void openApart(std::function<void(absl::StatusOr<std::shared_ptr<const HubPublisher>>)> answer);
+  void publishApart(const PublishRepo& order, std::function<void(RepoPublished)> answer);
   std::string snapshotPath(const RepoId& repo, const Commit& commit) const;
 
   boost::asio::awaitable<VerifiedRepo> verifyRepo(RepoId repo);

@@ -57,6 +57,7 @@ void write(const FileEntry& value, wire::FileEntry::Builder to) {
   to.setPath(value.path.text());
   toWire(value.blob, to.initBlob());
   if (value.pointer) to.setPointer(toData(*value.pointer));
+  if (value.observedAs) to.setObservedAs(toData(value.observedAs->bytes()));
 }
 
 absl::StatusOr<FileEntry> read(wire::FileEntry::Reader from) {
@@ -68,7 +69,13 @@ absl::StatusOr<FileEntry> read(wire::FileEntry::Reader from) {
     if (data.size() != pointer->size()) return bad("pointer digest of the wrong length");
     std::copy(data.begin(), data.end(), pointer->begin());
   }
-  return FileEntry{std::move(path), blob, pointer};
+  std::optional<MadeEtag> observedAs;
+  if (const auto data = from.getObservedAs(); data.size() != 0) {
+    ROOST_ASSIGN_OR_RETURN(observedAs, MadeEtag::fromBytes({data.begin(), data.size()}));
+    if (blob.id.algorithm() != HashAlgorithm::kSha256)
+      return bad("observed content by another hash");
+  }
+  return FileEntry{std::move(path), blob, pointer, observedAs};
 }
 
 template <typename Values, typename Lists>
@@ -283,6 +290,9 @@ absl::StatusOr<Listing> fromWire(wire::Listing::Reader from) {
   Listing listing{std::move(repo), std::move(commit), from.getComplete(), visibility,
                   std::move(files)};
   ROOST_RETURN_IF_ERROR(normalize(listing));
+  if (listing.complete && listing.observes()) {
+    return bad("a manifest with a file whose hash no hub named");
+  }
   return listing;
 }
 

@@ -153,8 +153,15 @@ inline constexpr absl::Duration kEndpointAnswerTimeout = absl::Seconds(9);  // c
 // that no client's 10 s without a byte pass.
 inline constexpr uint64_t kHeldBackBytes = 64 << 10;
 inline constexpr absl::Duration kTrickle = absl::Seconds(3);
-inline constexpr size_t kRefsCachedMax = 10'000;       // branches whose commit is remembered
-inline constexpr size_t kHubAnswersCachedMax = 2'000;  // JSON answers, 64 MiB in all at most
+inline constexpr size_t kRefsCachedMax = 10'000;  // branches whose commit is remembered
+// Bodies that pass through and are kept on the way: each has a file open, and so much in memory
+// that the disk has not taken. A client waits for a slow disk so long; then its file is not kept.
+inline constexpr size_t kKeptBodiesMax = 16;
+inline constexpr size_t kKeptWaitingBytesMax = 4 << 20;
+inline constexpr absl::Duration kKeptPatience = absl::Seconds(3);
+inline constexpr absl::Duration kKeptPause = absl::Minutes(1);  // after one could not be kept
+inline constexpr uint64_t kUnnamedRoomBytes = 16 << 20;  // reserved at once where no length is told
+inline constexpr size_t kHubAnswersCachedMax = 2'000;    // JSON answers, 64 MiB in all at most
 inline constexpr size_t kHubAnswersBytesMax = 64 << 20;
 inline constexpr size_t kAccessCachedMax = 10'000;  // (token, repo) pairs
 

@@ -16,6 +16,11 @@ uint64_t Listing::bytes() const {
   return sum;
 }
 
+bool Listing::observes() const {
+  return std::any_of(files.begin(), files.end(),
+                     [](const FileEntry& file) { return file.observedAs.has_value(); });
+}
+
 const FileEntry* Listing::find(absl::string_view path) const {
   const auto it = std::lower_bound(
       files.begin(), files.end(), path,
@@ -63,7 +68,12 @@ Listing unite(const std::vector<Listing>& listings, std::vector<RelativePath>* c
     result.visibility = std::max(result.visibility, listing.visibility);
     for (const FileEntry& file : listing.files) {
       const auto [it, added] = files.emplace(file.path, file);
-      if (!added && it->second.blob != file.blob) dropped.insert(file.path);
+      if (added) continue;
+      if (it->second.observedAs && !file.observedAs) {
+        it->second = file;
+      } else if (!file.observedAs && it->second.blob != file.blob) {
+        dropped.insert(file.path);
+      }
     }
   }
   result.files.clear();

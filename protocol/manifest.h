@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "protocol/blob_id.h"
+#include "protocol/made_etag.h"
 #include "protocol/names.h"
 
 namespace roost {
@@ -21,10 +22,15 @@ enum class Visibility : uint8_t { kUnknown = 0, kPublic = 1, kGated = 2, kPrivat
 
 // One file of a repo at a commit. The blob is what the file's content is named by; `pointer` is the
 // git object of the LFS pointer file, known only for LFS files and only from a manifest.
+//
+// `observedAs`: no hub named the hash. A node received these bytes from the hub for this path,
+// under this ETag, and gave them their sha256 itself. Such an entry is in no manifest, and any hash
+// that a hub names counts more.
 struct FileEntry {
   RelativePath path;
   BlobInfo blob;
   std::optional<GitSha1> pointer;
+  std::optional<MadeEtag> observedAs = std::nullopt;
   friend bool operator==(const FileEntry&, const FileEntry&) = default;
 };
 
@@ -39,6 +45,7 @@ struct Listing {
   std::vector<FileEntry> files;
 
   uint64_t bytes() const;  // sum of sizes
+  bool observes() const;   // some file's hash was named by no hub
   // Null if there is none of that path. O(log files).
   const FileEntry* find(absl::string_view path) const;
   friend bool operator==(const Listing&, const Listing&) = default;
@@ -57,8 +64,9 @@ struct RefState {
 absl::Status normalize(Listing& listing);
 
 // What several nodes' listings of one commit say together: all paths on which no two disagree. A
-// manifest, if there is one, wins over listings. `conflicts` gets the dropped paths (may be null).
-// All must be of the same repo and commit.
+// manifest, if there is one, wins over listings, and a hash that a hub named over what was
+// observed; of two that observed different things the first counts. `conflicts` gets the dropped
+// paths (may be null). All must be of the same repo and commit.
 Listing unite(const std::vector<Listing>& listings, std::vector<RelativePath>* conflicts);
 
 }  // namespace roost

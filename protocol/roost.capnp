@@ -18,7 +18,12 @@ struct BlobId { algorithm @0 :HashAlgorithm; digest @1 :Data; }
 struct BlobInfo { id @0 :BlobId; size @1 :UInt64; }
 struct RepoId { origin @0 :Text; type @1 :RepoType; name @2 :Text; }
 struct RefState { ref @0 :Text; commit @1 :Text; hubTimeMs @2 :Int64; }   # ms since 1970; 0: the hub was not asked
-struct FileEntry { path @0 :Text; blob @1 :BlobInfo; pointer @2 :Data; }  # pointer: git sha1 of the LFS pointer, or empty
+struct FileEntry {
+  path @0 :Text;
+  blob @1 :BlobInfo;
+  pointer @2 :Data;       # git sha1 of the LFS pointer, or empty
+  observedAs @3 :Data;    # 16 bytes: the ETag under which the node got it from a hub that named no hash; or empty
+}
 
 struct Listing {
   repo @0 :RepoId;

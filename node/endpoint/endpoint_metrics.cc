@@ -66,6 +66,8 @@ struct EndpointMetrics::Families {
   Counters& innerParts =
       counters("roost_endpoint_inner_ranges_total",
                "Ranges inside files that were still arriving, by how they were answered");
+  Counters& kept = counters("roost_endpoint_unnamed_files_total",
+                            "Files without the hub's hash that passed through whole");
   Counters& bytes = counters("roost_transfer_bytes_total", "Content bytes, by where they went");
 };
 
@@ -73,6 +75,7 @@ EndpointMetrics::EndpointMetrics() : families_(std::make_unique<Families>()) {
   for (const InnerPart how : {InnerPart::kProved, InnerPart::kWaited, InnerPart::kPassedOn}) {
     families_->innerParts.Add({{"how", nameOf(how)}});
   }
+  for (const char* how : {"kept", "not_kept"}) families_->kept.Add({{"how", how}});
 }
 EndpointMetrics::~EndpointMetrics() = default;
 
@@ -83,6 +86,10 @@ void EndpointMetrics::request(HubRoute::Kind kind, int status) {
 
 void EndpointMetrics::innerPart(InnerPart how) {
   families_->innerParts.Add({{"how", nameOf(how)}}).Increment();
+}
+
+void EndpointMetrics::kept(bool isKept) {
+  families_->kept.Add({{"how", isKept ? "kept" : "not_kept"}}).Increment();
 }
 
 std::string EndpointMetrics::text(const Measures& now) {

@@ -28,6 +28,9 @@ class EndpointMetrics {
     kPassedOn,  // it took too long: from the hub, which sends those bytes again
   };
   void innerPart(InnerPart how);
+  // A file that the hub names by no hash passed through whole, and has its place on this node now;
+  // or there was no room for it.
+  void kept(bool isKept);
 
   // What others count or hold, at the moment of asking.
   struct Measures {

@@ -39,12 +39,27 @@ struct HttpAsk {
   }
 };
 
+// Takes a copy of a body that is sent, in order. Dropped before its end(): the body was cut.
+//
+// Threads: one at a time.
+class BodyCopy {
+ public:
+  virtual ~BodyCopy() = default;
+  // False: no more until whenRoom(), which may call on any thread.
+  virtual bool put(absl::string_view bytes) = 0;
+  virtual void whenRoom(std::function<void(bool)> call) = 0;
+  virtual void end() = 0;
+};
+
 // The body of an answer that is larger than memory. Sends exactly the length that was promised, or
 // fails: then the connection is cut, so that no client takes a part for the whole.
 class BodyStream {
  public:
   virtual ~BodyStream() = default;
   virtual boost::asio::awaitable<absl::Status> send(boost::asio::ip::tcp::socket& socket) = 0;
+  // Before send(): what it sends is given to `copy` too. False: not here, or an end of it could not
+  // be told from a cut.
+  virtual bool copyTo(std::shared_ptr<BodyCopy>) { return false; }
 };
 
 struct HttpAnswer {

@@ -33,9 +33,11 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
                 s_.call, [this] { return shared_from_this(); }},
                options.refTtl),
         metadata_(s_.core, hub_, word_, access_, names_),
-        files_(
-            {s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_, metrics_},
-            options.publish, options.knownSizeMax) {}
+        kept_({s_.io, s_.pool, s_.reservations, s_.core.self().id, s_.folders, metrics_,
+               [this] { return stopped_ ? nullptr : shared_from_this(); }}),
+        files_({s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_, metrics_,
+                kept_},
+               options.publish, options.knownSizeMax) {}
 
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
     asio::post(
@@ -143,6 +145,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   RepoNames names_;
   HubMetadata metadata_;
   EndpointMetrics metrics_;
+  KeptFiles kept_;
   HubFiles files_;
 };
 

@@ -29,6 +29,7 @@ class HubEndpoint {
     boost::asio::io_context& io;  // of `loop`
     WorkPool& pool;
     const Core& core;
+    std::shared_ptr<Reservations> reservations;
     Folders& folders;
     Resolver& resolver;
     BlobReadings& readings;

@@ -1,13 +1,8 @@
 #include "node/endpoint/hub_files.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -37,18 +32,19 @@ bool startsAgain(const HttpAsk& ask) {
           absl::StrContains(*agent, "llama-cpp"));
 }
 
-// 32 hexadecimal digits, or those that the hub sent.
-std::string plainEtag(absl::string_view etag) {
-  absl::ConsumePrefix(&etag, "W/");
-  absl::ConsumePrefix(&etag, "\"");
-  absl::ConsumeSuffix(&etag, "\"");
-  const bool hex = !etag.empty() && std::all_of(etag.begin(), etag.end(), absl::ascii_isxdigit);
-  if (hex && etag.size() <= 64) return absl::AsciiStrToLower(etag);
-  std::array<uint8_t, 32> digest{};
-  unsigned int size = 0;
-  EVP_Digest(etag.data(), etag.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), 16));
+// Some clients ask for all by "Range: bytes=0-".
+bool isWhole(const HttpAnswer& answer) {
+  if (answer.status != 206 || !answer.length) return answer.status == 200;
+  const std::string all =
+      absl::StrCat("bytes 0-", *answer.length - 1, "/", *answer.length);  // 206 is of some bytes
+  return std::any_of(answer.headers.begin(), answer.headers.end(), [&](const auto& header) {
+    return absl::EqualsIgnoreCase(header.first, "content-range") && header.second == all;
+  });
+}
+
+// What clients name the file by.
+std::string etagOf(const FileEntry& file) {
+  return file.observedAs ? file.observedAs->hex() : file.blob.id.hex();
 }
 
 }  // namespace
@@ -68,8 +64,9 @@ HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
 void HubFiles::landed(const LandedBlob& blob) {
   const auto it = wanted_.find(blob.blob.id);
   if (it == wanted_.end()) return;
-  const Wanted wanted = it->second;
+  const ClientFile wanted = it->second;
   wanted_.erase(it);
+  if (wanted.file.observedAs) return s_.kept.show(wanted);
   if (!publish_) return;
   PublishRepo order{{s_.core.self().id, 0},
                     {wanted.repo, wanted.commit, false, Visibility::kUnknown, {wanted.file}},
@@ -96,19 +93,12 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
     co_return *std::move(refused);
   }
   std::optional<FileEntry> alone;
-  if (entry == nullptr) {
+  if (entry == nullptr || entry->observedAs) {
     if (manifest.complete) co_return entryNotFound(repo, manifest.commit, route.path);
-    if (!s_.hub.open()) co_return unavailable("and no node has the complete list of files");
-    OrAnswer<std::optional<FileEntry>> asked =
-        co_await s_.names.fileOf(repo, manifest.commit, *path, token);
+    OrAnswer<std::optional<FileEntry>> asked = co_await entryOf(located, *path, token);
     if (auto* error = std::get_if<HttpAnswer>(&asked)) co_return std::move(*error);
     alone = std::get<std::optional<FileEntry>>(std::move(asked));
-    // What was sent under that name before was not what the name says.
-    if (alone && s_.readings.poisoned(alone->blob.id)) {
-      s_.names.misnamed(repo, manifest.commit, *path);
-      alone = std::nullopt;
-    }
-    if (!alone) co_return co_await passOn(std::move(ask), manifest.commit);
+    if (!alone) co_return co_await passOn(std::move(ask), located, *path);
     entry = &*alone;
   }
   HttpAnswer answer = fileHead(ask, located, *entry);
@@ -122,19 +112,57 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   co_return answer;
 }
 
-// A file that the hub names by no hash. Clients name theirs by its ETag, so that is hexadecimal
-// whatever the hub says, of another length than a hash that content would be checked by, and the
-// same as long as the hub's is.
-asio::awaitable<HttpAnswer> HubFiles::passOn(HttpAsk ask, Commit commit) {
+// None: it is passed on from the hub. What the hub says counts while it can be asked; what a node
+// observed is used if the hub names the file as it did then.
+asio::awaitable<OrAnswer<std::optional<FileEntry>>> HubFiles::entryOf(Located located,
+                                                                      RelativePath path,
+                                                                      std::optional<Token> token) {
+  const RepoId& repo = located.manifest->repo;
+  const Commit& commit = located.manifest->commit;
+  const FileEntry* shown = located.manifest->find(path.text());
+  std::optional<FileEntry> observed;
+  if (shown != nullptr) observed = *shown;
+  if (!s_.hub.open()) {
+    if (observed) co_return observed;
+    co_return unavailable("and no node has the complete list of files");
+  }
+  OrAnswer<RepoNames::NamedFile> asked =
+      co_await s_.names.fileOf(repo, commit, path, token, observed.has_value());
+  if (auto* error = std::get_if<HttpAnswer>(&asked)) co_return std::move(*error);
+  RepoNames::NamedFile& named = std::get<RepoNames::NamedFile>(asked);
+  if (!named.asked) co_return observed;
+  // What was sent under that name before was not what the name says.
+  if (named.file && s_.readings.poisoned(named.file->blob.id)) {
+    s_.names.misnamed(repo, commit, path);
+    named.file = std::nullopt;
+  }
+  if (named.file) co_return named.file;
+  if (observed && named.confirms(*observed)) co_return observed;
+  co_return std::optional<FileEntry>();
+}
+
+// A file that the hub names by no hash. Clients name theirs by its ETag, so that is one that
+// serves.
+asio::awaitable<HttpAnswer> HubFiles::passOn(HttpAsk ask, Located located, RelativePath path) {
+  const bool reads = ask.method == "GET";
   HttpAnswer answer = co_await s_.hub.forward(std::move(ask), true);
   bool named = false;
+  std::optional<MadeEtag> made;
   for (auto& [name, value] : answer.headers) {
     named |= absl::EqualsIgnoreCase(name, "x-repo-commit");
-    if (absl::EqualsIgnoreCase(name, "etag") || absl::EqualsIgnoreCase(name, "x-linked-etag")) {
-      value = absl::StrCat("\"", plainEtag(value), "\"");
-    }
+    const bool linked = absl::EqualsIgnoreCase(name, "x-linked-etag");
+    if (!linked && !absl::EqualsIgnoreCase(name, "etag")) continue;
+    const auto etag = madeEtag(located.manifest->repo, path, value);
+    if (!etag) continue;
+    value = absl::StrCat("\"", etag->hex(), "\"");
+    if (linked || !made) made = etag;
   }
-  if (!named) answer.headers.emplace_back("X-Repo-Commit", commit.hex());
+  if (!named) answer.headers.emplace_back("X-Repo-Commit", located.manifest->commit.hex());
+  if (reads && made && answer.stream && isWhole(answer)) {
+    const FileEntry file{path, {BlobId::sha256(Sha256{}), 0}, std::nullopt, made};
+    const ClientFile passing{located.manifest->repo, located.manifest->commit, file, located.ref};
+    co_await s_.kept.keep(passing, answer);
+  }
   co_return answer;
 }
 
@@ -167,7 +195,7 @@ asio::awaitable<std::optional<HttpAnswer>> HubFiles::mayRead(RepoId repo, Commit
 }
 
 HttpAnswer HubFiles::fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file) {
-  const std::string etag = absl::StrCat("\"", file.blob.id.hex(), "\"");
+  const std::string etag = absl::StrCat("\"", etagOf(file), "\"");
   HttpAnswer answer;
   answer.headers = {{"ETag", etag},
                     {"X-Repo-Commit", located.manifest->commit.hex()},
@@ -192,7 +220,7 @@ ByteRange HubFiles::rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswe
   const std::string* condition = ask.find("if-range");
   const uint64_t size = file.blob.size;
   ByteRange range = byteRange(header == nullptr ? "" : *header, size);
-  if (condition != nullptr && !absl::StrContains(*condition, file.blob.id.hex())) {
+  if (condition != nullptr && !absl::StrContains(*condition, etagOf(file))) {
     range = byteRange("", size);
   }
   // What this client has of it may be wrong: it must not go on from there.
@@ -226,14 +254,15 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     answer.stream = std::move(stream);
     co_return answer;
   }
-  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path, !publish_};
-  const absl::Status room = co_await prepare(located, file);
+  const bool apart = !publish_ || file.observedAs;
+  const BlobSite site{located.manifest->repo, located.manifest->commit, file.path, apart};
+  const absl::Status room = co_await prepare(located, file, apart);
   if (!room.ok()) {
     if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
     co_return failure(503, "", room.message());
   }
   if (wanted_.size() < kWantedShownMax) {
-    wanted_.insert_or_assign(blob.id, Wanted{site.repo, site.commit, file, located.ref});
+    wanted_.insert_or_assign(blob.id, ClientFile{site.repo, site.commit, file, located.ref});
   }
   const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, range.first > 0);
   const bool firstByte = range.first == 0 && range.end == 1;
@@ -242,7 +271,7 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     if (absl::IsDataLoss(whole)) s_.names.misnamed(site.repo, site.commit, site.path);
     if (!whole.ok()) {
       linger(reading, kLingering);
-      co_return co_await withoutIt(std::move(ask), whole);
+      co_return co_await withoutIt(std::move(ask), located, file, whole);
     }
     answer.stream = co_await verifiedPart(part, reading);
     co_return answer;
@@ -252,14 +281,14 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
     const absl::Status came = co_await innerPart(part, reading, answer);
     if (came.ok()) co_return answer;
     if (s_.hub.open()) s_.metrics.innerPart(EndpointMetrics::InnerPart::kPassedOn);
-    co_return co_await withoutIt(std::move(ask), came);
+    co_return co_await withoutIt(std::move(ask), located, file, came);
   }
   // An answer that says why nothing comes is better than a body that ends early.
   const BlobReading::Piece began =
       co_await pieceWithin(reading, range.first / kPieceBytes, kAnswerPatience);
   // After the deadline the head goes out all the same: the client's patience begins anew with it.
   if (!began.ok() && !absl::IsDeadlineExceeded(began.status())) {
-    co_return co_await withoutIt(std::move(ask), began.status());
+    co_return co_await withoutIt(std::move(ask), located, file, began.status());
   }
   if (firstByte) linger(reading, kSizeAsked);
   co_await streaming(blob.id);
@@ -268,7 +297,11 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
 }
 
 // What this agent cannot give the hub may.
-asio::awaitable<HttpAnswer> HubFiles::withoutIt(HttpAsk ask, absl::Status why) {
+asio::awaitable<HttpAnswer> HubFiles::withoutIt(HttpAsk ask, const Located& located,
+                                                const FileEntry& file, absl::Status why) {
+  if (s_.hub.open() && file.observedAs) {
+    co_return co_await passOn(std::move(ask), located, file.path);
+  }
   if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
   co_return failure(absl::IsDeadlineExceeded(why) ? 504 : 503, "", why.message());
 }
@@ -333,7 +366,9 @@ asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::fromHere(BlobPart part) {
 }
 
 // Finds where the blob is written.
-asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const FileEntry& file) {
+asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const FileEntry& file,
+                                                bool apart) {
+  if (apart) co_return co_await s_.kept.ready();
   const CheckPresent question{
       {s_.core.self().id, 0},
       {located.manifest->repo, located.manifest->commit, false, Visibility::kUnknown, {file}}};

@@ -1,14 +1,20 @@
 // Files and their bytes: the head from the list of files, the body from this node, from peers, or
 // from the hub on behalf of all.
 //
+// A file that the hub names by no hash is passed through to the first who reads it whole, and kept
+// on the way (kept_files.h): from then on it is a file like any other, as long as the hub does not
+// name it otherwise.
+//
 // Threads: `loop`. Everything given must outlive this.
 #ifndef ROOST_NODE_ENDPOINT_HUB_FILES_H_
 #define ROOST_NODE_ENDPOINT_HUB_FILES_H_
 
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "cluster/core.h"
 #include "cluster/transfers.h"
@@ -17,6 +23,7 @@
 #include "node/endpoint/endpoint_metrics.h"
 #include "node/endpoint/hub_line.h"
 #include "node/endpoint/hub_route.h"
+#include "node/endpoint/kept_files.h"
 #include "node/endpoint/repo_access.h"
 #include "node/endpoint/repo_names.h"
 #include "node/folders.h"
@@ -35,6 +42,7 @@ class HubFiles {
     RepoNames& names;
     LoopTimers& timers;
     EndpointMetrics& metrics;
+    KeptFiles& kept;
   };
   // `publish`: what was fetched for a client is shown in its snapshot. `knownSizeMax`:
   // large_files.h.
@@ -47,24 +55,23 @@ class HubFiles {
 
  private:
   using Located = RepoNames::Located;
-  struct Wanted {
-    RepoId repo;
-    Commit commit;
-    FileEntry file;
-    std::optional<RefState> ref;
-  };
   boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
                                                             RelativePath path,
                                                             std::optional<Token> token);
   std::string pinnedTarget(const RepoId& repo, const Commit& commit, const RelativePath& path,
                            absl::string_view target) const;
-  boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Commit commit);
+  // What is used of a file that a listing shows as observed, or not at all.
+  boost::asio::awaitable<OrAnswer<std::optional<FileEntry>>> entryOf(Located located,
+                                                                     RelativePath path,
+                                                                     std::optional<Token> token);
+  boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Located located, RelativePath path);
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
   ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;
   boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
                                           ByteRange range, HttpAnswer answer);
   boost::asio::awaitable<std::shared_ptr<BodyStream>> fromHere(BlobPart part);
-  boost::asio::awaitable<absl::Status> prepare(const Located& located, const FileEntry& file);
+  boost::asio::awaitable<absl::Status> prepare(const Located& located, const FileEntry& file,
+                                               bool apart);
   boost::asio::awaitable<void> streaming(BlobId blob);
   boost::asio::awaitable<absl::Status> verified(std::shared_ptr<BlobReading> reading,
                                                 absl::Duration patience);
@@ -76,14 +83,15 @@ class HubFiles {
                                                  HttpAnswer& answer);
   boost::asio::awaitable<std::shared_ptr<BodyStream>> verifiedPart(
       BlobPart part, std::shared_ptr<BlobReading> reading);
-  boost::asio::awaitable<HttpAnswer> withoutIt(HttpAsk ask, absl::Status why);
+  boost::asio::awaitable<HttpAnswer> withoutIt(HttpAsk ask, const Located& located,
+                                               const FileEntry& file, absl::Status why);
   void after(absl::Duration patience, std::function<void(absl::Status)> done);
   void linger(std::shared_ptr<BlobReading> reading, absl::Duration time);
 
   Seams s_;
   const bool publish_;
   const uint64_t knownSizeMax_;
-  std::map<BlobId, Wanted> wanted_;  // fetched for a client, to be shown when it is here
+  std::map<BlobId, ClientFile> wanted_;  // fetched for a client, to be shown when it is here
 };
 
 }  // namespace roost

@@ -55,9 +55,11 @@ asio::awaitable<std::optional<PublicWord::Said>> HubMetadata::askAnybody(HttpAsk
   const RepoId repo = *route.repo;
   const Revision revision = revisionOf(route);
   const bool tells = tellsVisibility(route);
-  if (!hub_.exists() || !access_.maybePublic(repo)) co_return std::nullopt;
+  const std::optional<Token> token = tokenOf(ask);
+  const bool anybody = access_.maybePublic(repo) || access_.isStranger(repo, token);
+  if (!hub_.exists() || !anybody) co_return std::nullopt;
   if (!tells) {
-    std::optional<PublicWord::Said> met = co_await names_.meet(repo, revision);
+    std::optional<PublicWord::Said> met = co_await names_.meet(repo, revision, token);
     if (met && isOutage(met->result)) co_return met;
     if (!access_.isPublic(repo)) co_return std::nullopt;
   }
@@ -68,7 +70,6 @@ asio::awaitable<std::optional<PublicWord::Said>> HubMetadata::askAnybody(HttpAsk
   }
   const bool forGood =
       route.revision && std::holds_alternative<Commit>(*route.revision) && access_.isPublic(repo);
-  const std::optional<Token> token = tokenOf(ask);
   const bool otherwise =
       access_.mayWithoutAsking(repo, token, false) && !core_.repoHolders(repo).empty();
   PublicWord::Said said = co_await word_.ask(repo, question, forGood, otherwise);
@@ -173,6 +174,11 @@ asio::awaitable<HttpAnswer> HubMetadata::fromCluster(HttpAsk ask, HubRoute route
   OrAnswer<RepoNames::Located> found = co_await names_.locate(repo, revision, token);
   if (auto* error = std::get_if<HttpAnswer>(&found)) co_return std::move(*error);
   const Listing& manifest = *std::get<RepoNames::Located>(found).manifest;
+  const bool namesHashes =
+      route.kind == HubRoute::Kind::kTree || route.kind == HubRoute::Kind::kPathsInfo;
+  if (namesHashes && manifest.observes()) {
+    co_return unavailable("no node has a list of files with the hub's hashes");
+  }
   if (route.kind == HubRoute::Kind::kTree) {
     const bool recursive = route.flag("recursive");
     const auto tree = treeDocument(manifest, route.path, recursive);

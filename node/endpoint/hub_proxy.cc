@@ -119,9 +119,20 @@ class Pipe {
 
 class ProxyBody final : public BodyStream {
  public:
-  ProxyBody(std::shared_ptr<Pipe> pipe, bool chunked, std::optional<UrlRewriter> rewriter)
-      : pipe_(std::move(pipe)), chunked_(chunked), rewriter_(std::move(rewriter)) {}
+  // `endShows`: the hub's connection tells the body's end from a cut.
+  ProxyBody(std::shared_ptr<Pipe> pipe, bool chunked, bool endShows,
+            std::optional<UrlRewriter> rewriter)
+      : pipe_(std::move(pipe)),
+        chunked_(chunked),
+        endShows_(endShows),
+        rewriter_(std::move(rewriter)) {}
   ~ProxyBody() override { pipe_->abandon(); }
+
+  bool copyTo(std::shared_ptr<BodyCopy> copy) override {
+    if (!endShows_ || rewriter_) return false;
+    copy_ = std::move(copy);
+    return true;
+  }
 
   asio::awaitable<absl::Status> send(tcp::socket& socket) override {
     while (true) {
@@ -141,11 +152,26 @@ class ProxyBody final : public BodyStream {
                                    asio::redirect_error(asio::use_awaitable, ec));
         if (ec) co_return absl::UnavailableError(ec.message());
       }
+      if (chunk && copy_) co_await copied(*chunk);
+      if (!chunk && copy_) copy_->end();
       if (!chunk) co_return absl::OkStatus();
     }
   }
 
  private:
+  // A copy that does not keep up is given up.
+  asio::awaitable<void> copied(absl::string_view bytes) {
+    if (copy_->put(bytes)) co_return;
+    const std::function<void(std::function<void(bool)>)> start =
+        [this](std::function<void(bool)> done) { copy_->whenRoom(std::move(done)); };
+    AwaitTick patience;
+    patience.period = kKeptPatience;
+    patience.run = late;
+    if (!co_await awaitTicking<bool>(start, false, patience)) copy_ = nullptr;
+  }
+  static asio::awaitable<absl::Status> late() {
+    co_return absl::DeadlineExceededError("the disk is too slow");
+  }
   static std::string framed(const std::string& bytes, bool last) {
     std::string out;
     if (!bytes.empty()) {
@@ -156,8 +182,19 @@ class ProxyBody final : public BodyStream {
   }
   const std::shared_ptr<Pipe> pipe_;
   const bool chunked_;
+  const bool endShows_;
   std::optional<UrlRewriter> rewriter_;
+  std::shared_ptr<BodyCopy> copy_;
 };
+
+// By its length, or by its last chunk; a body that a closed connection ends may lack anything. One
+// that is encoded is not the file.
+bool endShows(const HttpHead& head) {
+  const std::string* coding = head.find("transfer-encoding");
+  const bool chunked = coding != nullptr && absl::EqualsIgnoreCase(*coding, "chunked");
+  return head.find("content-encoding") == nullptr &&
+         (chunked || head.find("content-length") != nullptr);
+}
 
 bool isJson(const HttpHead& head) {
   const std::string* type = head.find("content-type");
@@ -325,8 +362,8 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
           rewriter.emplace(forward->base, forward->agent);
           answer.length = std::nullopt;
         }
-        answer.stream =
-            std::make_shared<ProxyBody>(forward->pipe, !answer.length, std::move(rewriter));
+        answer.stream = std::make_shared<ProxyBody>(forward->pipe, !answer.length, endShows(said),
+                                                    std::move(rewriter));
       }
       std::exchange(forward->done, nullptr)(std::move(answer));
     }

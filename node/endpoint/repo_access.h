@@ -35,6 +35,12 @@ class RepoAccess {
   // `hubAnswers`: the hub can be asked anew.
   bool mayWithoutAsking(const RepoId& repo, const std::optional<Token>& token,
                         bool hubAnswers) const;
+  // Nobody said yes to this client yet. Whatever this node knows of the repo, a stranger is
+  // answered as if it knew nothing, by the same questions to the hub: neither their number nor the
+  // time that they take tells that the repo exists.
+  bool isStranger(const RepoId& repo, const std::optional<Token>& token) const {
+    return !mayWithoutAsking(repo, token, false);
+  }
 
   // What the hub said of a repo to this client.
   void learn(const RepoId& repo, const std::optional<Token>& token, Visibility visibility);

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -36,26 +37,30 @@ bool hasNoLists(const HttpResult& result) {
   return result.status.ok() && unknown && result.head.find("x-error-code") == nullptr;
 }
 
+const std::string* etagOf(const HttpHead& head) {
+  const std::string* etag = head.find("x-linked-etag");
+  return etag != nullptr ? etag : head.find("etag");
+}
+
+std::optional<uint64_t> sizeOf(const HttpHead& head) {
+  const std::string* size = head.find("x-linked-size");
+  // Of a redirect to another host it is the redirect's own.
+  if (size == nullptr && head.status < 300) size = head.find("content-length");
+  uint64_t bytes = 0;
+  if (size == nullptr || !absl::SimpleAtoi(*size, &bytes)) return std::nullopt;
+  return bytes;
+}
+
 // What an answer to HEAD names the file by, if that is a hash of its content.
 std::optional<FileEntry> entryOf(const RelativePath& path, const HttpHead& head) {
-  const std::string* etag = head.find("x-linked-etag");
-  if (etag == nullptr) etag = head.find("etag");
-  const std::string* size = head.find("x-linked-size");
-  if (size == nullptr) size = head.find("content-length");
-  uint64_t bytes = 0;
-  if (etag == nullptr || size == nullptr || !absl::SimpleAtoi(*size, &bytes) ||
-      bytes > kBlobBytesMax) {
-    return std::nullopt;
-  }
-  absl::string_view text = *etag;
-  absl::ConsumePrefix(&text, "W/");
-  absl::ConsumePrefix(&text, "\"");
-  absl::ConsumeSuffix(&text, "\"");
-  const auto id = BlobId::parseHex(text);
+  const std::string* etag = etagOf(head);
+  const std::optional<uint64_t> bytes = sizeOf(head);
+  if (etag == nullptr || !bytes || *bytes > kBlobBytesMax) return std::nullopt;
+  const auto id = BlobId::parseHex(bareEtag(*etag));
   if (!id.ok()) return std::nullopt;
   // Too large for git: 40 digits are something else, such as the plain SHA-1 of the content.
-  if (id->algorithm() == HashAlgorithm::kGitSha1 && bytes > kGitFileBytesMax) return std::nullopt;
-  return FileEntry{path, {*id, bytes}, std::nullopt};
+  if (id->algorithm() == HashAlgorithm::kGitSha1 && *bytes > kGitFileBytesMax) return std::nullopt;
+  return FileEntry{path, {*id, *bytes}, std::nullopt};
 }
 
 bool isCommit(const Revision& revision) {
@@ -63,6 +68,14 @@ bool isCommit(const Revision& revision) {
 }
 
 }  // namespace
+
+std::optional<MadeEtag> madeEtag(const RepoId& repo, const RelativePath& path,
+                                 absl::string_view hubs) {
+  const absl::string_view etag = bareEtag(hubs);
+  if (etag.empty()) return std::nullopt;
+  if (auto digest = MadeEtag::parseHex(absl::AsciiStrToLower(etag)); digest.ok()) return *digest;
+  return MadeEtag::of(absl::StrCat(repo.toString(), "\n", path.text(), "\n", etag));
+}
 
 std::string apiPath(const RepoId& repo) {
   return absl::StrCat("/api/", repoTypePlural(repo.type()), "/", percentEncoded(repo.name(), "/"));
@@ -95,10 +108,10 @@ void RepoNames::learn(const RepoId& repo, const Revision* revision, const Public
   }
 }
 
-asio::awaitable<std::optional<PublicWord::Said>> RepoNames::meet(RepoId repo, Revision revision) {
-  if (!s_.hub.exists() || s_.access.visibilityOf(repo) != Visibility::kUnknown) {
-    co_return std::nullopt;
-  }
+asio::awaitable<std::optional<PublicWord::Said>> RepoNames::meet(RepoId repo, Revision revision,
+                                                                 std::optional<Token> token) {
+  const bool unknown = s_.access.visibilityOf(repo) == Visibility::kUnknown;
+  if (!s_.hub.exists() || (!unknown && !s_.access.isStranger(repo, token))) co_return std::nullopt;
   co_return co_await askAnybody(repo, revision, false);
 }
 
@@ -134,7 +147,7 @@ asio::awaitable<OrAnswer<RepoNames::Named>> RepoNames::commitOf(RepoId repo, Rev
   bool asked = false;
   const bool otherwise = s_.access.mayWithoutAsking(repo, token, false) &&
                          (commit != nullptr || newestWord(repo, std::get<RefName>(revision)));
-  if (s_.hub.exists() && s_.access.maybePublic(repo)) {
+  if (s_.hub.exists() && (s_.access.maybePublic(repo) || s_.access.isStranger(repo, token))) {
     PublicWord::Said said = co_await askAnybody(repo, revision, otherwise);
     // Who has a token may see what others may not.
     asked = isOutage(said.result) || !mayBeHidden(said.result) || !token;
@@ -317,30 +330,46 @@ asio::awaitable<OrAnswer<RepoNames::Manifest>> RepoNames::filesOf(RepoId repo, C
   co_return passed(result, repo);
 }
 
-asio::awaitable<OrAnswer<std::optional<FileEntry>>> RepoNames::fileOf(RepoId repo, Commit commit,
-                                                                      RelativePath path,
-                                                                      std::optional<Token> token) {
+asio::awaitable<OrAnswer<RepoNames::NamedFile>> RepoNames::fileOf(RepoId repo, Commit commit,
+                                                                  RelativePath path,
+                                                                  std::optional<Token> token,
+                                                                  bool otherwise) {
   const std::pair key{RepoKey{repo, commit}, path};
-  if (const auto known = alone_.find(key); known != alone_.end()) co_return known->second;
+  if (const auto known = alone_.find(key); known != alone_.end()) {
+    const Alone& alone = known->second;
+    if (alone.named.file || absl::Now() - alone.at < refTtl_) co_return alone.named;
+  }
   const std::string url = resolveUrl(repo, commit, path);
   absl::string_view target = url;
   absl::ConsumePrefix(&target, s_.hub.origin().url());
   HubProxy::Question question{.method = HttpMethod::kHead, .target = std::string(target)};
   if (!s_.access.isPublic(repo)) question.token = token;
-  const HttpResult result = co_await s_.hub.ask(std::move(question), false);
-  if (isOutage(result)) co_return passed(result, std::nullopt);
+  const HttpResult result = co_await s_.hub.ask(std::move(question), otherwise);
+  NamedFile named;
+  named.asked = !isOutage(result);
+  if (!named.asked && otherwise) co_return named;
+  if (!named.asked) co_return passed(result, std::nullopt);
   const std::string* code = result.head.find("x-error-code");
   if (result.head.status == 404 && (code == nullptr || *code == "EntryNotFound")) {
     co_return entryNotFound(repo, commit, path.text());
   }
   if (result.head.status >= 400) co_return passed(result, repo);
-  if (alone_.size() >= kRefsCachedMax) alone_.erase(alone_.begin());
-  co_return alone_.insert_or_assign(key, entryOf(path, result.head)).first->second;
+  named.file = entryOf(path, result.head);
+  named.size = sizeOf(result.head);
+  if (const std::string* etag = etagOf(result.head)) named.madeEtag = madeEtag(repo, path, *etag);
+  if (alone_.size() >= kRefsCachedMax && !alone_.contains(key)) alone_.erase(alone_.begin());
+  Alone& alone = alone_[key];
+  if (named.file && named.file->blob.id == alone.wrong) named.file = std::nullopt;
+  alone.named = named;
+  alone.at = absl::Now();
+  co_return named;
 }
 
 void RepoNames::misnamed(const RepoId& repo, const Commit& commit, const RelativePath& path) {
   const auto known = alone_.find({RepoKey{repo, commit}, path});
-  if (known != alone_.end()) known->second = std::nullopt;
+  if (known == alone_.end() || !known->second.named.file) return;
+  known->second.wrong = known->second.named.file->blob.id;
+  known->second.named.file = std::nullopt;
 }
 
 // Remembers a complete list, of all that are remembered at most kManifestFilesMax files.

@@ -31,6 +31,12 @@
 
 namespace roost {
 
+// What clients are told as the ETag of a file that its hub names by no hash. An ETag that is no
+// digest (a version, a count of parts) may be that of other files, too, so repo and path are part
+// of it. None where the hub says nothing.
+std::optional<MadeEtag> madeEtag(const RepoId& repo, const RelativePath& path,
+                                 absl::string_view hubs);
+
 // "/api/models/org/name"
 std::string apiPath(const RepoId& repo);
 
@@ -58,9 +64,10 @@ class RepoNames {
   };
   RepoNames(Seams seams, absl::Duration refTtl);
 
-  // Asks the hub, without a token, whether the repo is for everybody, where nobody knows.
-  // None: it was not asked.
-  boost::asio::awaitable<std::optional<PublicWord::Said>> meet(RepoId repo, Revision revision);
+  // Asks the hub, without a token, whether the repo is for everybody, where nobody knows, and for
+  // strangers (RepoAccess) who shall not see that somebody does. None: it was not asked.
+  boost::asio::awaitable<std::optional<PublicWord::Said>> meet(RepoId repo, Revision revision,
+                                                               std::optional<Token> token);
   // What the hub said of a repo to somebody without a token. `revision`: of which the answer is the
   // description; null: it is about something else.
   void learn(const RepoId& repo, const Revision* revision, const PublicWord::Said& said);
@@ -69,11 +76,24 @@ class RepoNames {
 
   boost::asio::awaitable<OrAnswer<Located>> locate(RepoId repo, Revision revision,
                                                    std::optional<Token> token);
-  // A file of a hub without lists, asked for alone: what the hub's answer to HEAD names it by is
-  // remembered under its commit. None: the hub has the file, but names it by no hash that it keeps.
-  boost::asio::awaitable<OrAnswer<std::optional<FileEntry>>> fileOf(RepoId repo, Commit commit,
-                                                                    RelativePath path,
-                                                                    std::optional<Token> token);
+  // What the hub's answer to HEAD names a file by.
+  struct NamedFile {
+    std::optional<FileEntry> file;     // by a hash of its content
+    std::optional<MadeEtag> madeEtag;  // what is made of its ETag, if it has one
+    std::optional<uint64_t> size;      // in bytes, if it says so
+    bool asked = true;                 // false: the hub did not answer
+
+    // What a node observed is what the hub has now, as far as it says.
+    bool confirms(const FileEntry& observed) const {
+      return madeEtag && observed.observedAs == madeEtag &&
+             observed.blob.size == size.value_or(observed.blob.size);
+    }
+  };
+  // A file of a hub without lists, asked for alone. A hash is remembered under its commit for good,
+  // any other name for the TTL. `otherwise`: there is an answer without the hub, so its failure is
+  // none of the client's.
+  boost::asio::awaitable<OrAnswer<NamedFile>> fileOf(RepoId repo, Commit commit, RelativePath path,
+                                                     std::optional<Token> token, bool otherwise);
   // It turned out not to have the hash that it was named by.
   void misnamed(const RepoId& repo, const Commit& commit, const RelativePath& path);
   // The hub said so now.
@@ -107,7 +127,12 @@ class RepoNames {
   std::map<std::pair<RepoId, Commit>, Manifest> manifests_;
   size_t manifestFiles_ = 0;                                  // in them
   std::map<std::pair<RepoId, Commit>, absl::Time> listless_;  // until then not asked for a list
-  std::map<std::pair<RepoKey, RelativePath>, std::optional<FileEntry>> alone_;
+  struct Alone {
+    NamedFile named;
+    absl::Time at;
+    std::optional<BlobId> wrong;  // a hash that its content does not have
+  };
+  std::map<std::pair<RepoKey, RelativePath>, Alone> alone_;
 };
 
 }  // namespace roost

@@ -12,6 +12,7 @@
 
 #include "absl/time/clock.h"
 #include "cache/blob_writer.h"
+#include "cache/hub_layout.h"
 #include "protocol/limits.h"
 #include "tests/cache/temp_folder.h"
 
@@ -97,6 +98,85 @@ TEST_F(HubPublisherTest, ShowsBlobsByRelativeLinks) {
   EXPECT_THAT(namesIn(repoFolder()), UnorderedElementsAre("blobs", "refs", "snapshots"));
 
   EXPECT_EQ(publisher_.publishFiles(repo_, commitOf('a'), files)->alreadyThere, 2u);
+}
+
+// ---- What no hub named
+
+MadeEtag etagOf(char digit) {
+  return *MadeEtag::parseHex(std::string(32, digit));
+}
+
+TEST_F(HubPublisherTest, WhatWasObservedGoesByItsEtagAndIsFoundAgainWithTheMark) {
+  FileEntry file = put("sub/weights", randomBytes(100, 1), HashAlgorithm::kSha256);
+  file.observedAs = etagOf('e');
+  for (const uint64_t made : {1u, 0u}) {
+    const auto shown = publisher_.publishFiles(repo_, commitOf('a'), {file});
+    ASSERT_TRUE(shown.ok()) << shown.status();
+    EXPECT_EQ(shown->made, made);
+  }
+  EXPECT_EQ(fs::read_symlink(snapshot() + "/sub/weights"),
+            "../../../blobs/" + std::string(32, 'e'));
+  EXPECT_EQ(fs::read_symlink(repoFolder() + "/blobs/" + std::string(32, 'e')), file.blob.id.hex());
+
+  const auto scan = scanRepo(hub(), repo_, {});
+  ASSERT_TRUE(scan.ok()) << scan.status();
+  ASSERT_EQ(scan->snapshots.size(), 1u);
+  ASSERT_EQ(scan->snapshots[0].files.size(), 1u);
+  EXPECT_EQ(scan->snapshots[0].files[0].observedAs, file.observedAs);
+  EXPECT_EQ(scan->copies[scan->snapshots[0].files[0].copy].name, file.blob.id);
+}
+
+TEST_F(HubPublisherTest, ANewerObservationTakesThePlaceOfAnOlder) {
+  FileEntry file = put("weights", randomBytes(100, 1), HashAlgorithm::kSha256);
+  file.observedAs = etagOf('1');
+  ASSERT_TRUE(publisher_.publishFiles(repo_, commitOf('a'), {file}).ok());
+  file = put("weights", randomBytes(100, 2), HashAlgorithm::kSha256);
+  file.observedAs = etagOf('2');
+  const auto shown = publisher_.publishFiles(repo_, commitOf('a'), {file});
+  ASSERT_TRUE(shown.ok()) << shown.status();
+  EXPECT_EQ(fs::canonical(snapshot() + "/weights").filename(), file.blob.id.hex());
+  EXPECT_EQ(fs::read_symlink(snapshot() + "/weights").filename(), std::string(32, '2'));
+}
+
+TEST_F(HubPublisherTest, OneEtagLeadsToOneContent) {
+  FileEntry first = put("a", randomBytes(100, 1), HashAlgorithm::kSha256);
+  FileEntry second = put("b", randomBytes(100, 2), HashAlgorithm::kSha256);
+  first.observedAs = second.observedAs = etagOf('e');
+  ASSERT_TRUE(publisher_.publishFiles(repo_, commitOf('a'), {first}).ok());
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(publisher_.publishFiles(repo_, commitOf('a'), {second}).status()));
+  EXPECT_EQ(fs::canonical(snapshot() + "/a").filename(), first.blob.id.hex());
+  EXPECT_FALSE(fs::exists(fs::symlink_status(snapshot() + "/b")));
+
+  fs::remove(repoFolder() + "/blobs/" + first.blob.id.hex());  // by somebody who makes room
+  EXPECT_TRUE(publisher_.publishFiles(repo_, commitOf('a'), {second}).ok());
+}
+
+TEST_F(HubPublisherTest, WhatAHubNamedIsNotShownOtherwise) {
+  const FileEntry named = put("weights", randomBytes(100, 1), HashAlgorithm::kSha256);
+  FileEntry observed = put("weights", randomBytes(100, 2), HashAlgorithm::kSha256);
+  observed.observedAs = etagOf('e');
+  for (const FileEntry& file : {observed, named, observed}) {
+    ASSERT_TRUE(publisher_.publishFiles(repo_, commitOf('a'), {file}).ok());
+  }
+  EXPECT_EQ(fs::read_symlink(snapshot() + "/weights"), "../../blobs/" + named.blob.id.hex());
+}
+
+TEST_F(HubPublisherTest, AClientsOwnFileOfThatNameStays) {
+  FileEntry file = put("weights", randomBytes(100, 1), HashAlgorithm::kSha256);
+  file.observedAs = etagOf('e');
+  const std::string own = repoFolder() + "/blobs/" + std::string(32, 'e');
+  std::ofstream(own) << "a client's";
+  ASSERT_TRUE(publisher_.publishFiles(repo_, commitOf('a'), {file}).ok());
+  EXPECT_EQ(contentOf(own), "a client's");
+  EXPECT_THAT(scanRepo(hub(), repo_, {})->snapshots[0].files, IsEmpty());
+}
+
+TEST_F(HubPublisherTest, WhatWasObservedIsInNoTree) {
+  FileEntry file = put("config.json", randomBytes(100, 1));
+  file.observedAs = etagOf('e');
+  const Listing manifest{repo_, commitOf('a'), true, Visibility::kUnknown, {file}};
+  EXPECT_EQ(*publisher_.publishTree(manifest), TreeOutcome::kSkipped);
 }
 
 TEST_F(HubPublisherTest, DoesNotShowABlobThatIsNotThere) {

@@ -239,6 +239,52 @@ class TestAsTheHub:
             )
 
 
+@pytest.fixture(scope="module")
+def knowing() -> Iterator[Site]:
+    """Both nodes were told by the hub that the repo is private, and nobody asked them since."""
+    with new_hub() as hub, Cluster(2, hub_url=hub.url, branch_ttl="10m") as cluster:
+        site = make_site(hub, cluster)
+        for node in NODES:
+            assert site.ask(node, "revision", "private", OWNER).status == 200
+            assert site.ask(node, "GET weights", "private", OWNER).status == 200
+        for agent in cluster:
+            agent.stop()
+            agent.start().wait_ready()
+        cluster.wait_together()
+        yield site
+
+
+class TestKnownAndUnknown:
+    """To a stranger a private repo that a node knows is as good as one that nobody knows: the same
+    bytes, after the same number of questions to the hub."""
+
+    ROUNDS = 3
+
+    @pytest.mark.parametrize("node", NODES)
+    @pytest.mark.parametrize("token", ("no token", "wrong token"))
+    def test_look_alike(self, token: str, node: str, knowing: Site) -> None:
+        for way in WAYS:
+            told, asked = {}, {}
+            for repo in ("private", "missing"):
+                before = len(knowing.hub.requests)
+                replies = [knowing.ask(node, way, repo, TOKENS[token]) for _ in range(self.ROUNDS)]
+                asked[repo] = [
+                    (entry["method"], entry["path"].replace(repo, "REPO"))
+                    for entry in list(knowing.hub.requests)[before:]
+                ]
+                told[repo] = [byte_for_byte(reply, repo) for reply in replies]
+            assert told["private"] == told["missing"], way
+            assert asked["private"] == asked["missing"], way
+
+
+def byte_for_byte(reply: Reply, repo: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """All but the moment, and the name that was asked for: both are of one length."""
+    moments = ("date", "x-request-id", "x-amzn-trace-id")
+    kept = ((k, v) for k, v in reply.headers.items() if k not in moments)
+    headers = [(name, value.replace(repo, "REPOSIT")) for name, value in kept]
+    return reply.status, headers, reply.body.replace(repo.encode(), b"REPOSIT")
+
+
 class TestHubDown:
     """An agent knows no better than the hub whom to trust."""
 

@@ -149,6 +149,25 @@ TEST(Convert, APathThatStandsTwiceRefusesTheWholeListing) {
   EXPECT_FALSE(fromWire(root.asReader()).ok());
 }
 
+TEST(Convert, WhatWasObservedSurvivesTheTripInAListingAndIsRefusedInAManifest) {
+  FileEntry observed = file("a", 'a');
+  observed.pointer = std::nullopt;
+  observed.observedAs = MadeEtag::of("W/\"a version\"");
+  Listing listing{repo(), commit(), false, Visibility::kPrivate, {observed}};
+  EXPECT_EQ(trip<wire::Listing>(listing).value(), listing);
+  listing.complete = true;
+  EXPECT_FALSE(trip<wire::Listing>(listing).ok());
+}
+
+TEST(Convert, AnEtagOfTheWrongLengthIsRefused) {
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::Listing>();
+  toWire(Listing{repo(), commit(), false, Visibility::kPublic, {file("a", 'a')}}, root);
+  const uint8_t bytes[17] = {};
+  root.getFiles()[0].setObservedAs(kj::arrayPtr(bytes, sizeof bytes));
+  EXPECT_FALSE(fromWire(root.asReader()).ok());
+}
+
 TEST(Convert, NumbersThatNoEnumHasAreRefused) {
   capnp::MallocMessageBuilder message;
   auto root = message.initRoot<wire::NodeSummary>();

@@ -56,5 +56,34 @@ TEST(Manifest, AManifestWinsOverListings) {
   EXPECT_EQ(united.files[0].blob.id.hex(), std::string(64, 'b'));
 }
 
+// ---- What no hub named
+
+FileEntry observedFile(const std::string& path, char digit, char etag = 'e') {
+  FileEntry entry = file(path, digit);
+  entry.observedAs = *MadeEtag::parseHex(std::string(32, etag));
+  return entry;
+}
+
+TEST(Manifest, AHashThatAHubNamedWinsOverWhatWasObserved) {
+  const Listing named = listing({file("a", 'a')}), seen = listing({observedFile("a", 'b')});
+  for (const auto& both : {std::vector{named, seen}, std::vector{seen, named}}) {
+    std::vector<RelativePath> conflicts;
+    EXPECT_EQ(unite(both, &conflicts).files, named.files);
+    EXPECT_TRUE(conflicts.empty());
+  }
+}
+
+TEST(Manifest, TheMarkGoesWhenAHubNamesTheSameHash) {
+  EXPECT_FALSE(
+      unite({listing({observedFile("a", 'a')}), listing({file("a", 'a')})}, nullptr).observes());
+}
+
+TEST(Manifest, OfTwoObservationsTheFirstCounts) {
+  const Listing first = listing({observedFile("a", 'a')});
+  const Listing united = unite({first, listing({observedFile("a", 'b', 'f')})}, nullptr);
+  EXPECT_EQ(united.files, first.files);
+  EXPECT_TRUE(united.observes());
+}
+
 }  // namespace
 }  // namespace roost
