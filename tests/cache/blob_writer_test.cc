@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -327,6 +330,20 @@ TEST_F(BlobWriterTest, SaysWhatItNeedsBeforeWritingAnything) {
   EXPECT_THAT(status.message(), HasSubstr("1000 bytes"));
   EXPECT_THAT(filesInBlobs(), IsEmpty());
   EXPECT_TRUE(tryOpen(infoOf(randomBytes(1000, 1))).ok());
+}
+
+// But on tmpfs, where that would write zeros.
+TEST_F(BlobWriterTest, ItsRoomIsTakenBeforeAnythingIsWritten) {
+  const auto blob = infoOf(randomBytes(3 * kPieceBytes, 1));
+  const auto writer = tryOpen(blob);
+  ASSERT_TRUE(writer.ok());
+  struct stat made {};
+  struct statfs system {};
+  ASSERT_EQ(::stat(temporary(blob).c_str(), &made), 0);
+  ASSERT_EQ(::statfs(temporary(blob).c_str(), &system), 0);
+  EXPECT_EQ(made.st_size, static_cast<off_t>(blob.size));
+  const bool ahead = system.f_type != TMPFS_MAGIC;
+  EXPECT_EQ(made.st_blocks * 512 >= made.st_size, ahead);
 }
 
 TEST_F(BlobWriterTest, AFailedAllocationLeavesNothing) {
