@@ -224,6 +224,37 @@ def test_clients_get_what_a_flat_cache_has_through_another_nodes_endpoint(
     assert hub.egress_of(MODEL, weights) == 0
 
 
+def test_what_an_old_client_adds_later_is_loaded_after_another_warm(
+    clusters: Callable[..., Cluster],
+) -> None:
+    a, b = clusters(2, variables={VARIABLES[0]: "{home}/transformers"})
+    first = {name: data for name, data in FILES.items() if name not in repos.WEIGHTS}
+    write_flat(old_cache(a), first)
+    wait_until(lambda: b.files_at("a", MODEL) == len(first), NOTICED_S, "b knows what a has")
+    warm_from_cluster(b)
+    write_flat(old_cache(a), FILES)
+    wait_until(lambda: b.files_at("a", MODEL) == len(FILES), NOTICED_S, "b knows the rest")
+
+    warm_from_cluster(b)
+
+    assert_loads_offline(b)
+
+
+def test_a_client_that_loads_through_the_endpoint_leaves_both_places_in_order(
+    hub: Hub, clusters: Callable[..., Cluster]
+) -> None:
+    (node,) = clusters(1, hub_url=hub.url, variables={VARIABLES[0]: "{home}/transformers"})
+
+    for action in ("config", "weights"):
+        outcome = run(node, "transformers4", action, endpoint=node.endpoint_url)
+        assert outcome.ok, outcome.text
+
+    assert_loads_offline(node)
+    for cache in (node.hub_cache, old_cache(node)):
+        assert_nothing_torn(cache)
+    assert problems(node) == []
+
+
 def test_both_layouts_in_one_folder_are_shared(hub: Hub, clusters: Callable[..., Cluster]) -> None:
     a, b = clusters(2, hub_url=hub.url, variables={VARIABLES[0]: "{home}/transformers"})
     assert run(a, "transformers4", "weights", endpoint=hub.url).ok
