@@ -79,7 +79,7 @@ std::optional<FlatUrl> ofHub(const HubOrigin& origin, Segments segments) {
     if (segments.front() == repoTypePlural(other)) type = other;
   }
   if (type != RepoType::kModel) segments.remove_prefix(1);
-  for (size_t names : {1, 2}) {
+  for (size_t names = 1; names <= 2; ++names) {
     if (segments.size() < names + 3 || segments[names] != "resolve") continue;
     return urlOf(origin, type, absl::StrJoin(segments.first(names), "/"), segments[names + 1],
                  segments.subspan(names + 2));
