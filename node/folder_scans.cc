@@ -149,10 +149,10 @@ void FolderScans::rootScanned(RootIndex root, const FoundRoot& found) {
     }
     watch_->seen(root, *scan);
     const bool all = unread_.erase(root) != 0;
+    const bool whole = !scan->contents.empty();
     for (const RepoId& repo : scan->repos) {
-      if (!scan->contents.empty()) break;
       // A repo that is watched says itself when it changes.
-      if (all || !schedule_.knows({root, repo})) schedule_.asked({root, repo});
+      if (!whole && (all || !schedule_.knows({root, repo}))) schedule_.asked({root, repo});
     }
     startScans();
   } else {

@@ -273,14 +273,14 @@ TEST_F(TransformersCacheTest, WhatAFlatFolderHoldsIsHashedAndShownWhenItIsOrdere
 
 TEST_F(TransformersCacheTest, WhatAFlatFolderHoldsIsShownInBothPlacesAndCopiedOnce) {
   flat_.file(url_, "{}");
-  FoldersAtWork folders(io_, {rootAt(hub_.root()), showing(four_.root(), ShowHere::kLink),
-                              flatAt(flat_.root())});
+  FoldersAtWork folders(
+      io_, {rootAt(hub_.root()), showing(four_.root(), ShowHere::kLink), flatAt(flat_.root())});
   folders.start();
 
   EXPECT_TRUE(warm(folders, listing({{"config.json", "{}"}})).ok());
 
-  EXPECT_TRUE(std::filesystem::equivalent(hub_.at(repo_) / blobOf("{}"),
-                                          four_.at(repo_) / blobOf("{}")));
+  EXPECT_TRUE(
+      std::filesystem::equivalent(hub_.at(repo_) / blobOf("{}"), four_.at(repo_) / blobOf("{}")));
   EXPECT_THAT(folders->problems(), IsEmpty());
 }
 
