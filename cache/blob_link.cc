@@ -74,6 +74,22 @@ absl::StatusOr<bool> reflink(int file, const BlobSlot& slot, const NodeId& node)
   return true;
 }
 
+std::optional<LinkedBlob> alreadyThere(const BlobSlot& slot) {
+  struct stat existing;
+  if (::fstatat(slot.folder.fd(), slot.name().c_str(), &existing, 0) != 0 ||
+      !S_ISREG(existing.st_mode) || static_cast<uint64_t>(existing.st_size) != slot.blob.size) {
+    return std::nullopt;
+  }
+  return LinkedBlob{LinkOutcome::kAlreadyThere, FileStamp::of(existing)};
+}
+
+absl::StatusOr<LinkedBlob> notShared(const BlobSlot& slot, const LinkSource& source) {
+  if (const auto there = alreadyThere(slot)) return *there;  // a client was quicker
+  return absl::FailedPreconditionError(sentence(
+      absl::StrCat("cannot link ", source.path, " to ", slot.path()),
+      "they lie on two file systems, or the owner or mode of the one does not suit the other", ""));
+}
+
 }  // namespace
 
 absl::StatusOr<PublishedBlob> copyBlob(const BlobSlot& slot, int file, const std::string& name,
@@ -94,11 +110,7 @@ absl::StatusOr<PublishedBlob> copyBlob(const BlobSlot& slot, int file, const std
 absl::StatusOr<LinkedBlob> linkBlob(const BlobSlot& slot, const LinkSource& source,
                                     const NodeId& node,
                                     const std::shared_ptr<Reservations>& reservations) {
-  struct stat existing;
-  if (::fstatat(slot.folder.fd(), slot.name().c_str(), &existing, 0) == 0 &&
-      S_ISREG(existing.st_mode) && static_cast<uint64_t>(existing.st_size) == slot.blob.size) {
-    return LinkedBlob{LinkOutcome::kAlreadyThere, FileStamp::of(existing)};
-  }
+  if (const auto there = alreadyThere(slot)) return *there;
   struct stat named;
   const UniqueFd file(::open(source.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file || ::lstat(source.path.c_str(), &named) != 0) {
@@ -124,6 +136,7 @@ absl::StatusOr<LinkedBlob> linkBlob(const BlobSlot& slot, const LinkSource& sour
     ROOST_ASSIGN_OR_RETURN(const FileStamp stamp, stampOf(slot));
     return LinkedBlob{LinkOutcome::kReflink, stamp};
   }
+  if (!source.mayCopy) return notShared(slot, source);
   ROOST_ASSIGN_OR_RETURN(const PublishedBlob copied,
                          copyBlob(slot, file.get(), source.path, node, reservations));
   return LinkedBlob{LinkOutcome::kCopy, copied.stamp};

@@ -2,7 +2,8 @@
 // reflink or copy, whichever shares most.
 //
 // Threads: any; blocking. Errors: kAborted the source changed since it was verified; kDataLoss a
-// copy turned out not to be the blob; kResourceExhausted; errnoStatus().
+// copy turned out not to be the blob; kFailedPrecondition only a copy would do, and none is wanted;
+// kResourceExhausted; errnoStatus().
 #ifndef ROOST_CACHE_BLOB_LINK_H_
 #define ROOST_CACHE_BLOB_LINK_H_
 
@@ -30,6 +31,7 @@ struct LinkSource {
   FileStamp stamp;          // when it was verified
   bool inHubBlobs = false;  // in a blobs/ folder, where clients replace files but never write into
                             // them: only such a file may be shared by a hard link
+  bool mayCopy = true;      // false: shared or not at all
 };
 
 absl::StatusOr<LinkedBlob> linkBlob(const BlobSlot& slot, const LinkSource& source,

@@ -42,6 +42,11 @@ std::optional<struct stat> DirectoryReader::look(const std::string& name) const 
   return info;
 }
 
+bool DirectoryReader::mayRead(const std::string& name, const struct stat& info) const {
+  // Asked of the kernel only where the mode leaves doubt.
+  return (info.st_mode & S_IROTH) != 0 || faccessat(fd(), name.c_str(), R_OK, AT_EACCESS) == 0;
+}
+
 std::optional<std::string> DirectoryReader::readLink(const std::string& name) const {
   char target[kLinkTargetBytesMax + 1];
   const ssize_t length = readlinkat(fd(), name.c_str(), target, sizeof(target));

@@ -27,6 +27,8 @@ class DirectoryReader {
   std::optional<absl::string_view> next();
   // Of an entry; the link itself, if it is one. none if it is gone.
   std::optional<struct stat> look(const std::string& name) const;
+  // May this process read a file of it, which looks so?
+  bool mayRead(const std::string& name, const struct stat& info) const;
   // Target of a link; none if it is none, is gone, or is longer than kLinkTargetBytesMax.
   std::optional<std::string> readLink(const std::string& name) const;
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -32,12 +33,6 @@ std::optional<BlobId> blobOfName(absl::string_view name) {
   const auto id = BlobId::parseHex(name);
   if (!id.ok()) return std::nullopt;
   return *id;
-}
-
-// May this process read a file with this owner and mode? Asked of the kernel only where the mode
-// leaves doubt.
-bool isReadable(int directory, const std::string& name, const struct stat& info) {
-  return (info.st_mode & S_IROTH) != 0 || faccessat(directory, name.c_str(), R_OK, AT_EACCESS) == 0;
 }
 
 // One scan of one repo folder.
@@ -157,7 +152,7 @@ class RepoScanner {
       return problem(
           sentence(absl::StrCat(named(place), " is not used"), "it is not a file", "Remove it"));
     }
-    if (!isReadable(blobs.fd(), name, *info)) return unreadable(place);
+    if (!blobs.mayRead(name, *info)) return unreadable(place);
     blobs_.emplace(id, addCopy(std::move(place), id, *info));
   }
 
@@ -349,7 +344,7 @@ class RepoScanner {
     }
     // A repo may well have a file that ends in ".lock"; without the tree's word it is not taken.
     if (listed == nullptr && isUnfinishedName(name)) return std::nullopt;
-    if (!isReadable(directory.fd(), name, *info)) {
+    if (!directory.mayRead(name, *info)) {
       unreadable(place);
       return std::nullopt;
     }

@@ -69,6 +69,11 @@ bool isProvablyOlder(const LocalRef& local, const RefState& state) {
          *state.hubTime <= absl::Now() + kClockErrorMax;
 }
 
+// Of two commits that no hub has spoken of the one that was ordered last counts.
+bool isNobodysWord(const LocalRef& local, const RefState& state) {
+  return local.written == absl::UnixEpoch() && !state.hubTime;
+}
+
 }  // namespace
 
 absl::StatusOr<HubPublisher> HubPublisher::open(const std::string& root, const NodeId& node,
@@ -130,7 +135,7 @@ absl::StatusOr<RefOutcome> HubPublisher::publishRef(const RepoId& repo,
   const std::string name = ref.substr(slash + 1);  // npos + 1 is 0
 
   ROOST_ASSIGN_OR_RETURN(const std::optional<LocalRef> local, readRef(parent, name));
-  const bool older = local && isProvablyOlder(*local, state);
+  const bool older = local && (isProvablyOlder(*local, state) || isNobodysWord(*local, state));
   if (local && !older) {
     return local->text == state.commit.hex() ? RefOutcome::kUnchanged : RefOutcome::kLeftAlone;
   }

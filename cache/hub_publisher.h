@@ -68,9 +68,10 @@ class HubPublisher {
   // trees/<commit>.json from a complete manifest.
   absl::StatusOr<TreeOutcome> publishTree(const Listing& manifest) const;
 
-  // Last of all. Written where absent, or where the hub's word (`state.hubTime`) is newer than the
-  // local file; a written ref carries the time of the hub's word as its mtime, or the epoch if
-  // nobody asked the hub. kNotFound if snapshots/<commit> does not exist yet.
+  // Last of all. Written where absent, where the hub's word (`state.hubTime`) is newer than the
+  // local file, or where nobody asked the hub for either; a written ref carries the time of the
+  // hub's word as its mtime, or the epoch if nobody asked the hub. kNotFound if snapshots/<commit>
+  // does not exist yet.
   absl::StatusOr<RefOutcome> publishRef(const RepoId& repo, const RefState& state) const;
 
  private:

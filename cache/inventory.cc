@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cache/layouts.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -48,7 +49,7 @@ std::string Inventory::placeOf(const Copy& copy) {
 
 std::string Inventory::pathOf(const Copy& copy) const {
   const auto& [root, repo] = *copy.folder;
-  return absl::StrCat(at(root).root.config.path, "/", repo.folder(), "/", placeOf(copy));
+  return absl::StrCat(repoBase(at(root).root.config, repo), "/", placeOf(copy));
 }
 
 absl::InlinedVector<BlobId, 2> Inventory::namesOf(const Copy& copy) {
@@ -61,7 +62,7 @@ absl::InlinedVector<BlobId, 2> Inventory::namesOf(const Copy& copy) {
 LocalCopy Inventory::view(CopyId id, const Copy& copy, const BlobId& name) const {
   return {id,           copy.folder->first,      copy.folder->second,
           pathOf(copy), {name, copy.stamp.size}, copy.stamp,
-          copy.trust,   copy.place.empty()};
+          copy.trust,   copy.place.empty(),      copy.sha256};
 }
 
 void Inventory::touch(const Copy& copy) {
@@ -248,8 +249,8 @@ void Inventory::rootFailed(RootIndex root, const absl::Status& why) {
 void Inventory::repoFailed(RootIndex root, const RepoId& repo, const absl::Status& why) {
   remove(root, repo);
   failedFolders_[{root, repo}] =
-      sentence(absl::StrCat("cannot read ", at(root).root.config.path, "/", repo.folder()),
-               why.message(), "Make it readable for the agent's user");
+      sentence(absl::StrCat("cannot read ", repoBase(at(root).root.config, repo)), why.message(),
+               "Make it readable for the agent's user");
 }
 
 const KnownTrees* Inventory::knownTrees(RootIndex root, const RepoId& repo) const {
@@ -437,6 +438,7 @@ std::vector<std::string> Inventory::problems() const {
   }
   for (CopyId id : bad_) {
     const Copy& copy = copies_.find(id)->second;
+    const bool replaceable = takesArrivals(at(copy.folder->first).root.config);
     if (!copy.failure.empty()) {
       problems.push_back(sentence(absl::StrCat(pathOf(copy), " is not shared"), copy.failure,
                                   "Make it readable, or delete it and download it again"));
@@ -445,7 +447,8 @@ std::vector<std::string> Inventory::problems() const {
                                   copy.content
                                       ? absl::StrCat("its content is ", copy.content->toString())
                                       : "its content changed since it was verified",
-                                  "`roost warm REPO --nodes self` replaces it"));
+                                  replaceable ? "`roost warm REPO --nodes self` replaces it"
+                                              : "roost does not write there: delete it"));
     }
   }
   return problems;

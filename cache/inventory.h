@@ -23,7 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "cache/file_stamp.h"
-#include "cache/hub_layout.h"
+#include "cache/folder_scan.h"
 #include "cache/index.h"
 #include "cache/roots.h"
 #include "cache/verify_queue.h"
@@ -67,6 +67,7 @@ struct LocalCopy {
   FileStamp stamp;                // key of its piece hashes in the index
   Trust trust = Trust::kUnknown;  // never kWrong
   bool inBlobs = false;           // in a hub blobs/ folder: may be linked from others
+  Sha256 sha256{};                // unless trust is unknown
 };
 
 // A copy to hash.
@@ -120,7 +121,8 @@ class Inventory {
              std::optional<Moment> began = std::nullopt);
   // The repo's folder is gone.
   void remove(RootIndex root, const RepoId& repo, std::optional<Moment> began = std::nullopt);
-  // The root was read: forgets repos that are not there any more.
+  // The root was read: forgets repos that are not there any more. Its contents, if it has any, are
+  // for apply().
   void applyRoot(RootIndex root, const RootScan& scan, std::optional<Moment> began = std::nullopt);
   // The root cannot be read. What it held is forgotten; the reason is a problem until it is read.
   void rootFailed(RootIndex root, const absl::Status& why);

@@ -103,6 +103,8 @@ std::vector<FileEntry> Inventory::shownFiles(const Folder& folder,
     } else if (copy.stamp.size > kGitFileBytesMax) {
       // Nobody names it, but what is this large can only be an LFS file.
       files.push_back({file.path, {BlobId::sha256(copy.sha256), copy.stamp.size}, std::nullopt});
+    } else if (snapshot.madeUp && copy.content) {
+      files.push_back({file.path, {*copy.content, copy.stamp.size}, std::nullopt});
     }
   }
   return files;

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -30,15 +31,23 @@ std::string tidy(absl::string_view path) {
   return absl::StrCat("/", absl::StrJoin(segments, "/"));
 }
 
+// What is said of a root now, and of `before` what nobody says now.
+RootConfig said(RootConfig now, const RootConfig& before) {
+  if (!now.show) now.show = before.show;
+  return now;
+}
+
 class Search {
  public:
   explicit Search(const ClientEnvironment& environment)
       : environment_(environment), home_(tidy(environment.huggingFaceHome())) {}
 
-  void add(RootConfig root) {
+  // False: it was refused, and noted.
+  bool add(RootConfig root) {
     const auto refuse = [&](absl::string_view why, absl::string_view todo) {
       found_.notes.push_back(sentence(
           absl::StrCat(root.origin, " = ", quoted(root.path), " is not watched"), why, todo));
+      return false;
     };
     if (!absl::StartsWith(root.path, "/")) {
       return refuse("it is relative to the working folder of each client", "Give an absolute path");
@@ -50,13 +59,16 @@ class Search {
                     absl::StrCat("Use a folder of its own, such as ", joinPath(home_, "hub")));
     }
     const auto same =
-        std::find_if(found_.roots.begin(), found_.roots.end(),
-                     [&](const RootConfig& other) { return other.path == root.path; });
+        std::find_if(found_.roots.begin(), found_.roots.end(), [&](const RootConfig& other) {
+          return other.path == root.path && other.layout == root.layout;
+        });
+    if (root.layout == Layout::kFlat) root.write = false;
     if (same == found_.roots.end()) {
       found_.roots.push_back(std::move(root));
     } else {
-      *same = std::move(root);
+      *same = said(std::move(root), *same);
     }
+    return true;
   }
 
   // The first of `names` that is set.
@@ -104,6 +116,18 @@ RootConfig optionRoot(const ClientEnvironment& environment, absl::string_view pa
   return root;
 }
 
+// Where transformers before 4.22 put its files: the Hugging Face home since 3.5, before that
+// torch's.
+std::vector<RootConfig> formerDefaults(const ClientEnvironment& environment) {
+  std::vector<RootConfig> roots(2);
+  roots[0].path = environment.expand(joinPath(environment.huggingFaceHome(), "transformers"));
+  const std::string caches = environment.get("XDG_CACHE_HOME").value_or("~/.cache");
+  const std::string torch = environment.get("TORCH_HOME").value_or(joinPath(caches, "torch"));
+  roots[1].path = environment.expand(joinPath(torch, "transformers"));
+  for (RootConfig& root : roots) root.origin = "transformers before 4.22";
+  return roots;
+}
+
 }  // namespace
 
 absl::string_view layoutName(Layout layout) {
@@ -120,6 +144,14 @@ absl::StatusOr<Layout> parseLayout(absl::string_view name) {
   return absl::InvalidArgumentError(
       sentence(absl::StrCat("unknown layout ", quoted(name)), "",
                "Use hub, flat, datasets, pip, tree or representations"));
+}
+
+absl::StatusOr<ShowHere> parseShowHere(absl::string_view name) {
+  if (name == "no") return ShowHere::kNo;
+  if (name == "link") return ShowHere::kLink;
+  if (name == "copy") return ShowHere::kCopy;
+  return absl::InvalidArgumentError(
+      sentence(absl::StrCat("unknown show ", quoted(name)), "", "Use no, link or copy"));
 }
 
 absl::StatusOr<RootVisibility> parseRootVisibility(absl::string_view name) {
@@ -141,15 +173,25 @@ RootSearch findRoots(const ClientEnvironment& environment, const RootOptions& op
   }
   // These three and LLAMA_CACHE are used as they stand: no "~", no "$NAME" (transformers 4
   // utils/hub.py, llama.cpp hf-cache.cpp).
-  if (!options.transformersCache.empty()) {
-    search.add(optionRoot(environment, options.transformersCache, "--transformers-cache"));
-  } else if (const auto root =
-                 search.fromVariables({"TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE",
-                                       "PYTORCH_PRETRAINED_BERT_CACHE"},
-                                      false)) {
-    search.add(*root);
+  std::vector<RootConfig> flat;
+  auto transformers =
+      options.transformersCache.empty()
+          ? search.fromVariables({"TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE",
+                                  "PYTORCH_PRETRAINED_BERT_CACHE"},
+                                 false)
+          : optionRoot(environment, options.transformersCache, "--transformers-cache");
+  if (transformers) {
+    transformers->show = ShowHere::kLink;
+    if (search.add(*transformers)) flat.push_back(*transformers);
+  } else {
+    flat = formerDefaults(environment);
   }
   if (const auto root = search.fromVariables({"LLAMA_CACHE"}, false)) search.add(*root);
+  for (RootConfig& root : flat) {
+    root.layout = Layout::kFlat;
+    root.show = std::nullopt;
+    search.add(std::move(root));
+  }
   for (RootConfig root : options.roots) {
     root.path = environment.expand(root.path);
     search.add(std::move(root));
@@ -159,7 +201,8 @@ RootSearch findRoots(const ClientEnvironment& environment, const RootOptions& op
 
 ResolvedRoots resolveRoots(const std::vector<RootConfig>& configs) {
   ResolvedRoots resolved;
-  std::vector<std::pair<dev_t, ino_t>> identities;  // of resolved.roots; {0, 0}: does not exist
+  // Of resolved.roots; {0, 0}: does not exist.
+  std::vector<std::tuple<dev_t, ino_t, Layout>> identities;
   for (const RootConfig& config : configs) {
     Root root;
     root.config = config;
@@ -171,16 +214,16 @@ ResolvedRoots resolveRoots(const std::vector<RootConfig>& configs) {
             sentence(absl::StrCat("cannot watch ", config.path, " (", config.origin, ")"),
                      real.status().message(), "Make it a folder that this user can read"));
       }
-      identities.emplace_back(0, 0);
+      identities.emplace_back(0, 0, config.layout);
       resolved.roots.push_back(std::move(root));
       continue;
     }
-    const std::pair<dev_t, ino_t> identity{real->device, real->inode};
+    const std::tuple<dev_t, ino_t, Layout> identity{real->device, real->inode, config.layout};
     const auto same = std::find(identities.begin(), identities.end(), identity);
     if (same != identities.end()) {
       Root& first = resolved.roots[static_cast<size_t>(same - identities.begin())];
       const std::string path = first.config.path;
-      first.config = config;
+      first.config = said(config, first.config);
       first.config.path = path;
       if (config.store) first.store = config.store;
       continue;

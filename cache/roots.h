@@ -27,6 +27,15 @@ enum class RootVisibility : uint8_t { kAsk, kPublic, kPrivate };
 
 absl::StatusOr<RootVisibility> parseRootVisibility(absl::string_view name);
 
+// Whether models that arrive in another root of this node are shown here too.
+enum class ShowHere : uint8_t {
+  kNo,
+  kLink,  // if their content can be shared: hard link or reflink, on one file system
+  kCopy,  // if need be, as a second copy
+};
+
+absl::StatusOr<ShowHere> parseShowHere(absl::string_view name);  // "no", "link", "copy"
+
 // What content that derives from a not-public source may do.
 enum class Share : uint8_t { kNode, kCluster };
 
@@ -37,7 +46,8 @@ struct RootConfig {
   std::string scope;   // trees: exchanged only between equal scopes
   RootVisibility visibility = RootVisibility::kAsk;
   Share share = Share::kNode;
-  bool write = true;             // false: served, never written
+  bool write = true;             // false: served, never written; of the flat layout always
+  std::optional<ShowHere> show;  // none: what was said before, else kNo
   std::optional<StoreId> store;  // `store = NAME`: the operator's word on what is the same folder
   friend bool operator==(const RootConfig&, const RootConfig&) = default;
 };
@@ -55,17 +65,20 @@ struct RootSearch {
   std::vector<std::string> notes;  // what was not taken, why, and what to do
 };
 
-// The hub-layout folders of all clients on this node:
+// The folders of all clients on this node, first those of hub layout:
 //   hub cache       --hub-cache > HF_HUB_CACHE > HUGGINGFACE_HUB_CACHE > $HF_HOME/hub
 //   transformers 4  --transformers-cache > TRANSFORMERS_CACHE > PYTORCH_TRANSFORMERS_CACHE
 //                   > PYTORCH_PRETRAINED_BERT_CACHE; besides the hub cache, because transformers 5
-//                   and huggingface_hub ignore them
+//                   and huggingface_hub ignore them; models that arrive are shown there too
 //   llama.cpp       LLAMA_CACHE, besides
 //   Rust hf-hub 0.5 $HF_HOME/hub although HF_HUB_CACHE is set, if HF_HOME is set
+// then of flat layout, what transformers before 4.22 wrote:
+//   the same folder as for transformers 4; if none is named its defaults then,
+//   $HF_HOME/transformers and $TORCH_HOME/transformers ($XDG_CACHE_HOME/torch, ~/.cache/torch)
 // and the operator's own roots. The Hugging Face home itself holds tokens and is refused, as are
-// relative paths: a client's working folder is its own. A folder that is named again keeps its
-// place and takes what is said of it last, so [[root]] can say more of a folder that a variable
-// names.
+// relative paths: a client's working folder is its own. A folder that is named again with
+// the same layout keeps its place and takes what is said of it last, so [[root]] can say more of a
+// folder that a variable names.
 RootSearch findRoots(const ClientEnvironment& environment, const RootOptions& options);
 
 // Where a root is, after looking. A root that is not there yet keeps its place: it may appear.
@@ -82,9 +95,9 @@ struct ResolvedRoots {
   std::vector<std::string> notes;
 };
 
-// Looks at the folders and merges those that are one (same device and inode): the first keeps its
-// place and path, and takes what is said last. A folder that cannot be entered stays, as not
-// existing, with a note that says why.
+// Looks at the folders and merges those that are one (same device, inode and layout): the first
+// keeps its place and path, and takes what is said last. A folder that cannot be entered stays, as
+// not existing, with a note that says why.
 ResolvedRoots resolveRoots(const std::vector<RootConfig>& configs);
 
 }  // namespace roost

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cache/hub_layout.h"
+#include "cache/folder_scan.h"
 #include "cache/index.h"
 #include "cache/inventory.h"
 

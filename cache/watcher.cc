@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "cache/flat_layout.h"
 #include "protocol/blob_id.h"
 #include "protocol/errors.h"
 
@@ -43,7 +44,8 @@ Watcher::Watcher(std::unique_ptr<Inotify> inotify) : inotify_(std::move(inotify)
 
 void Watcher::addRoot(const Root& root) {
   const auto index = static_cast<RootIndex>(roots_.size());
-  roots_.push_back({root.realPath, root.polled || fd() < 0});
+  roots_.push_back({root.realPath, root.polled || fd() < 0,
+                    root.config.layout == Layout::kFlat ? Kind::kFlat : Kind::kRoot});
   if (!root.exists) forgetRoot(index);
 }
 
@@ -109,8 +111,9 @@ bool Watcher::watchOne(const Owner& owner, const ScannedDirectory& directory, Pl
   places.insert_or_assign(directory.path, place);
   if (place.watch < 0) return false;  // the next poll compares
 
-  const Interest interest{root, repo, directory.path,
-                          repo ? kindOf(directory.path, repo->folder()) : Kind::kRoot};
+  const Interest interest{
+      root, repo, directory.path,
+      repo ? kindOf(directory.path, repo->folder()) : roots_[static_cast<size_t>(root)].kind};
   std::vector<Interest>& interests = interests_[place.watch];
   if (std::find(interests.begin(), interests.end(), interest) != interests.end()) return false;
   interests.push_back(interest);
@@ -188,7 +191,7 @@ void Watcher::lostWatch(int watch, std::vector<Dirty>& dirty) {
   const auto found = interests_.find(watch);
   if (found == interests_.end()) return;
   for (const Interest& interest : found->second) {
-    const bool isRoot = interest.kind == Kind::kRoot;
+    const bool isRoot = !interest.repo;
     const auto places = places_.find({interest.root, interest.repo});
     if (places != places_.end()) {
       // Until then a root is polled for: it may be mounted again.
@@ -210,6 +213,9 @@ bool Watcher::matters(const Interest& interest, const inotify_event& event) cons
   switch (interest.kind) {
     case Kind::kRoot:
       return isRepoFolder(name);
+    case Kind::kFlat:
+      if (!isFlatName(name)) return false;
+      break;
     case Kind::kRepo:
       return name == "blobs" || name == "snapshots" || name == "refs" || name == "trees";
     case Kind::kBlobs:

@@ -29,7 +29,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cache/folder_poll.h"
-#include "cache/hub_layout.h"
+#include "cache/folder_scan.h"
 #include "cache/inotify.h"
 #include "cache/inventory.h"
 #include "cache/roots.h"
@@ -68,7 +68,7 @@ class Watcher {
 
  private:
   // What a directory holds decides which names matter in it.
-  enum class Kind : uint8_t { kRoot, kRepo, kBlobs, kSnapshots, kFiles, kRefs, kTrees };
+  enum class Kind : uint8_t { kRoot, kFlat, kRepo, kBlobs, kSnapshots, kFiles, kRefs, kTrees };
 
   // Who wants to know of a directory's changes.
   struct Interest {
@@ -89,6 +89,7 @@ class Watcher {
   struct RootState {
     std::string path;  // without links
     bool polled = false;
+    Kind kind = Kind::kRoot;  // of its own directory
   };
 
   static Kind kindOf(const std::string& path, const std::string& folder);

@@ -22,6 +22,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "cache/layouts.h"
 #include "cache/leftovers.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
@@ -226,11 +227,12 @@ class Agent final : public BlobProvider {
     for (const auto* notes : {&search.notes, &resolved.notes}) {
       for (const std::string& text : *notes) note(text, "", "");
     }
-    std::erase_if(resolved.roots,
-                  [](const Root& root) { return root.config.layout != Layout::kHub; });
+    std::erase_if(resolved.roots, [](const Root& root) { return !isReadable(root.config.layout); });
     for (const Root& root : resolved.roots) {
-      spdlog::info("folder {} ({}){}", root.config.path, root.config.origin,
-                   root.exists ? "" : ", not there yet");
+      const bool flat = root.config.layout == Layout::kFlat;
+      if (flat && !root.exists) continue;  // most nodes never had one
+      spdlog::info("folder {} ({}{}){}", root.config.path, root.config.origin,
+                   flat ? ", flat layout" : "", root.exists ? "" : ", not there yet");
     }
     return resolved.roots;
   }

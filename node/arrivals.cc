@@ -3,10 +3,9 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "node/repo_publication.h"
+#include "cache/layouts.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -16,6 +15,7 @@ struct Arrivals::Found {
   RootIndex root{};
   std::shared_ptr<const HubPublisher> publisher;
   uint64_t freeBytes = 0;
+  std::vector<Stage> also = {};
 };
 
 Arrivals::Arrivals(Seams seams)
@@ -42,7 +42,8 @@ std::optional<RootIndex> Arrivals::rootOf(const LandedBlob& blob) const {
       absl::StrCat("/", blob.site.repo.folder(), "/blobs/", blob.blob.id.hex());
   for (size_t i = 0; i < s_.inventory.roots(); ++i) {
     const auto root = static_cast<RootIndex>(i);
-    if (blob.path == s_.inventory.root(root).config.path + place) return root;
+    const RootConfig& config = s_.inventory.root(root).config;
+    if (config.layout == Layout::kHub && blob.path == config.path + place) return root;
   }
   return std::nullopt;
 }
@@ -73,12 +74,28 @@ Arrivals::Found Arrivals::findTarget(const std::vector<RootConfig>& roots, const
   Found last{absl::PermissionDeniedError(
       "no hub cache of this node can be written. Name one with --hub-cache.")};
   for (size_t i = 0; i < roots.size(); ++i) {
-    if (!roots[i].write || roots[i].layout != Layout::kHub) continue;
+    if (!takesArrivals(roots[i])) continue;
     last = tryRoot(roots[i], self, reservations);
     last.root = static_cast<RootIndex>(i);
     if (last.status.ok()) break;
   }
+  if (last.status.ok()) last.also = findAlso(roots, last.root, self, reservations);
   return last;
+}
+
+// On a work thread: where models are shown besides.
+std::vector<Arrivals::Stage> Arrivals::findAlso(const std::vector<RootConfig>& roots,
+                                                RootIndex target, const NodeId& self,
+                                                const std::shared_ptr<Reservations>& reservations) {
+  std::vector<Stage> also;
+  for (size_t i = 0; i < roots.size(); ++i) {
+    const ShowHere show = roots[i].show.value_or(ShowHere::kNo);
+    const auto root = static_cast<RootIndex>(i);
+    if (root == target || show == ShowHere::kNo || !takesArrivals(roots[i])) continue;
+    const Found found = tryRoot(roots[i], self, reservations);
+    also.push_back({root, found.publisher, show == ShowHere::kCopy, found.status});
+  }
+  return also;
 }
 
 void Arrivals::checkPresent(const CheckPresent& question,
@@ -98,16 +115,33 @@ void Arrivals::checkPresent(const CheckPresent& question,
 
 void Arrivals::targetKnown(const CheckPresent& question, const Found& found,
                            const std::function<void(PresenceKnown)>& answer) {
-  PresenceKnown known{question.obtain, found.status, {}, found.freeBytes};
-  if (!found.status.ok()) return answer(std::move(known));
+  const PresenceKnown nothing{question.obtain, found.status, {}, found.freeBytes};
+  if (!found.status.ok()) return answer(nothing);
   const bool fresh = !publisher_ || target_ != found.root;
   target_ = found.root;
   publisher_ = found.publisher;
+  also_ = std::make_shared<const std::vector<Stage>>(found.also);
   if (fresh) s_.scans.scanRootSoon(*target_);
-  for (const FileEntry& file : question.listing.files) {
-    known.present.push_back(isPresent(question.listing.repo, file.blob.id));
+  // Hashing is quicker than a download.
+  verifyElsewhere(*target_, question.listing, [this, question, answer, nothing] {
+    PresenceKnown known = nothing;
+    for (const FileEntry& file : question.listing.files) {
+      known.present.push_back(isPresent(question.listing.repo, file.blob.id));
+    }
+    answer(std::move(known));
+  });
+}
+
+// What this root lacks and another has is to be linked here, so it must be known to be right.
+void Arrivals::verifyElsewhere(RootIndex root, const Listing& listing, std::function<void()> then) {
+  const std::vector<BlobId> unknown = blobsToVerify(s_.inventory, root, listing);
+  if (unknown.empty()) return then();
+  auto left = std::make_shared<size_t>(unknown.size());
+  for (const BlobId& blob : unknown) {
+    s_.whenVerified(blob, [left, then](const absl::Status&) {
+      if (--*left == 0) then();
+    });
   }
-  answer(std::move(known));
 }
 
 void Arrivals::openApart(std::function<void(Publisher)> answer) {
@@ -140,29 +174,83 @@ void Arrivals::publish(const PublishRepo& order, std::function<void(RepoPublishe
   if (!publisher_) {
     return answer({order.obtain, absl::FailedPreconditionError("no folder can be written")});
   }
-  publishIn(*target_, publisher_, order, std::move(answer));
+  showIn({*target_, publisher_}, order,
+         [this, order, answer = std::move(answer)](const absl::Status& status) {
+           const RepoPublished published{order.obtain, status};
+           if (!status.ok()) return answer(published);
+           showAlso(also_, 0, order, [answer, published] { answer(published); });
+         });
 }
 
 void Arrivals::publishApart(const PublishRepo& order, std::function<void(RepoPublished)> answer) {
   if (!apart_) {
     return answer({order.obtain, absl::FailedPreconditionError("the agent's folder is not open")});
   }
-  publishIn(ownRoot(), apart_, order, std::move(answer));
+  showIn({ownRoot(), apart_}, order,
+         [order, answer = std::move(answer)](const absl::Status& status) {
+           answer({order.obtain, status});
+         });
 }
 
-void Arrivals::publishIn(RootIndex root, std::shared_ptr<const HubPublisher> publisher,
-                         const PublishRepo& order, std::function<void(RepoPublished)> answer) {
-  const RepoPlace place{root, order.listing.repo};
-  auto links = blobsToLink(s_.inventory, root, order.listing);
-  const absl::Status submitted = publishing_.submit(
-      "publish", [this, work = s_.work, &index = s_.index, publisher = std::move(publisher), place,
-                  order, answer, links = std::move(links)] {
-        const absl::Status status = publishRepo(*publisher, order, links, index);
-        work->post([this, place, answer, obtain = order.obtain, status] {
-          s_.scans.whenScanned(place, [answer, obtain, status] { answer({obtain, status}); });
+void Arrivals::showIn(const Stage& stage, const PublishRepo& order,
+                      std::function<void(const absl::Status&)> then) {
+  auto links = blobsToLink(s_.inventory, stage.root, order.listing);
+  const RepoPlace place{stage.root, order.listing.repo};
+  const absl::Status submitted =
+      publishing_.submit("publish", [this, work = s_.work, &index = s_.index, stage, place, order,
+                                     then, links = std::move(links)] {
+        auto made = publishRepo(*stage.publisher, order, links, stage.mayCopy, index);
+        work->post([this, place, then, made = std::move(made)] {
+          if (made.ok()) linked(place, *made);
+          s_.scans.whenScanned(place, [then, status = made.status()] { then(status); });
         });
       });
-  if (!submitted.ok()) answer({order.obtain, submitted});
+  if (!submitted.ok()) then(submitted);
+}
+
+// Known to be right without being hashed once more.
+void Arrivals::linked(const RepoPlace& place, const std::vector<LinkedHere>& made) {
+  for (const LinkedHere& blob : made) {
+    s_.inventory.landed(place.first, place.second, blob.blob, blob.stamp, blob.sha256);
+  }
+  if (!made.empty()) s_.changed();
+}
+
+// One after the other. What fails is a problem of that folder, not of the order: the repo is here.
+void Arrivals::showAlso(Stages stages, size_t next, const PublishRepo& order,
+                        std::function<void()> then) {
+  if (order.listing.repo.type() != RepoType::kModel || next == stages->size()) return then();
+  const Stage& stage = (*stages)[next];
+  const auto shown = [this, stages, next, order, then](const absl::Status& status) {
+    shownAlso((*stages)[next], order.listing.repo, status);
+    showAlso(stages, next + 1, order, then);
+  };
+  if (!stage.status.ok()) return shown(stage.status);
+  verifyElsewhere(stage.root, order.listing,
+                  [this, stage, order, shown] { showIn(stage, order, shown); });
+}
+
+void Arrivals::shownAlso(const Stage& stage, const RepoId& repo, const absl::Status& status) {
+  const RepoPlace place{stage.root, repo};
+  if (status.ok()) {
+    notShown_.erase(place);
+    // A hard link changes the ctime of the other names too.
+    s_.scans.scanSoon({*target_, repo});
+    return;
+  }
+  const RootConfig& config = s_.inventory.root(stage.root).config;
+  const bool shares = absl::IsFailedPrecondition(status) && !stage.mayCopy;
+  notShown_[place] = sentence(
+      absl::StrCat(repo.toString(), " is not shown in ", config.path, " (", config.origin, ")"),
+      status.message(),
+      shares ? R"(Set show = "copy" for it in [[root]], or put both caches on one file system)"
+             : "Mend that, and warm it again");
+}
+
+std::vector<std::string> Arrivals::problems() const {
+  std::vector<std::string> all;
+  for (const auto& [place, text] : notShown_) all.push_back(text);
+  return all;
 }
 
 std::string Arrivals::snapshotPath(const RepoId& repo, const Commit& commit) const {

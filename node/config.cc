@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "cache/layouts.h"
 #include "node/config_file.h"
 #include "protocol/errors.h"
 
@@ -21,7 +22,7 @@ constexpr char kMakeKey[] =
 
 const std::vector<std::string>& rootKeys() {
   static const std::vector<std::string> keys = {"path",  "layout", "visibility", "share",
-                                                "write", "store",  "scope"};
+                                                "write", "show",   "store",      "scope"};
   return keys;
 }
 
@@ -236,9 +237,9 @@ absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
 
 absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
   ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
-  if (layout == Layout::kHub) return layout;
+  if (isReadable(layout)) return layout;
   return absl::InvalidArgumentError(
-      absl::StrCat("layout ", text, " is not in this version of roost. Use hub"));
+      absl::StrCat("layout ", text, " is not in this version of roost. Use hub or flat"));
 }
 
 // --root PATH:LAYOUT. The path may have colons.
@@ -285,6 +286,10 @@ absl::StatusOr<RootConfig> rootTable(const Sources& sources, const ConfigFile::R
   if (const auto setting = value("visibility")) {
     ROOST_ASSIGN_OR_RETURN(root.visibility, from(*setting, parseRootVisibility(setting->text)));
   }
+  if (const auto setting = value("show")) {
+    ROOST_ASSIGN_OR_RETURN(root.show, from(*setting, parseShowHere(setting->text)));
+    if (root.layout != Layout::kHub) return refused(*setting, "only for layout hub. Leave it out");
+  }
   if (const auto setting = value("share")) {
     ROOST_ASSIGN_OR_RETURN(root.share, from(*setting, parseShare(setting->text)));
   }
@@ -305,8 +310,9 @@ absl::StatusOr<std::vector<RootConfig>> roots(const Sources& sources,
   for (const ConfigFile::Root& table : sources.file().roots) {
     ROOST_ASSIGN_OR_RETURN(RootConfig root, rootTable(sources, table));
     // An option about the same folder wins.
-    const bool named = std::any_of(
-        all.begin(), all.end(), [&](const RootConfig& other) { return other.path == root.path; });
+    const bool named = std::any_of(all.begin(), all.end(), [&](const RootConfig& other) {
+      return other.path == root.path && other.layout == root.layout;
+    });
     if (!named) all.push_back(std::move(root));
   }
   return all;
@@ -365,9 +371,9 @@ const std::vector<AgentOption>& agentOptions() {
        "The operator's hub token, for gated content that is warmed"},
       {"ca-file", "FILE", "ROOST_CA_FILE",
        "Certificates (PEM) to trust for the hub, besides the system's: a company's own CA"},
-      {"hub-cache", "DIR", "", "Hub cache (default: where the clients' variables say)", false},
+      {"hub-cache", "DIR", "", "Hub cache (default: where the clients' variables say)"},
       {"transformers-cache", "DIR", "",
-       "Transformers cache (default: where the clients' variables say)", false},
+       "Cache of transformers 4 and before (default: where the clients' variables say)"},
       {"zone", "ZONE", "ROOST_ZONE", "Label for --nodes zone=ZONE"},
       {"swarm", "ADDR:PORT", "ROOST_SWARM", "", true, false},
       {"metrics", "ADDR:PORT", "ROOST_METRICS", "", true, false},

@@ -1,5 +1,9 @@
 #include "node/folder_scans.h"
 
+#include <algorithm>
+
+#include "cache/hub_layout.h"
+#include "cache/layouts.h"
 #include "cache/scan_trust.h"
 #include "node/root_ground.h"
 
@@ -29,6 +33,14 @@ struct FolderScans::Found {
   absl::StatusOr<RepoScan> scan = absl::UnknownError("not read yet");
   std::vector<CopyTrust> trust = {};  // of its copies
   Clock::duration took{};             // on whatever thread; not what it waited for one
+};
+
+struct FolderScans::FoundRoot {
+  Moment began;
+  absl::StatusOr<RootScan> scan = absl::UnknownError("not read yet");
+  std::vector<std::vector<CopyTrust>> trust = {};  // of its contents' copies
+  RootGround ground = {};
+  Clock::duration took{};
 };
 
 FolderScans::FolderScans(Seams seams) : s_(std::move(seams)), timer_(s_.io) {
@@ -78,36 +90,69 @@ void FolderScans::isDirty(const Dirty& dirty) {
 
 void FolderScans::scanRootSoon(RootIndex root) {
   if (!rootsSoon_.insert(root).second) return;
-  s_.work->later(absl::FromChrono(kScanDebounce), [this, root] {
+  // One that takes long takes a fifth of the time at most.
+  const Clock::duration pause = std::max<Clock::duration>(kScanDebounce, 4 * rootsTook_[root]);
+  s_.work->later(absl::FromChrono(pause), [this, root] {
     rootsSoon_.erase(root);
     scanRoot(root);
   });
 }
 
 void FolderScans::scanRoot(RootIndex root) {
+  const auto [running, first] = rootsRunning_.try_emplace(root, false);
+  if (!first) {
+    running->second = true;
+    return;
+  }
   const RootConfig config = s_.inventory.root(root).config;
-  s_.work->submit(
-      {"scan root", WorkPriority::kNormal, config.path},
-      [this, work = s_.work, root, config, origin = s_.origin, began = s_.inventory.scanBegins()] {
-        auto scan =
-            std::make_shared<absl::StatusOr<RootScan>>(roost::scanRoot(config.path, origin));
-        const RootGround ground = groundOf(config);
-        work->post([this, root, began, scan, ground] {
-          s_.inventory.setStore(root, ground.store);
-          writable_[static_cast<size_t>(root)] = ground.writable;
-          rootScanned(root, began, *scan);
-        });
-      });
+  auto found = std::make_shared<FoundRoot>(FoundRoot{s_.inventory.scanBegins()});
+  const auto done = [this, work = s_.work, root, found] {
+    work->post([this, root, found] { rootRead(root, *found); });
+  };
+  s_.work->submit({"scan root", WorkPriority::kNormal, config.path},
+                  [config, origin = s_.origin, found, done, &index = s_.index] {
+                    {
+                      const Stopwatch stopwatch(found->took);
+                      found->scan = roost::scanRoot(config, origin);
+                      found->ground = groundOf(config);
+                    }
+                    if (!found->scan.ok() || found->scan->contents.empty()) return done();
+                    for (const RepoScan& repo : found->scan->contents) {
+                      found->trust.emplace_back(repo.copies.size());
+                    }
+                    const absl::Status submitted = index.submit([found, done](Index& known) {
+                      for (size_t i = 0; i < found->trust.size(); ++i) {
+                        auto trust = lookUpTrust(found->scan->contents[i], known);
+                        if (trust.ok()) found->trust[i] = *std::move(trust);
+                      }
+                      done();
+                    });
+                    if (!submitted.ok()) done();
+                  });
 }
 
-void FolderScans::rootScanned(RootIndex root, Moment began, const absl::StatusOr<RootScan>& scan) {
+void FolderScans::rootRead(RootIndex root, const FoundRoot& found) {
+  s_.inventory.setStore(root, found.ground.store);
+  writable_[static_cast<size_t>(root)] = found.ground.writable;
+  if (isReadAsAWhole(s_.inventory.root(root).config.layout)) rootsTook_[root] = found.took;
+  rootScanned(root, found);
+  if (rootsRunning_.extract(root).mapped()) scanRootSoon(root);
+}
+
+void FolderScans::rootScanned(RootIndex root, const FoundRoot& found) {
+  const absl::StatusOr<RootScan>& scan = found.scan;
+  const Moment began = found.began;
   if (scan.ok()) {
     s_.inventory.applyRoot(root, *scan, began);
+    for (size_t i = 0; i < scan->contents.size(); ++i) {
+      s_.inventory.apply(root, scan->contents[i], found.trust[i], began);
+    }
     watch_->seen(root, *scan);
     const bool all = unread_.erase(root) != 0;
+    const bool whole = !scan->contents.empty();
     for (const RepoId& repo : scan->repos) {
       // A repo that is watched says itself when it changes.
-      if (all || !schedule_.knows({root, repo})) schedule_.asked({root, repo});
+      if (!whole && (all || !schedule_.knows({root, repo}))) schedule_.asked({root, repo});
     }
     startScans();
   } else {
@@ -128,6 +173,9 @@ void FolderScans::rootScanned(RootIndex root, Moment began, const absl::StatusOr
 // ---- Repos
 
 void FolderScans::scanSoon(const RepoPlace& place) {
+  if (isReadAsAWhole(s_.inventory.root(place.first).config.layout)) {
+    return scanRootSoon(place.first);
+  }
   schedule_.changed(place, Clock::now());
   startScans();
 }

@@ -58,11 +58,13 @@ class FolderScans {
 
  private:
   using Waiters = std::vector<std::function<void()>>;
-  struct Found;  // by a scan on its way from thread to thread
+  struct Found;      // by a scan on its way from thread to thread
+  struct FoundRoot;  // the same
 
   void isDirty(const Dirty& dirty);
   void scanRoot(RootIndex root);
-  void rootScanned(RootIndex root, Moment began, const absl::StatusOr<RootScan>& scan);
+  void rootRead(RootIndex root, const FoundRoot& found);
+  void rootScanned(RootIndex root, const FoundRoot& found);
   void startScans();
   void startScan(const RepoPlace& place);
   void repoScanned(const RepoPlace& place, const Found& found);
@@ -75,6 +77,10 @@ class FolderScans {
   size_t rootsToRead_ = 0;
   bool settled_ = false;
   std::set<RootIndex> rootsSoon_;
+  // Scans of roots under way; true: another is wanted after it. They are many files, if the layout
+  // is read as a whole, and must not be told in another order than they began.
+  std::map<RootIndex, bool> rootsRunning_;
+  std::map<RootIndex, ScanSchedule::Clock::duration> rootsTook_;
   std::set<RootIndex> unread_;  // all their repos are to be scanned, watched or not
   ScanSchedule schedule_;
   boost::asio::steady_timer timer_;  // until schedule_.nextDue()

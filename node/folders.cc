@@ -54,6 +54,8 @@ class Folders::Impl {
                    .scans = scans_,
                    .reservations = s_.reservations,
                    .self = s_.self,
+                   .whenVerified = [this](const BlobId& blob,
+                                          auto done) { whenVerified(blob, std::move(done)); },
                    .changed = [this] { flushSoon(); }}) {}
 
   void stop() {
@@ -193,6 +195,7 @@ bool Folders::isSettled() const {
 std::vector<std::string> Folders::problems() const {
   std::vector<std::string> all = impl_->inventory_.problems();
   for (std::string& text : impl_->scans_.problems()) all.push_back(std::move(text));
+  for (std::string& text : impl_->arrivals_.problems()) all.push_back(std::move(text));
   return all;
 }
 std::vector<StoreId> Folders::stores() const {

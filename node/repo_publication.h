@@ -8,7 +8,7 @@
 
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "cache/hub_publisher.h"
 #include "cache/inventory.h"
 #include "cluster/core.h"
@@ -22,12 +22,25 @@ struct BlobToLink {
   LocalCopy copy;
 };
 
-// What the repo's folder in `target` lacks of the listing and this node has elsewhere.
+// What the repo's folder in `target` lacks of the listing and this node has elsewhere, verified.
 std::vector<BlobToLink> blobsToLink(const Inventory& inventory, RootIndex target,
                                     const Listing& listing);
+// What of that is not verified yet.
+std::vector<BlobId> blobsToVerify(const Inventory& inventory, RootIndex target,
+                                  const Listing& listing);
 
-absl::Status publishRepo(const HubPublisher& publisher, const PublishRepo& order,
-                         const std::vector<BlobToLink>& links, IndexQueue& index);
+// What was linked or copied, and is as right as what it was made of.
+struct LinkedHere {
+  BlobId blob;
+  FileStamp stamp;
+  Sha256 sha256{};
+};
+
+// mayCopy: what cannot be shared is copied, else kFailedPrecondition.
+absl::StatusOr<std::vector<LinkedHere>> publishRepo(const HubPublisher& publisher,
+                                                    const PublishRepo& order,
+                                                    const std::vector<BlobToLink>& links,
+                                                    bool mayCopy, IndexQueue& index);
 
 }  // namespace roost
 

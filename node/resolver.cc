@@ -1,5 +1,8 @@
 #include "node/resolver.h"
 
+#include <algorithm>
+#include <map>
+
 #include "absl/strings/str_cat.h"
 #include "node/await_callback.h"
 #include "protocol/errors.h"
@@ -68,13 +71,24 @@ asio::awaitable<absl::StatusOr<Resolver::Named>> Resolver::commitOf(RepoId repo,
 
 std::optional<RefState> Resolver::refInCluster(const RepoId& repo, const RefName& ref) const {
   std::optional<RefState> best;
+  std::map<Commit, uint32_t> others;  // that no hub has spoken of
   for (const auto& [node, state] : core_.refs(repo)) {
     if (state.ref != ref) continue;
-    const bool newer =
-        !best || (state.hubTime && (!best->hubTime || *state.hubTime > *best->hubTime));
-    if (newer) best = state;
+    if (!state.hubTime) {
+      others.emplace(state.commit, 0);
+    } else if (!best || *state.hubTime > *best->hubTime) {
+      best = state;
+    }
   }
-  return best;
+  if (best || others.empty()) return best;
+  for (const RepoHolderView& holder : core_.repoHolders(repo)) {
+    const auto other = others.find(holder.advert.commit);
+    if (other != others.end()) other->second = std::max(other->second, holder.advert.files);
+  }
+  const auto most =
+      std::max_element(others.begin(), others.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return RefState{ref, most->first, std::nullopt};
 }
 
 asio::awaitable<absl::StatusOr<Listing>> Resolver::filesOf(RepoId repo, Commit commit,

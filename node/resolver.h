@@ -49,7 +49,8 @@ class Resolver {
                                                                std::optional<Revision> revision,
                                                                SourceRule from);
 
-  // The newest word of the hub that any node has.
+  // The newest word of the hub that any node has; if none has one, the commit of which a node has
+  // the most files.
   std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
 
   // The hub is not asked any more: it may go now.

@@ -5,17 +5,10 @@
 
 #include "cache/disk_space.h"
 #include "cache/file_system.h"
+#include "cache/layouts.h"
 #include "protocol/limits.h"
 
 namespace roost {
-namespace {
-
-bool takesArrivals(const RootConfig& config) {
-  return config.write && config.layout == Layout::kHub;
-}
-
-}  // namespace
-
 RootGround groundOf(const RootConfig& config) {
   const auto real = realFolder(config.path);
   if (!real.ok()) return {};

@@ -129,7 +129,7 @@ void addAgent(Parser& parser) {
           if (!option.supported) added->group("");
         }
         addMany(command, "--root", arguments.roots,
-                "A further folder to share, layout hub (repeatable)")
+                "A further folder to share, layout hub or flat (repeatable)")
             ->type_name("PATH:LAYOUT");
       },
       [](AgentArguments& arguments) -> absl::StatusOr<Command> { return AgentCommand{arguments}; });

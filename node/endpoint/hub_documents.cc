@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "node/endpoint/hub_route.h"
 #include "protocol/limits.h"
+#include "protocol/percent.h"
 
 namespace roost {
 namespace {

@@ -1,13 +1,13 @@
 #include "node/endpoint/hub_route.h"
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
+#include "protocol/percent.h"
 
 namespace roost {
 namespace {
@@ -130,24 +130,6 @@ const std::string* HubRoute::find(absl::string_view key) const {
 bool HubRoute::flag(absl::string_view key) const {
   const std::string* value = find(key);
   return value != nullptr && (absl::EqualsIgnoreCase(*value, "true") || *value == "1");
-}
-
-std::optional<std::string> percentDecoded(absl::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size() || !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 1])) ||
-        !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 2]))) {
-      return std::nullopt;
-    }
-    decoded += absl::HexStringToBytes(text.substr(i + 1, 2));
-    i += 2;
-  }
-  if (absl::StrContains(decoded, '\0')) return std::nullopt;
-  return decoded;
 }
 
 HubRoute hubRoute(const HubOrigin& origin, absl::string_view method, absl::string_view target) {

@@ -45,9 +45,6 @@ struct HubRoute {
 
 HubRoute hubRoute(const HubOrigin& origin, absl::string_view method, absl::string_view target);
 
-// %41 → A. nullopt for a '%' that is not followed by two hex digits, or for NUL.
-std::optional<std::string> percentDecoded(absl::string_view text);
-
 }  // namespace roost
 
 #endif  // ROOST_NODE_ENDPOINT_HUB_ROUTE_H_

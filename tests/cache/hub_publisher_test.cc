@@ -350,8 +350,14 @@ TEST_F(RefTest, TheNewestWordOfTheHubWins) {
 
 TEST_F(RefTest, AWordThatNobodyHeardFromTheHubOnlyFillsAGap) {
   EXPECT_EQ(publish('a', std::nullopt), RefOutcome::kWritten);
-  EXPECT_EQ(publish('b', std::nullopt), RefOutcome::kLeftAlone);
   EXPECT_EQ(publish('b', now_ - absl::Hours(1)), RefOutcome::kWritten);
+  EXPECT_EQ(publish('a', std::nullopt), RefOutcome::kLeftAlone);
+}
+
+TEST_F(RefTest, OfWordsThatNobodyHeardFromTheHubTheLastOrderCounts) {
+  EXPECT_EQ(publish('a', std::nullopt), RefOutcome::kWritten);
+  EXPECT_EQ(publish('b', std::nullopt), RefOutcome::kWritten);
+  EXPECT_EQ(contentOf(ref("main")), std::string(40, 'b'));
 }
 
 TEST_F(RefTest, AClientsRefIsAsNewAsItsFile) {

@@ -31,10 +31,21 @@ ClientEnvironment environmentOf(Variables variables) {
   return environment;
 }
 
-std::vector<std::string> pathsOf(const RootSearch& found) {
+std::vector<std::string> pathsOf(const RootSearch& found, Layout layout = Layout::kHub) {
   std::vector<std::string> paths;
-  for (const RootConfig& root : found.roots) paths.push_back(root.path);
+  for (const RootConfig& root : found.roots) {
+    if (root.layout == layout) paths.push_back(root.path);
+  }
   return paths;
+}
+
+const RootConfig& rootAt(const RootSearch& found, const std::string& path,
+                         Layout layout = Layout::kHub) {
+  for (const RootConfig& root : found.roots) {
+    if (root.path == path && root.layout == layout) return root;
+  }
+  ADD_FAILURE() << path << " is not found";
+  return found.roots.front();
 }
 
 struct Line {
@@ -158,6 +169,59 @@ TEST(Roots, OptionsTakeThePlaceOfVariables) {
   EXPECT_EQ(found.roots[0].origin, "--hub-cache");
 }
 
+TEST(Roots, ModelsThatArriveAreShownInTheTransformersCacheToo) {
+  const RootSearch found = findRoots(
+      environmentOf({{"HF_HUB_CACHE", "/c"}, {"TRANSFORMERS_CACHE", "/t"}, {"LLAMA_CACHE", "/l"}}),
+      {});
+  EXPECT_EQ(rootAt(found, "/t").show, ShowHere::kLink);
+  EXPECT_EQ(rootAt(found, "/c").show, std::nullopt);
+  EXPECT_EQ(rootAt(found, "/l").show, std::nullopt);
+}
+
+TEST(Roots, TheOperatorDecidesWhatIsShownWhere) {
+  RootConfig copied{.path = "/t", .origin = "[[root]]", .show = ShowHere::kCopy};
+  RootConfig silent{.path = "/t", .origin = "[[root]]", .visibility = RootVisibility::kPublic};
+  const ClientEnvironment environment = environmentOf({{"TRANSFORMERS_CACHE", "/t"}});
+  RootOptions options;
+  options.roots = {copied};
+  EXPECT_EQ(rootAt(findRoots(environment, options), "/t").show, ShowHere::kCopy);
+  options.roots = {silent};
+  EXPECT_EQ(rootAt(findRoots(environment, options), "/t").show, ShowHere::kLink)
+      << "nothing was said of it";
+}
+
+TEST(Roots, TheTransformersCacheMayHoldTheFlatLayoutToo) {
+  const RootSearch found = findRoots(
+      environmentOf({{"HF_HUB_CACHE", "/c"}, {"PYTORCH_PRETRAINED_BERT_CACHE", "/b"}}), {});
+  EXPECT_THAT(pathsOf(found), ElementsAre("/c", "/b"));
+  EXPECT_THAT(pathsOf(found, Layout::kFlat), ElementsAre("/b"));
+  EXPECT_FALSE(rootAt(found, "/b", Layout::kFlat).write);
+  EXPECT_TRUE(rootAt(found, "/b").write);
+}
+
+TEST(Roots, OldTransformersHadDefaultsOfTheirOwn) {
+  EXPECT_THAT(pathsOf(findRoots(environmentOf({{"HOME", "/h"}}), {}), Layout::kFlat),
+              ElementsAre("/h/.cache/huggingface/transformers", "/h/.cache/torch/transformers"));
+  EXPECT_THAT(pathsOf(findRoots(environmentOf({{"HOME", "/h"}, {"XDG_CACHE_HOME", "/x"}}), {}),
+                      Layout::kFlat),
+              ElementsAre("/x/huggingface/transformers", "/x/torch/transformers"));
+  EXPECT_THAT(pathsOf(findRoots(environmentOf({{"HF_HOME", "/hf"}, {"TORCH_HOME", "/t"}}), {}),
+                      Layout::kFlat),
+              ElementsAre("/hf/transformers", "/t/transformers"));
+}
+
+TEST(Roots, AFolderMayHaveTwoLayoutsByWord) {
+  RootOptions options;
+  options.hubCache = "/c";
+  options.transformersCache = "/t";
+  options.roots = {{.path = "/old", .layout = Layout::kFlat, .origin = "--root"},
+                   {.path = "/old", .layout = Layout::kHub, .origin = "--root"}};
+  const RootSearch found = findRoots(environmentOf({}), options);
+  EXPECT_THAT(pathsOf(found), ElementsAre("/c", "/t", "/old"));
+  EXPECT_THAT(pathsOf(found, Layout::kFlat), ElementsAre("/t", "/old"));
+  EXPECT_FALSE(rootAt(found, "/old", Layout::kFlat).write);
+}
+
 TEST(Roots, WhatTheOperatorSaysOfAFolderHolds) {
   RootConfig configured;
   configured.path = "/c/";
@@ -197,6 +261,8 @@ TEST(Roots, LayoutsAreReadByName) {
   EXPECT_EQ(layoutName(Layout::kPip), "pip");
   EXPECT_FALSE(parseLayout("hubs").ok());
   EXPECT_FALSE(parseRootVisibility("maybe").ok());
+  EXPECT_EQ(*parseShowHere("copy"), ShowHere::kCopy);
+  EXPECT_FALSE(parseShowHere("yes").ok());
 }
 
 class ResolvedRootsTest : public ::testing::Test {
@@ -224,6 +290,15 @@ TEST_F(ResolvedRootsTest, OneFolderUnderTwoPathsIsOneRoot) {
   ASSERT_EQ(resolved.roots.size(), 1u);
   EXPECT_EQ(resolved.roots[0].config.path, at("a").path);
   EXPECT_FALSE(resolved.roots[0].config.write);
+}
+
+TEST_F(ResolvedRootsTest, OneFolderOfTwoLayoutsIsTwoRoots) {
+  std::filesystem::create_directory(folder_ / "a");
+  RootConfig flat = at("a");
+  flat.layout = Layout::kFlat;
+  const ResolvedRoots resolved = resolveRoots({at("a"), flat});
+  ASSERT_EQ(resolved.roots.size(), 2u);
+  EXPECT_EQ(resolved.roots[0].store, resolved.roots[1].store);
 }
 
 TEST_F(ResolvedRootsTest, AFolderThatIsNotThereYetKeepsItsPlace) {

@@ -8,6 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "cache/hasher.h"
+#include "cache/hub_layout.h"
 #include "cache/unique_fd.h"
 #include "tests/cache/hub_folder.h"
 

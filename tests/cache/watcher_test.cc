@@ -11,6 +11,9 @@
 #include <set>
 
 #include "absl/time/clock.h"
+#include "cache/flat_layout.h"
+#include "cache/hub_layout.h"
+#include "tests/cache/flat_folder.h"
 #include "tests/cache/hub_folder.h"
 
 namespace roost {
@@ -111,6 +114,50 @@ class WatcherTest : public ::testing::Test {
   const RepoId repo_ = repoNamed("org/tiny");
   const Commit commit_ = commitOf('a');
 };
+
+// A folder of the flat layout, which is watched as a whole.
+class WatchedFlatFolder : public ::testing::Test {
+ protected:
+  WatchedFlatFolder() {
+    Root root;
+    root.config.path = root.realPath = flat_.root();
+    root.config.layout = Layout::kFlat;
+    root.exists = true;
+    watcher_.addRoot(root);
+    name_ = flat_.file(url_, "{}");
+    while (watcher_.watchRoot(kRoot, *scanFlat(flat_.root(), HubOrigin::huggingFace()))) continue;
+    EXPECT_THAT(watcher_.read(), IsEmpty());
+  }
+  std::vector<Dirty> seen() { return watcher_.read(); }
+
+  testing::FlatFolder flat_;
+  Watcher watcher_;
+  const std::string url_ = testing::flatUrl("org/m", "config.json");
+  std::string name_;
+  const Dirty theFolder_{kRoot, std::nullopt, false};
+};
+
+TEST_F(WatchedFlatFolder, ContentAndDescriptionsCountWhenTheyAreDone) {
+  flat_.file(url_, "[]");
+  EXPECT_THAT(seen(), ElementsAre(theFolder_));
+  flat_.write(name_ + ".json", "{}");
+  EXPECT_THAT(seen(), ElementsAre(theFolder_)) << "written in place";
+  std::filesystem::remove(flat_ / name_);
+  EXPECT_THAT(seen(), ElementsAre(theFolder_));
+}
+
+TEST_F(WatchedFlatFolder, WhatElseLiesThereDoesNotCount) {
+  flat_.write("tmp1a2b3c", "half");
+  flat_.write(name_ + ".lock", "");
+  flat_.write(name_ + ".incomplete", "half");
+  flat_.write("models--org--m/refs/main", "x");
+  EXPECT_THAT(seen(), IsEmpty());
+}
+
+TEST_F(WatchedFlatFolder, ItsEndCounts) {
+  std::filesystem::remove_all(flat_.root());
+  EXPECT_THAT(seen(), Contains(Dirty{kRoot, std::nullopt, true}));
+}
 
 class WatchedRepo : public WatcherTest {
  protected:

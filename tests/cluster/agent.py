@@ -66,7 +66,8 @@ class Agent:
         str
     ] = ()  # a command that runs the agent somewhere else, such as in a network namespace
     identity: Identity | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)  # of the agent's own environment
+    # Of the agent's own environment; "{home}" in a value is its home.
+    variables: Mapping[str, str] = field(default_factory=dict)
     binary: Path | None = None  # another program than roost_binary()
     home: Path = field(init=False)
     state: Path = field(init=False)
@@ -128,7 +129,7 @@ class Agent:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                env=self._environment() | dict(self.variables),
+                env=self._environment() | self._own_variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
                 stderr=log,
@@ -274,6 +275,11 @@ class Agent:
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         return kept | {"HOME": str(self.home), "NO_COLOR": "1", "NO_PROXY": "*"}
+
+    def _own_variables(self) -> dict[str, str]:
+        return {
+            name: value.replace("{home}", str(self.home)) for name, value in self.variables.items()
+        }
 
     def _is_ready(self) -> bool:
         assert self.running, f"agent {self.name} has ended:\n{self.log[-2000:]}"

@@ -316,6 +316,12 @@ TEST(Config, CacheOverridesAreAbsolute) {
   EXPECT_EQ(asked.loaded().transformersCache, "/t");
 }
 
+TEST(Config, CacheOverridesMayStandInTheFile) {
+  Asked asked = withFile("transformers_cache = \"old\"\nhub_cache = \"/c\"");
+  EXPECT_EQ(asked.loaded().transformersCache, "/home/ann/.config/roost/old");
+  EXPECT_EQ(asked.loaded().hubCache, "/c");
+}
+
 // --- Roots. ---
 TEST(Config, RootsComeFromOptionsAndTables) {
   Asked asked = withFile(
@@ -344,6 +350,15 @@ TEST(Config, AnOptionAboutTheSameFolderWins) {
   EXPECT_EQ(asked.loaded().roots[0].layout, Layout::kHub);
 }
 
+TEST(Config, OneFolderMayHaveTwoLayouts) {
+  Asked asked = withFile("[[root]]\npath = \"/d\"\nlayout = \"hub\"\nshow = \"copy\"\n");
+  asked.arguments.roots = {"/d:flat"};
+  ASSERT_EQ(asked.loaded().roots.size(), 2u);
+  EXPECT_EQ(asked.loaded().roots[0].layout, Layout::kFlat);
+  EXPECT_EQ(asked.loaded().roots[0].show, std::nullopt);
+  EXPECT_EQ(asked.loaded().roots[1].show, ShowHere::kCopy);
+}
+
 TEST(Config, BadRootsAreRefusedByWhatIsWrong) {
   const auto option = [](const std::string& text) {
     Asked asked;
@@ -358,6 +373,9 @@ TEST(Config, BadRootsAreRefusedByWhatIsWrong) {
   const std::string table = "[[root]]\npath = \"/d\"\nlayout = \"hub\"\n";
   EXPECT_THAT(withFile(table + "visibility = \"open\"").refusal(), HasSubstr("ask, public"));
   EXPECT_THAT(withFile(table + "share = \"all\"").refusal(), HasSubstr("cluster or none"));
+  EXPECT_THAT(withFile(table + "show = \"yes\"").refusal(), HasSubstr("no, link or copy"));
+  EXPECT_THAT(withFile("[[root]]\npath = \"/d\"\nlayout = \"flat\"\nshow = \"link\"").refusal(),
+              HasSubstr("only for layout hub"));
   EXPECT_THAT(withFile(table + "store = \"a b\"").refusal(), HasSubstr("store"));
   EXPECT_THAT(withFile(table + "scope = \"sm_90\"").refusal(), HasSubstr("not in this version"));
 }

@@ -371,18 +371,22 @@ TEST_F(FoldersTest, NoRootThatCanBeWrittenIsSaid) {
   EXPECT_THAT(std::string(known.status.message()), HasSubstr("--hub-cache"));
 }
 
-TEST_F(FoldersTest, PresentIsWhatTheRepoHasOrWhatIsVerifiedElsewhere) {
+TEST_F(FoldersTest, PresentIsWhatTheRepoHasOrWhatIsRightElsewhere) {
   const RepoId other = repoNamed("org/other");
   hub_.file(repo_, commit_, "own", "own", true);
   hub_.file(other, commit_, "elsewhere", "elsewhere", true);
+  hub_.file(other, commit_, "wrong", "wrong", true);
+  HubFolder::write(hub_.at(other) / "blobs" / sha256Of("wrong").hex(), "WRONG");
   folders_.start();
-  const Listing wanted = listing({{"own", "own"}, {"other", "elsewhere"}, {"nowhere", "nowhere"}});
-  EXPECT_THAT(checkPresent(wanted).present, ElementsAre(true, false, false));
 
-  folders_->mayCheck();
-  folders_.until([&] { return !folders_.told.blobs.at(sha256Of("elsewhere")).unverified; });
+  EXPECT_THAT(
+      checkPresent(
+          listing(
+              {{"nowhere", "nowhere"}, {"other", "elsewhere"}, {"own", "own"}, {"wrong", "wrong"}}))
+          .present,
+      ElementsAre(false, true, true, false));
 
-  EXPECT_THAT(checkPresent(wanted).present, ElementsAre(true, true, false));
+  EXPECT_FALSE(folders_.told.blobs.at(sha256Of("elsewhere")).unverified) << "it was hashed for it";
 }
 
 // ---- Publishing

@@ -252,6 +252,17 @@ TEST_F(ResolverTest, WithoutTheHubTheNewestWordOfAnyNodeCounts) {
   EXPECT_EQ(resolved->refs[0], main('2', 300));
 }
 
+TEST_F(ResolverTest, OfWordsThatNoHubHasSpokenTheOneWithMostFilesCounts) {
+  peer(listing(commitOf('1'), {"a"}), main('1', 0));
+  peer(listing(commitOf('2'), {"a", "b", "c"}), main('2', 0));
+  peer(listing(commitOf('3'), {"a", "b"}), main('3', 0));
+
+  const auto resolved = resolve();
+
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->listing.commit, commitOf('2'));
+}
+
 TEST_F(ResolverTest, FromTheClusterOnlyTheHubIsNotAsked) {
   hubKnows(commitOf('1'), {"config.json"});
   peer(listing(commitOf('2'), {"a"}), main('2', 100));

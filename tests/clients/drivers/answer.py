@@ -41,10 +41,10 @@ def snapshot_paths(folder: str | Path) -> dict[str, str]:
     }
 
 
-def cached_paths(type: str, repo: str) -> dict[str, str]:
-    """All files of the one snapshot that the cache has of a repo."""
+def cached_paths(type: str, repo: str, cache: str | None = None) -> dict[str, str]:
+    """All files of the one snapshot that the cache has of a repo; by default the hub cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    top = Path(HF_HUB_CACHE, f"{type}s--{repo.replace('/', '--')}", "snapshots")
+    top = Path(cache or HF_HUB_CACHE, f"{type}s--{repo.replace('/', '--')}", "snapshots")
     newest = max(top.iterdir(), key=lambda path: path.stat().st_mtime_ns, default=None)
     return snapshot_paths(newest) if newest else {}

@@ -17,7 +17,7 @@ def config(job: Job) -> dict[str, Any]:
     config = AutoConfig.from_pretrained(job["repo"], **place)
     tokenizer = AutoTokenizer.from_pretrained(job["repo"], **place)
     told = {"model": config.model_type, "tokens": tokenizer(_SENTENCE)["input_ids"]}
-    return told | {"paths": cached_paths("model", job["repo"])}
+    return told | {"paths": cached_paths("model", job["repo"], _cache())}
 
 
 def weights(job: Job) -> dict[str, Any]:
@@ -27,7 +27,14 @@ def weights(job: Job) -> dict[str, Any]:
     path = cached_file(job["repo"], "model.safetensors", revision=job["revision"])
     tensors = load_file(path)
     shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    return {"tensors": shapes, "paths": cached_paths("model", job["repo"])}
+    return {"tensors": shapes, "paths": cached_paths("model", job["repo"], _cache())}
+
+
+def _cache() -> str | None:
+    """Transformers 4 may have a folder of its own."""
+    from transformers.utils import hub
+
+    return getattr(hub, "TRANSFORMERS_CACHE", None)
 
 
 answer({"config": config, "weights": weights})
