@@ -153,7 +153,7 @@ def test_something_else_at_the_port_hears_only_livez(agent: FakeAgent) -> None:
                 return
             with client:
                 lines.append(client.recv(65536).split(b"\r\n")[0])
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"live\":true}")
+                client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"live":true}')
 
     threading.Thread(target=serve, daemon=True).start()
     cache = RepresentationCache(endpoint=f"127.0.0.1:{server.getsockname()[1]}")
@@ -173,7 +173,9 @@ def test_no_proxy_comes_between(agent: FakeAgent, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("cut", [0, 5, 40, 90])
 def test_an_answer_that_breaks_off_is_a_miss(cut: int) -> None:
-    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 90
+    whole = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 90
+    )
     live = b'{"live":true,"node":"%s"}' % (b"ab" * 16)
     server = socket.create_server(("127.0.0.1", 0))
 

@@ -15,7 +15,13 @@ from roost.cache import KEYS_MAX
 
 
 def provenance(number: Any = 0, **more: Any) -> Dict[str, Any]:
-    known = {"kind": "custom", "model": "m", "tokenizer": "none", "input": f"i{number}", "code": "1"}
+    known = {
+        "kind": "custom",
+        "model": "m",
+        "tokenizer": "none",
+        "input": f"i{number}",
+        "code": "1",
+    }
     return {**known, **more}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from pathlib import Path
 from typing import Any, Callable, List
@@ -36,6 +37,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> List[int]:
 
     forward, sizes = BertModel.forward, []
 
+    @functools.wraps(forward)
     def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         sizes.append(len(kwargs["input_ids"]))
         return forward(self, *args, **kwargs)

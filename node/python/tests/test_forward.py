@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, List
 
 import pytest
@@ -29,11 +30,11 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> List[int]:
 
     forward, counted = BertModel.forward, []
 
+    @functools.wraps(forward)
     def counting(self: Any, *args: Any, **kwargs: Any) -> Any:
         counted.append(1)
         return forward(self, *args, **kwargs)
 
-    counting.__wrapped__ = forward  # type: ignore[attr-defined]  # its signature
     monkeypatch.setattr(BertModel, "forward", counting)
     return counted
 

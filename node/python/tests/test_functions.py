@@ -195,7 +195,7 @@ def test_numpy_is_all_it_needs() -> None:
     import subprocess
     import sys
 
-    code = "import sys; import roost; print([n for n in ('torch', 'transformers') if n in sys.modules])"
+    code = "import sys, roost; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     path = str(Path(roost.__file__).parents[1])
     told = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True

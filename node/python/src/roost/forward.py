@@ -17,6 +17,7 @@ from .cache import RepresentationCache
 log = logging.getLogger("roost")
 
 _PACKAGES = ("transformers", "torch")
+_EMPTY = "empty"  # stands where a tuple has no member
 
 
 class Outputs(Dict[str, Any]):
@@ -181,7 +182,9 @@ def _members(name: str, value: Any) -> Iterator[Tuple[str, Any]]:
         raise Uncacheable(f"an output is called {name}")
     if is_torch(value):
         yield "", value
-    elif isinstance(value, (tuple, list)) and value and all(map(is_torch, value)):
+    elif isinstance(value, (tuple, list)) and not value:
+        yield f".{_EMPTY}", _lazy.torch().empty(0)
+    elif isinstance(value, (tuple, list)) and all(map(is_torch, value)):
         for number, tensor in enumerate(value):
             yield f".{number}", tensor
     else:
@@ -191,12 +194,14 @@ def _members(name: str, value: Any) -> Iterator[Tuple[str, Any]]:
 def _unflatten(arrays: Dict[str, Any], device: Any) -> Outputs:
     outputs: Dict[int, Tuple[str, Any]] = {}
     for path, tensor in sorted(arrays.items(), key=lambda item: _numbers(item[0])):
-        at, name, *number = path.split(".")  # ValueError if it is not of our making
+        at, name, *number = path.split(".", 2)  # ValueError if it is not of our making
         moved = tensor.to(device)
-        if not all(part.isdecimal() for part in (at, *number)) or len(number) > 1:
+        if not at.isdecimal() or not (number in ([], [_EMPTY]) or number[0].isdecimal()):
             raise ValueError("not of our making")
         if not number:
             outputs[int(at)] = (name, moved)
+        elif number == [_EMPTY]:
+            outputs[int(at)] = (name, ())
         else:
             _, members = outputs.setdefault(int(at), (name, ()))
             outputs[int(at)] = (name, (*members, moved))
