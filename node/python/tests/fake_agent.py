@@ -76,7 +76,7 @@ class FakeAgent:
 
     def get(self, document: Any) -> bytes:
         keys = _keys(document)
-        entries, missing, left, content = [], [], [], b""
+        entries, missing, left, content = [], [], [], bytearray()
         for key in keys:
             value = self.values.get(key, (None, ""))[0]
             if value is None:
@@ -87,7 +87,7 @@ class FakeAgent:
                 entries.append({"key": key, "offset": len(content), "size": len(value)})
                 content += value
         header = json.dumps({"entries": entries, "missing": missing, "left": left}).encode()
-        return struct.pack("<Q", len(header)) + header + content
+        return struct.pack("<Q", len(header)) + header + bytes(content)
 
     def put(self, body: bytes) -> bytes:
         if len(body) > _BUNDLE_BYTES_MAX:

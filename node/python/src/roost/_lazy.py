@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
 
+@functools.lru_cache(maxsize=None)
 def torch() -> Any:
     return importlib.import_module("torch")
 
