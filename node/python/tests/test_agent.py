@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -198,3 +199,45 @@ def test_an_answer_that_breaks_off_is_a_miss(cut: int) -> None:
     assert cache.get(provenance()) is None
     assert cache.get_or_compute([provenance()], computed)
     server.close()
+
+
+def test_a_child_process_does_not_wait_for_a_lock_of_its_parent(agent: FakeAgent) -> None:
+    cache = RepresentationCache(endpoint=agent.url)
+    with cache._agent._lock:
+        child = os.fork()
+        if not child:
+            os._exit(0 if cache.put(provenance(), {"a": np.zeros(1)}) else 1)
+        _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_refusal_before_the_whole_body_is_no_absence() -> None:
+    live = b'{"live":true,"node":"%s"}' % (b"ab" * 16)
+    server = socket.create_server(("127.0.0.1", 0))
+    puts: List[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            with client:
+                head = client.recv(1000)
+                if head.startswith(b"GET /livez"):
+                    start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(live)
+                    client.sendall(start + live)
+                else:
+                    puts.append(head[:3])
+                    client.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+                    client.shutdown(socket.SHUT_RDWR)
+
+    threading.Thread(target=serve, daemon=True).start()
+    cache = RepresentationCache(endpoint=f"127.0.0.1:{server.getsockname()[1]}")
+
+    for _ in range(2):
+        assert not cache.put(provenance(), {"a": np.zeros(4 << 20)})
+    server.close()
+
+    assert puts == [b"PUT", b"PUT"], "it is asked again at once"

@@ -90,9 +90,11 @@ def test_another_version_source_model_or_name_is_a_miss(cache: RepresentationCac
     calls: List[int] = []
 
     def make(number: int, **settings: Any) -> Callable[[str], Any]:
+        box = [number]  # no plain number, which would be part of the key
+
         @cached(cache=cache, **settings)
         def function(text: str) -> Any:
-            calls.append(number)
+            calls.append(box[0])
             return np.zeros(1)
 
         return function
@@ -110,6 +112,24 @@ def test_another_version_source_model_or_name_is_a_miss(cache: RepresentationCac
     function("a")
 
     assert calls == [0, 2, 3, 4, 100]
+
+
+LAYER = 1
+
+
+def test_numbers_from_around_a_function_are_part_of_the_key(
+    cache: RepresentationCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(factor: int) -> Callable[[str], Any]:
+        @cached(version="1", cache=cache)
+        def function(text: str) -> Any:
+            return np.array([factor * 10 + LAYER])
+
+        return function
+
+    assert make(1)("a")[0] == 11 and make(2)("a")[0] == 21
+    monkeypatch.setitem(globals(), "LAYER", 3)
+    assert make(1)("a")[0] == 13
 
 
 def test_a_version_is_required() -> None:

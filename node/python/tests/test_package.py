@@ -14,7 +14,9 @@ SOURCE = Path(__file__).resolve().parents[1]
 
 def test_pip_installs_it_with_its_types(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="61")
-    shutil.copytree(SOURCE, tmp_path / "source", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    shutil.copytree(
+        SOURCE, tmp_path / "source", ignore=shutil.ignore_patterns("build", "*.egg-info")
+    )
     target = tmp_path / "installed"
     install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", *install]

@@ -24,10 +24,7 @@ _KEYS: list[str] = []  # of all that was asked for, in order
 
 def sentences(count: int) -> list[str]:
     """All different, and of the length of a short one."""
-    return [
-        f"the {_SUBJECTS[n % 10]} {_VERBS[n // 10 % 10]} {n // 100}"
-        for n in range(count)
-    ]
+    return [f"the {_SUBJECTS[n % 10]} {_VERBS[n // 10 % 10]} {n // 100}" for n in range(count)]
 
 
 def embeddings(job: Job) -> dict[str, Any]:

@@ -12,12 +12,12 @@ import json
 import logging
 import os
 import struct
-import threading
 import time
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from . import _wire
+from ._locks import ForkSafeLock
 from ._wire import Address, Answer
 
 log = logging.getLogger("roost")
@@ -51,7 +51,7 @@ class Agent:
 
     def __init__(self, endpoint: Optional[str] = None) -> None:
         self._endpoint = endpoint
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._address: Optional[Address] = None
         self._away_until = 0.0
 

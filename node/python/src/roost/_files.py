@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
 from pathlib import Path
 from typing import Dict, List, Tuple, Union
 
 from ._keys import json_digest
+from ._locks import ForkSafeLock
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20
 _Stamp = Tuple[str, int, int, int]
 
 _known: Dict[_Stamp, str] = {}
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 def digest_of(path: Union[str, "os.PathLike[str]"]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any, Callable, Dict, Tuple
 
-_lock = threading.Lock()
+from ._locks import ForkSafeLock
+
+_lock = ForkSafeLock()
 _known: Dict[Tuple[str, int], Tuple[Any, Any, Any]] = {}
 
 

@@ -146,7 +146,10 @@ def _exchange(
 ) -> Answer:
     connection = _Connection(address, rule)
     try:
-        connection.request(method, path, body or None, {"Connection": "close", **headers})
+        try:
+            connection.request(method, path, body or None, {"Connection": "close", **headers})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # who refuses a body may answer before it has all of it
         response = connection.getresponse()
         named: Dict[str, str] = {name.lower(): text for name, text in response.getheaders()}
         return Answer(response.status, named, _body(response, bytes_max))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 from . import _tensors
 from ._agent import ALONE_BYTES, BUNDLE_BYTES_MAX, KEYS_MAX, Agent, Away, Refused
 from ._keys import Provenance, canonical, default_namespace, key_of, with_namespace
+from ._locks import ForkSafeLock
 from ._tensors import Arrays, Value
 
 log = logging.getLogger("roost")
@@ -23,7 +23,7 @@ _ENTRY_BYTES = 128  # more than one entry takes in the header of a bundle
 Compute = Callable[[List[int]], Iterable[Arrays]]
 
 _agents: Dict[Optional[str], Agent] = {}
-_agents_lock = threading.Lock()
+_agents_lock = ForkSafeLock()
 
 
 def _agent_at(endpoint: Optional[str]) -> Agent:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import numpy as np
 
 from ._keys import SCHEMA, canonical_json, json_digest, text_digest
-from ._modules import _is_plain
+from ._modules import _is_plain, _plain
 from ._tensors import is_torch
 from .cache import RepresentationCache
 
@@ -52,7 +52,7 @@ class CachedFunction:
         if args or not _is_plain(kwargs) or not self._is_input(text):
             return self.function(text, *args, **kwargs)
         texts: List[str] = list(text) if self.batched else [text]
-        call = json_digest(canonical_json(kwargs))
+        call = json_digest([canonical_json(_plain(kwargs)), _surroundings(self.function)])
         provenances = [{**self.shared, "input": text_digest(one), "call": call} for one in texts]
 
         def compute(numbers: List[int]) -> Sequence[Dict[str, Any]]:
@@ -90,8 +90,9 @@ def cached(
 ) -> Callable[[Callable[..., Any]], CachedFunction]:
     """Decorates a function from text to an array, or to a dictionary of arrays.
 
-    The key has the function's name and source, `version`, the text, and the keyword arguments
-    (plain values). It does not have what the function reads besides: change `version` when that
+    The key has the function's name and source, `version`, the text, the keyword arguments (plain
+    values), and the numbers and texts that the function reads from around it. It does not have what
+    else the function depends on, such as functions that it calls: change `version` when that
     changes, and say by `model` what weights it uses (`digest_of(path)`).
 
     batched  the function takes a list of texts and returns one result for each: a list, an array
@@ -107,6 +108,24 @@ def cached(
         return CachedFunction(function, version, cache, model, tokenizer, batched, torch)
 
     return decorate
+
+
+def _surroundings(function: Callable[..., Any]) -> Any:
+    """Numbers and texts that the function reads from around it, as they are now; what is no plain
+    value is for `version` to tell."""
+    try:
+        around = inspect.getclosurevars(function)
+    except (TypeError, ValueError):
+        return []
+    defaults = (function.__defaults__ or (), function.__kwdefaults__ or {})
+    return [
+        [[name, _plain(value)] for name, value in sorted(names.items()) if _is_scalar(value)]
+        for names in (around.nonlocals, around.globals)
+    ] + [_plain(part) for part in defaults if _is_plain(part)]
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _named_function(module: str, name: str, _: str) -> Any:
