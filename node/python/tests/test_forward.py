@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from fractions import Fraction
 from typing import Any, List
 
+import numpy as np
 import pytest
 from fake_agent import FakeAgent
 
@@ -150,17 +152,57 @@ def test_a_module_of_ones_own_is_cached_with_its_source(agent: Any, cache: Any) 
 
     first, second = (forward(torch.ones(1, 2)) for _ in range(2))
 
-    assert torch.equal(first["output"], second["output"]) and forward.cache.stats.computed == 1
+    assert torch.equal(first, second) and forward.cache.stats.computed == 1
 
 
 class OwnModule(torch.nn.Module):  # type: ignore[misc,name-defined]
-    def __init__(self) -> None:
+    def __init__(self, scale: Any = 1.0, more: Any = None) -> None:
         super().__init__()
         torch.manual_seed(3)
         self.layer = torch.nn.Linear(2, 2)
+        self.scale = scale
+        self.more = more
 
     def forward(self, x: Any) -> Any:
-        return self.layer(x)
+        return self.layer(x) * self.scale
+
+
+def of_ones_own(x: Any) -> Any:
+    return x
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (1.0, 2.0),
+        (1, 1.0),
+        (torch.ones(1), torch.zeros(1)),
+        ([torch.ones(1)], [torch.zeros(1)]),
+        ({"a": np.ones(1)}, {"a": np.zeros(1)}),
+        (torch.float32, torch.float16),
+        ({"a": {1, 2}}, {"a": {1, 3}}),
+        (torch.nn.functional.relu, torch.nn.functional.gelu),
+    ],
+    ids=range(8),
+)
+def test_attributes_of_a_module_are_part_of_the_key(cache: Any, first: Any, second: Any) -> None:
+    def computed(attribute: Any) -> int:
+        forward = cached_forward(OwnModule(more=attribute).eval(), cache)
+        before = cache.stats.computed
+        forward(torch.ones(1, 2))
+        return int(cache.stats.computed - before)
+
+    assert [computed(first), computed(second), computed(first), computed(second)] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("own", [of_ones_own, FakeAgent.count, Fraction(1, 2)], ids=range(3))
+def test_attributes_that_cannot_be_seen_through_are_not_cached(
+    agent: FakeAgent, cache: Any, own: Any
+) -> None:
+    forward = cached_forward(OwnModule(more={"a": [own]}).eval(), cache)
+
+    assert torch.equal(forward(torch.ones(1, 2)), OwnModule()(torch.ones(1, 2)))
+    assert not agent.values
 
 
 def test_a_decoder_keeps_no_cache_of_keys(agent: FakeAgent, cache: RepresentationCache) -> None:

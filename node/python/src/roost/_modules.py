@@ -6,6 +6,7 @@ Uncacheable: the caller then computes as if there were no cache.
 
 from __future__ import annotations
 
+import enum
 import functools
 import hashlib
 import inspect
@@ -23,13 +24,18 @@ from ._memory import remembered
 
 # Libraries whose hooks and replaced methods are part of their own version, which is in the key.
 _LIBRARIES = ("torch", "transformers", "sentence_transformers", "accelerate")
-# Objects that compute outside torch: their weights are not to be seen in the module.
-_OPAQUE = ("optimum", "onnxruntime", "openvino", "tensorrt", "ctranslate2", "llama_cpp")
+# Objects of these, in attributes of a module, do no arithmetic. All others might: an ONNX session
+# has weights that torch does not see.
+_HARMLESS = frozenset(
+    ("builtins", "collections", "contextlib", "datetime", "logging", "pathlib", "re", "threading",
+     "_thread", "tokenizers", "types", "typing", "weakref", "huggingface_hub")
+)  # fmt: skip
+_DEPTH_MAX = 8
 # Where a model lies, how it was loaded, and what counts; nothing that decides a number.
 _IGNORED = frozenset(
     ("training", "name_or_path", "_name_or_path", "_commit_hash", "dump_patches", "_version",
      "call_super_init", "transformers_version", "torch_dtype", "dtype", "_model_card_vars",
-     "_model_card_text", "_modules_placed", "_output_capturing_hooks_installed",
+     "_model_card_text", "model_card_data", "_modules_placed", "_output_capturing_hooks_installed",
      "_is_hf_initialized")
 )  # fmt: skip
 _FUNCTIONS = (
@@ -72,13 +78,17 @@ def _hash_all(tensors: List[Tuple[str, Any]]) -> str:
 
 
 def _tensors(module: Any) -> Iterator[Tuple[str, Any]]:
-    """Also buffers that are not saved: some models compute with them."""
+    """Also buffers that are not saved, and tensors in plain attributes: some models compute with
+    them."""
     torch = _lazy.torch()
     named: Dict[str, Any] = {}
     for prefix, part in module.named_modules(remove_duplicate=False):
         for name, tensor in (*part._parameters.items(), *part._buffers.items()):
             if tensor is not None:
                 named[f"{prefix}.{name}"] = tensor
+        for name, value in vars(part).items():
+            if name not in ("_parameters", "_buffers", "_modules"):
+                _gather(f"{prefix}.{name}", value, named)
     for name in sorted(named):
         tensor = named[name]
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
@@ -86,6 +96,17 @@ def _tensors(module: Any) -> Iterator[Tuple[str, Any]]:
         if tensor.layout != torch.strided or tensor.device.type == "meta":
             raise Uncacheable(f"{name} is not in memory as plain numbers")
         yield name, tensor
+
+
+def _gather(name: str, value: Any, named: Dict[str, Any], depth: int = 0) -> None:
+    if isinstance(value, _lazy.torch().Tensor):
+        named[name] = value
+    elif isinstance(value, dict) and depth < _DEPTH_MAX:
+        for key, item in value.items():
+            _gather(f"{name}.{key}", item, named, depth + 1)
+    elif isinstance(value, (list, tuple)) and depth < _DEPTH_MAX:
+        for number, item in enumerate(value):
+            _gather(f"{name}.{number}", item, named, depth + 1)
 
 
 def _version(tensor: Any) -> int:
@@ -140,20 +161,11 @@ def settings_digest(module: Any) -> str:
 
 
 def _part(name: str, part: Any, ignored: FrozenSet[str]) -> List[Any]:
-    plain: Dict[str, Any] = {}
-    for attribute, value in vars(part).items():
-        if attribute in ignored:
-            continue
-        if _is_plain(value):
-            plain[attribute] = _plain(value)
-        elif attribute == "config" and hasattr(value, "to_dict"):
-            plain[attribute] = _config(value)
-        elif type(value).__module__.split(".")[0] in _OPAQUE:
-            raise Uncacheable(f"{name} computes by {type(value).__module__}")
-        elif isinstance(value, _FUNCTIONS):
-            if not _is_of_library(value):
-                raise Uncacheable(f"{attribute} of {name} is a function of somebody's own")
-            plain[attribute] = getattr(value, "__qualname__", "")
+    plain = {
+        attribute: _described(value, f"{attribute} of {name}")
+        for attribute, value in vars(part).items()
+        if attribute not in ignored
+    }
     for hooks in (part._forward_hooks, part._forward_pre_hooks):
         if not all(map(_is_of_library, hooks.values())):
             raise Uncacheable(f"{name} has a hook that may change its numbers")
@@ -174,11 +186,37 @@ def _source(kind: Any) -> str:
         raise Uncacheable(f"the source of {kind.__qualname__} is not to be found") from None
 
 
-def _config(config: Any) -> Any:
-    """A transformers configuration, with how attention is computed, which `to_dict` leaves out."""
-    told = {name: value for name, value in config.to_dict().items() if name not in _IGNORED}
-    told["attention"] = getattr(config, "_attn_implementation", None)
-    return _plain(told)
+def _described(value: Any, where: str, depth: int = 0) -> Any:
+    """An attribute as JSON can say it. Uncacheable if it may hold what decides numbers and cannot
+    be seen through."""
+    torch = _lazy.torch()
+    if _is_plain(value):
+        return _plain(value)
+    if isinstance(value, (torch.Tensor, torch.nn.Module)):
+        return type(value).__qualname__  # its numbers are among the weights
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return [str(value.dtype), list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
+    if isinstance(value, (torch.dtype, enum.Enum)):
+        return str(value)
+    if isinstance(value, _FUNCTIONS):
+        if not _is_of_library(value):
+            raise Uncacheable(f"{where} is a function of somebody's own")
+        return getattr(value, "__qualname__", "")
+    if depth < _DEPTH_MAX:
+        if isinstance(value, dict):
+            items = ((f"{key}", item) for key, item in value.items() if key not in _IGNORED)
+            return {key: _described(item, where, depth + 1) for key, item in items}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [_described(item, where, depth + 1) for item in value]
+        if callable(getattr(value, "to_dict", None)) and not isinstance(value, type):
+            # A configuration; how attention is computed `to_dict` leaves out.
+            attention = getattr(value, "_attn_implementation", None)
+            return [_described(value.to_dict(), where, depth + 1), str(attention)]
+    kind = value if isinstance(value, type) else type(value)
+    top = kind.__module__.split(".")[0]
+    if top in _LIBRARIES or top in _HARMLESS:
+        return kind.__qualname__
+    raise Uncacheable(f"{where} is a {kind.__module__}.{kind.__qualname__}")
 
 
 def _is_of_library(function: Any) -> bool:

@@ -18,6 +18,7 @@ log = logging.getLogger("roost")
 
 _PACKAGES = ("transformers", "torch")
 _EMPTY = "empty"  # stands where a tuple has no member
+_BARE = ""  # the name of an answer that is one tensor
 
 
 class Outputs(Dict[str, Any]):
@@ -161,7 +162,7 @@ def _flatten(answer: Any) -> Dict[str, Any]:
     """One array for each tensor; those of a tuple are NAME.0, NAME.1 …; a number before each name
     keeps their order."""
     if is_torch(answer):
-        answer = {"output": answer}
+        answer = {_BARE: answer}
     elif not hasattr(answer, "items"):
         raise Uncacheable(f"the model returned a {type(answer).__name__}")
     arrays: Dict[str, Any] = {}
@@ -191,7 +192,7 @@ def _members(name: str, value: Any) -> Iterator[Tuple[str, Any]]:
         raise Uncacheable(f"{name} is a {type(value).__name__}")
 
 
-def _unflatten(arrays: Dict[str, Any], device: Any) -> Outputs:
+def _unflatten(arrays: Dict[str, Any], device: Any) -> Any:
     outputs: Dict[int, Tuple[str, Any]] = {}
     for path, tensor in sorted(arrays.items(), key=lambda item: _numbers(item[0])):
         at, name, *number = path.split(".", 2)  # ValueError if it is not of our making
@@ -205,7 +206,8 @@ def _unflatten(arrays: Dict[str, Any], device: Any) -> Outputs:
         else:
             _, members = outputs.setdefault(int(at), (name, ()))
             outputs[int(at)] = (name, (*members, moved))
-    return Outputs({name: value for _, (name, value) in sorted(outputs.items())})
+    found = Outputs({name: value for _, (name, value) in sorted(outputs.items())})
+    return found[_BARE] if set(found) == {_BARE} else found
 
 
 def _numbers(path: str) -> Tuple[int, ...]:
