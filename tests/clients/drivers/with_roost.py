@@ -79,7 +79,7 @@ def mapped(job: Job) -> dict[str, Any]:
     found = rows.map(
         lambda batch: {"embedding": encoder.encode(batch["text"])}, batched=True, batch_size=100
     )
-    array = found.with_format("numpy")["embedding"]
+    array = found.with_format("numpy")["embedding"][:]
     digest = hashlib.sha256(array.astype("float32").tobytes()).hexdigest()
     return _told(encoder.cache, passes, 0.0) | {"digest": digest}
 
