@@ -222,3 +222,18 @@ def test_numpy_is_all_it_needs() -> None:
     )
 
     assert told.stdout.strip() == "[]", told.stderr
+
+
+def test_datasets_sees_that_a_function_has_changed(cache: RepresentationCache) -> None:
+    fingerprint = pytest.importorskip("datasets.fingerprint")
+
+    def of(version: str, text: str = "a") -> str:
+        @cached(version=version, cache=cache)
+        def function(text: str) -> Any:
+            return np.zeros(1)
+
+        function(text)  # what it has done is no part of it
+        return str(fingerprint.Hasher.hash(function))
+
+    assert of("1") == of("1", "b") and of("1") != of("2")
+    assert fingerprint.Hasher.hash(at_top) == fingerprint.Hasher.hash(at_top)
