@@ -7,8 +7,9 @@
 Prints a line "NAME PATH" for each: the environment's python, the client's program, or the model's
 folder. What is installed is pinned in the NAME.txt files beside this one, in js_client/ and in
 rust_client/; a changed pin makes the environment anew. Everything lives in $ROOST_TEST_CACHE
-(default: .cache/tests at the top of the tree) and can be deleted at any time. Without npm or cargo
-their clients are left out, with a word on stderr, and tests that need them are skipped.
+(default: .cache/tests at the top of the tree) and can be deleted at any time. Without npm, cargo or
+the system's torch their clients are left out, with a word on stderr, and tests that need them are
+skipped.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ ENVIRONMENTS = (
     "transformers4",
     "datasets",
     "harness",
+    "package",
+    "representations",
 )
+# Debian's torch is for the processor alone, and a tenth of what the registry's brings.
+WITH_SYSTEM_PACKAGES = ("representations",)
 NAMES = (*ENVIRONMENTS, "js", "rust", "model")
 
 
@@ -51,7 +56,9 @@ def python(name: str) -> Path:
     pins = HERE / f"{name}.txt"
     with made_once(folder, stamp_of(_base_interpreter(), pins)) as needed:
         if needed:
-            run([_base_interpreter(), "-m", "venv", str(folder)], "making an environment")
+            options = ["--system-site-packages"] if name in WITH_SYSTEM_PACKAGES else []
+            make = [_base_interpreter(), "-m", "venv", *options, str(folder)]
+            run(make, "making an environment")
             _pip(folder / "bin/python", "install", "--requirement", str(pins))
     return folder / "bin/python"
 
@@ -87,7 +94,19 @@ def provide(name: str) -> Path:
 
 def missing_for(name: str) -> str | None:
     """Why `name` cannot be made on this machine, or None."""
-    return {"js": missing_for_js, "rust": missing_for_rust}.get(name, lambda: None)()
+    reasons = {
+        "js": missing_for_js,
+        "rust": missing_for_rust,
+        "representations": _missing_for_representations,
+    }
+    return reasons.get(name, lambda: None)()
+
+
+def _missing_for_representations() -> str | None:
+    probe = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
+    if subprocess.run([_base_interpreter(), "-c", probe], capture_output=True).returncode == 0:
+        return None
+    return "this system's Python has no torch (Debian: python3-torch)"
 
 
 def _base_interpreter() -> str:
