@@ -274,8 +274,11 @@ void appendJsonString(absl::string_view utf8, std::string& to) {
     } else if (c >= 0x20 && c < 0x7f) {
       to.push_back(utf8[at++]);
     } else {
-      const size_t length = sequenceLength(c);
-      const uint32_t code = decoded(utf8.data() + at, length);
+      size_t length = sequenceLength(c);
+      // What is no UTF-8 after all is shown as what it is: not a character.
+      const bool isNone = length == 0 || at + length > utf8.size();
+      const uint32_t code = isNone ? 0xfffd : decoded(utf8.data() + at, length);
+      if (isNone) length = 1;
       if (code < 0x10000) {
         appendEscaped(code, to);
       } else {

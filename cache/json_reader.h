@@ -55,7 +55,7 @@ class JsonReader {
   std::string why_;
 };
 
-// `text` in quotes as Python's json.dumps writes it: ASCII, with \uXXXX in lower case.
+// In quotes, as Python's json.dumps writes it: ASCII, with \uXXXX in lower case.
 void appendJsonString(absl::string_view utf8, std::string& to);
 
 }  // namespace roost

@@ -168,6 +168,7 @@ inline constexpr size_t kAccessCachedMax = 10'000;  // (token, repo) pairs
 // --- Representations. ---
 inline constexpr size_t kProvenanceBytesMax = 16 << 10;  // as it came, and as canonical JSON
 inline constexpr size_t kProvenanceFieldsMax = 64;
+inline constexpr uint64_t kRepresentationsQuotaDefault = 10'000'000'000;  // of disk space
 inline constexpr size_t kSafetensorsHeaderBytesMax = 16 << 20;  // some 100,000 tensors
 // Of one node, advertised to its peers: each takes about 1 KB there and here.
 inline constexpr size_t kRepresentationsMax = 1'000'000;
