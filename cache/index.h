@@ -67,7 +67,7 @@ struct RepresentationRow {
   FileStamp stamp;
   absl::Time checked;  // the content was hashed; whole milliseconds
   absl::Time used;
-  std::string provenance;  // canonical JSON
+  std::string provenance;          // canonical JSON
   std::string kind, model, space;  // of it; not read back
 };
 // How many there are of one kind, model and namespace.

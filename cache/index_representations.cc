@@ -11,8 +11,7 @@ namespace {
 
 absl::StatusOr<RepresentationRow> rowOf(const Query& row) {
   ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, RepresentationKey::fromBytes(row.blob(0)));
-  ROOST_ASSIGN_OR_RETURN(const BlobId id,
-                         BlobId::fromBytes(HashAlgorithm::kSha256, row.blob(2)));
+  ROOST_ASSIGN_OR_RETURN(const BlobId id, BlobId::fromBytes(HashAlgorithm::kSha256, row.blob(2)));
   ROOST_ASSIGN_OR_RETURN(const NodeId producer, NodeId::fromBytes(row.blob(5)));
   return RepresentationRow{
       .place = {key, row.text(1)},

@@ -42,7 +42,9 @@ void appendUtf8(uint32_t code, std::string& to) {
 
 // Of a valid sequence of `length` bytes.
 uint32_t decoded(const char* bytes, size_t length) {
-  const auto byte = [bytes](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])); };
+  const auto byte = [bytes](size_t i) {
+    return static_cast<uint32_t>(static_cast<uint8_t>(bytes[i]));
+  };
   if (length == 1) return byte(0);
   uint32_t code = byte(0) & (0xffU >> (length + 1));
   for (size_t i = 1; i < length; ++i) code = (code << 6) | (byte(i) & 0x3f);
@@ -65,8 +67,8 @@ absl::Status JsonReader::status() const {
 }
 
 void JsonReader::skipSpaces() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' ||
-                                text_[at_] == '\r')) {
+  while (at_ < text_.size() &&
+         (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) {
     ++at_;
   }
 }
@@ -129,7 +131,8 @@ bool JsonReader::readHex4(uint32_t& code) {
   for (size_t i = 0; i < 4; ++i) {
     const auto c = static_cast<unsigned char>(text_[at_ + i]);
     if (!absl::ascii_isxdigit(c)) return fail("no hex digit");
-    code = code * 16 + static_cast<uint32_t>(absl::ascii_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+    code =
+        code * 16 + static_cast<uint32_t>(absl::ascii_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
   }
   at_ += 4;
   return true;

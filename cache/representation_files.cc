@@ -113,9 +113,8 @@ absl::StatusOr<BlobHashes> RepresentationWriter::finish() {
     return absl::InvalidArgumentError("fewer bytes came than were said to");
   }
   if (hasher_) return hasher_->finish();
-  ROOST_ASSIGN_OR_RETURN(
-      FileHashes hashes,
-      hashFile(file_.get(), folder_.pathOf(temporary_), {BlobId::sha256({}), bytes_}, {}));
+  ROOST_ASSIGN_OR_RETURN(FileHashes hashes, hashFile(file_.get(), folder_.pathOf(temporary_),
+                                                     {BlobId::sha256({}), bytes_}, {}));
   return std::move(hashes.hashes);
 }
 
@@ -124,8 +123,7 @@ absl::StatusOr<Safetensors> RepresentationWriter::check() const {
 }
 
 absl::StatusOr<FileStamp> RepresentationWriter::publish() {
-  ROOST_ASSIGN_OR_RETURN(const FileStamp stamp,
-                         giveName(folder_, temporary_, key_, file_.get()));
+  ROOST_ASSIGN_OR_RETURN(const FileStamp stamp, giveName(folder_, temporary_, key_, file_.get()));
   temporary_.clear();
   return stamp;
 }
@@ -133,11 +131,24 @@ absl::StatusOr<FileStamp> RepresentationWriter::publish() {
 absl::StatusOr<FileStamp> writeRepresentation(const SafeDir& root, const RepresentationKey& key,
                                               absl::string_view value,
                                               std::shared_ptr<Reservations> reservations) {
-  ROOST_ASSIGN_OR_RETURN(
-      const auto writer,
-      RepresentationWriter::open(root, key, value.size(), std::move(reservations)));
-  ROOST_RETURN_IF_ERROR(writer->write(bytesOf(value)));
-  return writer->publish();
+  ROOST_ASSIGN_OR_RETURN(const SafeDir folder, root.openOrMake(folderName(key)));
+  const std::string name = fileName(key);
+  ROOST_RETURN_IF_ERROR(folder.remove(name));
+  ROOST_ASSIGN_OR_RETURN(const UniqueFd file, folder.createFile(name));
+  const std::string path = folder.pathOf(name);
+  Reservation room;
+  absl::Status written;
+  if (reservations) {
+    auto reserved = reservations->reserve(file.get(), folder.path(), value.size());
+    written = reserved.status();
+    if (reserved.ok()) room = *std::move(reserved);
+  }
+  if (written.ok()) written = writeFully(file.get(), path, 0, bytesOf(value));
+  if (!written.ok()) {
+    (void)folder.remove(name);
+    return written;
+  }
+  return FileStamp::ofFd(file.get(), path);
 }
 
 void removeRepresentation(const SafeDir& root, const RepresentationKey& key) {

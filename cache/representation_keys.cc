@@ -73,8 +73,8 @@ absl::StatusOr<Provenance> Provenance::parse(absl::string_view json) {
   }
   const std::string& kind = fields.at("kind").text;
   if (std::find(std::begin(kKinds), std::end(kKinds), kind) == std::end(kKinds)) {
-    return refused(absl::StrCat("the kind ", quoted(kind), " is none of ",
-                                absl::StrJoin(kKinds, ", ")));
+    return refused(
+        absl::StrCat("the kind ", quoted(kind), " is none of ", absl::StrJoin(kKinds, ", ")));
   }
   std::string canonical = "{";
   for (const auto& [name, field] : fields) {

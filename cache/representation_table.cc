@@ -61,10 +61,10 @@ void RepresentationTable::remove(const RepresentationKey& key, const std::string
 void RepresentationTable::nowCounts(const RepresentationKey& key,
                                     const std::optional<RepresentationClaim>& before,
                                     const Entry* entry) {
-  const bool differ = entry != nullptr &&
-                      std::any_of(entry->held.begin(), entry->held.end(), [&](const auto& one) {
-                        return one.claim.blob.id != entry->held.front().claim.blob.id;
-                      });
+  const bool differ =
+      entry != nullptr && std::any_of(entry->held.begin(), entry->held.end(), [&](const auto& one) {
+        return one.claim.blob.id != entry->held.front().claim.blob.id;
+      });
   if (differ) {
     conflicts_.insert(key);
   } else {

@@ -20,10 +20,11 @@ struct DataType {
   uint64_t bits;
 };
 constexpr DataType kDataTypes[] = {
-    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6},  {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},
-    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},  {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
-    {"I16", 16},    {"U16", 16},    {"F16", 16},     {"BF16", 16},   {"I32", 32}, {"U32", 32},
-    {"F32", 32},    {"C64", 64},    {"F64", 64},     {"I64", 64},    {"U64", 64}};
+    {"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
+    {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
+    {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
+    {"I32", 32},        {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},
+    {"I64", 64},        {"U64", 64}};
 
 using Extent = std::pair<uint64_t, uint64_t>;  // first byte, one behind the last
 
@@ -160,8 +161,7 @@ absl::StatusOr<Safetensors> checkSafetensors(absl::string_view file) {
 
 absl::StatusOr<Safetensors> readSafetensors(int fd, const std::string& name, uint64_t fileBytes) {
   const auto read = [&](uint64_t offset, std::string& bytes) {
-    return readFully(fd, name, offset,
-                     {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
+    return readFully(fd, name, offset, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
   };
   std::string first(std::min<uint64_t>(fileBytes, kSafetensorsLengthBytes), '\0');
   ROOST_RETURN_IF_ERROR(read(0, first));

@@ -178,11 +178,10 @@ void Catalog::remove(NodeIndex node, const RepresentationKey& key) {
 
 void Catalog::noteConflict(const RepresentationKey& key) {
   const auto it = representations_.find(key);
-  const bool differ =
-      it != representations_.end() &&
-      std::any_of(it->second.begin(), it->second.end(), [&](const Claiming& one) {
-        return one.claim.blob.id != it->second.front().claim.blob.id;
-      });
+  const bool differ = it != representations_.end() &&
+                      std::any_of(it->second.begin(), it->second.end(), [&](const Claiming& one) {
+                        return one.claim.blob.id != it->second.front().claim.blob.id;
+                      });
   if (!differ) {
     disagreed_.erase(key);
   } else if (disagreed_.size() < kConflictsKept) {

@@ -7,8 +7,7 @@ namespace roost {
 ComputeVerdict ComputeLeases::ask(absl::Time now, const RepresentationKey& key,
                                   const std::string& holder, absl::Duration duration) {
   expire(now);
-  const absl::Time until =
-      now + std::clamp(duration, absl::ZeroDuration(), kComputeLeaseMax);
+  const absl::Time until = now + std::clamp(duration, absl::ZeroDuration(), kComputeLeaseMax);
   const auto it = leases_.find(key);
   if (it != leases_.end()) {
     if (*it->second.holder != holder) return ComputeVerdict::kOther;

@@ -1,9 +1,9 @@
 // The registrar's side of "compute once": who is computing which representation.
 //
 // A lease is granted to the first who asks, renewed when the same computation asks again, and ends
-// when it is given back, when the value is there, or with its time. Nothing is remembered elsewhere:
-// a registrar that is new, or full, grants. In doubt something is computed twice; nobody waits for
-// who is gone.
+// when it is given back, when the value is there, or with its time. Nothing is remembered
+// elsewhere: a registrar that is new, or full, grants. In doubt something is computed twice; nobody
+// waits for who is gone.
 //
 // Threads: one. No I/O, no clock. Memory: some 150 bytes a lease, kComputeLeasesMax of them.
 #ifndef ROOST_CLUSTER_COMPUTE_LEASES_H_

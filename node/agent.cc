@@ -409,8 +409,7 @@ class Agent final : public BlobProvider {
             .memory = std::make_shared<MemoryRoom>(kPiecesInMemoryMax),
             .lanes = bulkLanes(),
             .hub = hub_ ? &hub_->lane : nullptr,
-            .addressesOf =
-                [this](const NodeId& node) { return addressesOf(node); },
+            .addressesOf = [this](const NodeId& node) { return addressesOf(node); },
             .publisherOf = [this](const BlobSite& site) { return folders_->publisher(site.apart); },
             .tokenFor =
                 [this](const RepoId& repo) {

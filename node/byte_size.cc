@@ -11,25 +11,23 @@
 namespace roost {
 
 absl::StatusOr<uint64_t> parseByteSize(absl::string_view text) {
-  static constexpr std::pair<absl::string_view, uint64_t> kUnits[] = {
-      {"", 1},
-      {"b", 1},
-      {"kb", 1'000},
-      {"mb", 1'000'000},
-      {"gb", 1'000'000'000},
-      {"tb", 1'000'000'000'000},
-      {"kib", uint64_t{1} << 10},
-      {"mib", uint64_t{1} << 20},
-      {"gib", uint64_t{1} << 30},
-      {"tib", uint64_t{1} << 40}};
+  static constexpr std::pair<absl::string_view, uint64_t> kUnits[] = {{"", 1},
+                                                                      {"b", 1},
+                                                                      {"kb", 1'000},
+                                                                      {"mb", 1'000'000},
+                                                                      {"gb", 1'000'000'000},
+                                                                      {"tb", 1'000'000'000'000},
+                                                                      {"kib", uint64_t{1} << 10},
+                                                                      {"mib", uint64_t{1} << 20},
+                                                                      {"gib", uint64_t{1} << 30},
+                                                                      {"tib", uint64_t{1} << 40}};
   const absl::string_view whole = text;
   size_t digits = 0;
   while (digits < text.size() &&
          (absl::ascii_isdigit(static_cast<unsigned char>(text[digits])) || text[digits] == '.')) {
     ++digits;
   }
-  const std::string unit =
-      absl::AsciiStrToLower(absl::StripAsciiWhitespace(text.substr(digits)));
+  const std::string unit = absl::AsciiStrToLower(absl::StripAsciiWhitespace(text.substr(digits)));
   double number = 0;
   if (digits > 0 && absl::SimpleAtod(text.substr(0, digits), &number)) {
     for (const auto& [name, factor] : kUnits) {

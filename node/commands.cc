@@ -242,8 +242,7 @@ Commands::Document Commands::evict(const json& arguments) const {
     evicted.count += more.count;
     evicted.bytes += more.bytes;
   }
-  return json{
-      {"schema", "roost.evict.1"}, {"evicted", evicted.count}, {"bytes", evicted.bytes}};
+  return json{{"schema", "roost.evict.1"}, {"evicted", evicted.count}, {"bytes", evicted.bytes}};
 }
 
 Commands::Document Commands::job(const json& arguments) const {

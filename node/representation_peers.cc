@@ -20,7 +20,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr size_t kWindow = 3;       // answers of 4 MiB from one holder at once: it allows for 16
+constexpr size_t kWindow = 3;  // answers of 4 MiB from one holder at once: it allows for 16
 constexpr uint64_t kPieceWindow = 8;
 constexpr size_t kHoldersAsked = 3;  // for one small value
 constexpr absl::Duration kPatience = absl::Seconds(20);
@@ -40,9 +40,9 @@ bool hasHash(absl::Span<const uint8_t> bytes, const BlobId& id) {
 struct RepresentationPeers::SmallRound {
   explicit SmallRound(const asio::any_io_executor& executor) : changed(executor) {}
   std::shared_ptr<const std::vector<WantedRepresentation>> wanted;
-  std::vector<Value> values;                                  // of all
-  std::map<NodeId, std::deque<std::vector<size_t>>> slices;   // what to ask of whom: indices
-  size_t asking = 0;                                          // coroutines that are not done
+  std::vector<Value> values;                                 // of all
+  std::map<NodeId, std::deque<std::vector<size_t>>> slices;  // what to ask of whom: indices
+  size_t asking = 0;                                         // coroutines that are not done
   Signal changed;
 };
 
@@ -125,7 +125,8 @@ asio::awaitable<std::vector<RepresentationPeers::Value>> RepresentationPeers::sm
     for (size_t i = 0; i < all.size(); ++i) {
       if (round->values[i] || turn >= all[i].holders.size()) continue;
       // Keys spread over their holders.
-      const NodeId& holder = all[i].holders[(all[i].key.bytes()[31] + turn) % all[i].holders.size()];
+      const NodeId& holder =
+          all[i].holders[(all[i].key.bytes()[31] + turn) % all[i].holders.size()];
       auto& slices = round->slices[holder];
       uint64_t& filled = bytes[holder];
       const uint64_t size = all[i].claim.blob.size;
@@ -206,12 +207,12 @@ asio::awaitable<absl::StatusOr<ReadAnswer>> RepresentationPeers::askPiece(NodeId
   const auto length = static_cast<uint32_t>(pieceBytes(blob.size, piece));
   const std::function<void(std::function<void(Answer)>)> start =
       [&](std::function<void(Answer)> done) {
-        lane.thread->post([client = lane.client, peer, blob, piece, length,
-                           done = std::move(done)] {
-          if (*client) {
-            (*client)->read(peer, blob.id, piece * kPieceBytes, length, kPatience, done);
-          }
-        });
+        lane.thread->post(
+            [client = lane.client, peer, blob, piece, length, done = std::move(done)] {
+              if (*client) {
+                (*client)->read(peer, blob.id, piece * kPieceBytes, length, kPatience, done);
+              }
+            });
       };
   const Answer dropped = absl::CancelledError("the agent is stopping");
   co_return co_await awaitCallback<Answer>(start, dropped);
@@ -266,8 +267,8 @@ asio::awaitable<absl::StatusOr<BlobHashes>> RepresentationPeers::large(Represent
   const auto hashes = co_await onWorker<Hashes>(s_.work, spec, finish);
   if (!hashes) co_return absl::CancelledError("the agent is stopping");
   if (hashes->ok() && (*hashes)->id != claim.blob.id) {
-    co_return absl::DataLossError(absl::StrCat("node ", holder.shortHex(),
-                                               " sent another value than it claims to have"));
+    co_return absl::DataLossError(
+        absl::StrCat("node ", holder.shortHex(), " sent another value than it claims to have"));
   }
   co_return *hashes;
 }

@@ -16,8 +16,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr size_t kJobValues = 256;         // written or read in one job
-constexpr uint64_t kJobBytes = 8 << 20;    // the same in bytes
+constexpr size_t kJobValues = 256;       // written or read in one job
+constexpr uint64_t kJobBytes = 8 << 20;  // the same in bytes
 constexpr char kShare[] = "representations";
 
 template <typename Size>
@@ -112,14 +112,15 @@ asio::awaitable<void> RepresentationStore::adoptOrphans(std::vector<Representati
         co_await onQueue<absl::StatusOr<FoundRepresentation>>(s_.work, files_, examine);
     if (!file) co_return;
     if (!file->ok() || (*file)->provenance.key() != key) {
-      submitInOrder(s_.work, files_, [folder = folder_, key] { removeRepresentation(*folder, key); });
+      submitInOrder(s_.work, files_,
+                    [folder = folder_, key] { removeRepresentation(*folder, key); });
       continue;
     }
-    NewRepresentation value{
-        {{(*file)->file.hashes.id, (*file)->size},
-         absl::FromUnixMillis((*file)->file.stamp.mtimeNs / 1'000'000), s_.self},
-        std::make_shared<const Provenance>((*file)->provenance),
-        nullptr};
+    NewRepresentation value{{{(*file)->file.hashes.id, (*file)->size},
+                             absl::FromUnixMillis((*file)->file.stamp.mtimeNs / 1'000'000),
+                             s_.self},
+                            std::make_shared<const Provenance>((*file)->provenance),
+                            nullptr};
     if (!table_.put(key, {value.claim, "", (*file)->file.stamp})) continue;
     submitToIndex(s_.work, s_.index, [row = rowOf(value, (*file)->file.stamp)](Index& index) {
       (void)index.saveRepresentations({row});
@@ -217,9 +218,9 @@ asio::awaitable<absl::StatusOr<RepresentationStore::Writer>> RepresentationStore
     RepresentationKey key, std::optional<uint64_t> size) {
   if (!folder_) co_return folderStatus_;
   if (size.value_or(0) > s_.quota) {
-    co_return absl::OutOfRangeError(sentence(
-        absl::StrCat("a value of ", *size, " bytes is not kept"),
-        absl::StrCat("representations_quota is ", s_.quota, " bytes"), "Raise it"));
+    co_return absl::OutOfRangeError(
+        sentence(absl::StrCat("a value of ", *size, " bytes is not kept"),
+                 absl::StrCat("representations_quota is ", s_.quota, " bytes"), "Raise it"));
   }
   makeRoom(size.value_or(0));
   using OpenedWriter = absl::StatusOr<Writer>;
@@ -283,8 +284,7 @@ std::optional<RepresentationStore::Opened> RepresentationStore::placeOf(
     const RepresentationKey& key) const {
   const HeldRepresentation* held = table_.find(key);
   if (held == nullptr) return std::nullopt;
-  const std::string path =
-      held->path.empty() ? ownRepresentationPath(s_.root, key) : held->path;
+  const std::string path = held->path.empty() ? ownRepresentationPath(s_.root, key) : held->path;
   return Opened{path, held->claim.blob, held->stamp};
 }
 
@@ -392,10 +392,9 @@ void RepresentationStore::drop(const RepresentationKey& key, const std::string& 
   if (place.empty()) {
     submitInOrder(s_.work, files_, [folder = folder_, key] { removeRepresentation(*folder, key); });
   }
-  submitToIndex(s_.work, s_.index,
-                [gone = RepresentationPlace{key, place}](Index& index) {
-                  (void)index.dropRepresentations({gone});
-                });
+  submitToIndex(s_.work, s_.index, [gone = RepresentationPlace{key, place}](Index& index) {
+    (void)index.dropRepresentations({gone});
+  });
 }
 
 RepresentationStore::Evicted RepresentationStore::evict(
@@ -438,8 +437,7 @@ bool RepresentationStore::found(const std::string& path, const FoundRepresentati
   row.place.path = path;
   // A hash of what has not settled is not remembered: the file is hashed again after a restart.
   if (!file.file.settled) row.stamp.mtimeNs = 0;
-  submitToIndex(s_.work, s_.index,
-                [row](Index& index) { (void)index.saveRepresentations({row}); });
+  submitToIndex(s_.work, s_.index, [row](Index& index) { (void)index.saveRepresentations({row}); });
   flush();
   return true;
 }

@@ -38,10 +38,9 @@ void RepresentationWatch::stop() {
 void RepresentationWatch::restore(const std::vector<RepresentationRow>& rows) {
   for (const RepresentationRow& row : rows) {
     const std::string& path = row.place.path;
-    const bool watched =
-        std::any_of(s_.roots.begin(), s_.roots.end(), [&](const Root& root) {
-          return path.starts_with(root.config.path + "/");
-        });
+    const bool watched = std::any_of(s_.roots.begin(), s_.roots.end(), [&](const Root& root) {
+      return path.starts_with(root.config.path + "/");
+    });
     if (watched && row.stamp.mtimeNs != 0 && s_.store.found(row)) {
       files_[path] = {row.stamp, row.place.key, ""};
     } else {
@@ -118,16 +117,15 @@ asio::awaitable<void> RepresentationWatch::look(bool all) {
   }
   for (const std::string& path : missing) gone(path);
   // Those that were written a moment ago: their folder does not change when they do.
-  const std::function<std::vector<RepresentationListing::File>()> lookAgain =
-      [paths = restless_] {
-        std::vector<RepresentationListing::File> files;
-        for (const std::string& path : paths) {
-          if (const auto stamp = FileStamp::ofPath(path); stamp.ok()) {
-            files.push_back({path, *stamp});
-          }
-        }
-        return files;
-      };
+  const std::function<std::vector<RepresentationListing::File>()> lookAgain = [paths = restless_] {
+    std::vector<RepresentationListing::File> files;
+    for (const std::string& path : paths) {
+      if (const auto stamp = FileStamp::ofPath(path); stamp.ok()) {
+        files.push_back({path, *stamp});
+      }
+    }
+    return files;
+  };
   if (!restless_.empty()) {
     const auto again =
         co_await onWorker<std::vector<RepresentationListing::File>>(s_.work, spec, lookAgain);

@@ -456,8 +456,7 @@ void Representations::leaseAsked(const ComputeLeaseRequest& request, const PeerA
 asio::awaitable<void> Representations::askRegistrar(NodeId registrar, ComputeLeaseRequest request,
                                                     std::shared_ptr<LeaseRound> round) {
   const Request question(request);
-  const auto reply =
-      co_await askPeer(s_.call, timers_, registrar, question, kComputeLeasePatience);
+  const auto reply = co_await askPeer(s_.call, timers_, registrar, question, kComputeLeasePatience);
   const auto* said = reply.ok() ? std::get_if<ComputeLeaseReply>(&*reply) : nullptr;
   for (size_t i = 0; i < request.keys.size(); ++i) {
     // In doubt something is computed twice.
@@ -500,8 +499,7 @@ asio::awaitable<Representations::Leases> Representations::lease(ComputeLeaseRequ
         continue;
       }
       ++round->asking;
-      asio::co_spawn(executor, askRegistrar(registrar, std::move(question), round),
-                     asio::detached);
+      asio::co_spawn(executor, askRegistrar(registrar, std::move(question), round), asio::detached);
     }
   }
   while (round->asking > 0) co_await round->changed.wait();
@@ -523,14 +521,15 @@ void Representations::open(const BlobId& blob,
 
 void Representations::provenances(std::vector<RepresentationKey> keys,
                                   std::function<void(std::vector<std::string>)> answer) {
-  submitToIndex(work_, s_.index, [keys = std::move(keys), answer = std::move(answer)](Index& index) {
-    std::vector<std::string> texts;
-    for (const RepresentationKey& key : keys) {
-      const auto text = index.provenance(key);
-      texts.push_back(text.ok() ? *text : "");
-    }
-    answer(std::move(texts));
-  });
+  submitToIndex(work_, s_.index,
+                [keys = std::move(keys), answer = std::move(answer)](Index& index) {
+                  std::vector<std::string> texts;
+                  for (const RepresentationKey& key : keys) {
+                    const auto text = index.provenance(key);
+                    texts.push_back(text.ok() ? *text : "");
+                  }
+                  answer(std::move(texts));
+                });
 }
 
 void Representations::foundBad(const RepresentationKey& key, const absl::Status& why) {

@@ -72,8 +72,8 @@ class Representations {
 
   struct Put {
     absl::Status status;
-    BlobId value;               // of what was put
-    bool known = false;         // it was there before
+    BlobId value;                // of what was put
+    bool known = false;          // it was there before
     std::optional<BlobId> kept;  // another value that was there before, and stays
   };
   boost::asio::awaitable<std::vector<Put>> putMany(std::vector<NewRepresentation> values);
@@ -153,7 +153,7 @@ class Representations {
   RepresentationWatch watch_;
   ComputeLeases leases_;
   absl::flat_hash_map<RepresentationKey, BlobId> writing_;
-  std::set<RepresentationKey> flights_;  // large values that are being fetched
+  std::set<RepresentationKey> flights_;            // large values that are being fetched
   std::map<RepresentationKey, Conflict> refused_;  // values that came after another
   int batches_ = 0;
   bool ready_ = false;

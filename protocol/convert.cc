@@ -175,8 +175,8 @@ absl::StatusOr<Advert> read(wire::RefAdvert::Reader from) {
 absl::StatusOr<Advert> read(wire::RepresentationAdvert::Reader from) {
   ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, keyFromWire(from.getKey()));
   const auto digest = from.getSha256();
-  ROOST_ASSIGN_OR_RETURN(const BlobId id, BlobId::fromBytes(HashAlgorithm::kSha256,
-                                                            {digest.begin(), digest.size()}));
+  ROOST_ASSIGN_OR_RETURN(
+      const BlobId id, BlobId::fromBytes(HashAlgorithm::kSha256, {digest.begin(), digest.size()}));
   if (from.getSize() > kBlobBytesMax) return bad("representation larger than the limit");
   if (from.getCreatedMs() <= 0) return bad("representation without a time");
   ROOST_ASSIGN_OR_RETURN(const NodeId producer, nodeIdFromWire(from.getProducer()));

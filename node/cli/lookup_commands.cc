@@ -53,7 +53,8 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& comm
 absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
   if (command.representations) {
-    ROOST_ASSIGN_OR_RETURN(const nlohmann::json held, agent->call("ls", {{"type", "representation"}}));
+    ROOST_ASSIGN_OR_RETURN(const nlohmann::json held,
+                           agent->call("ls", {{"type", "representation"}}));
     context.print(command.output.json    ? dumped(held) + "\n"
                   : command.output.quiet ? distinctLines(listAt(held, "representations"), "model")
                                          : renderRepresentations(held, context.seams.out.style()));
@@ -79,12 +80,12 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const EvictCommand& comm
   if (command.output.json) {
     context.print(dumped(evicted) + "\n");
   } else if (!command.output.quiet) {
-    context.print(absl::StrCat(counted(count, "representation", "representations"),
-                               " given up, ", formatBytes(numberAt(evicted, "bytes")), "\n"));
+    context.print(absl::StrCat(counted(count, "representation", "representations"), " given up, ",
+                               formatBytes(numberAt(evicted, "bytes")), "\n"));
   }
   if (!command.keys.empty() && count < command.keys.size()) {
-    return absl::NotFoundError(absl::StrCat("this node keeps ", count, " of the ",
-                                            command.keys.size(), " keys"));
+    return absl::NotFoundError(
+        absl::StrCat("this node keeps ", count, " of the ", command.keys.size(), " keys"));
   }
   return ExitCode::kOk;
 }

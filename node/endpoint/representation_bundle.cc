@@ -182,8 +182,8 @@ absl::StatusOr<ComputeLeaseRequest> parseLease(absl::string_view json) {
   if (!reader.atEnd()) return refused(reader.status().message());
   if (!found) return refused("it has no keys");
   if (request.holder.empty() || request.holder.size() > kComputeHolderBytesMax) {
-    return refused(absl::StrCat("holder is missing, or longer than ", kComputeHolderBytesMax,
-                                " bytes"));
+    return refused(
+        absl::StrCat("holder is missing, or longer than ", kComputeHolderBytesMax, " bytes"));
   }
   return request;
 }

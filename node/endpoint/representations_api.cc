@@ -91,8 +91,8 @@ void appendResult(const RepresentationKey& key, const Representations::Put& put,
     to += ",\"error\":";
     appendJsonString(put.status.message(), to);
   } else {
-    absl::StrAppend(&to, ",\"sha256\":\"", put.value.hex(), "\",\"stored\":",
-                    put.kept ? "false" : "true");
+    absl::StrAppend(&to, ",\"sha256\":\"", put.value.hex(),
+                    "\",\"stored\":", put.kept ? "false" : "true");
     if (put.kept) {
       absl::StrAppend(&to, ",\"conflict\":{\"kept\":\"", put.kept->hex(), "\",\"refused\":\"",
                       put.value.hex(), "\"}");
@@ -158,15 +158,14 @@ asio::awaitable<HttpAnswer> RepresentationsApi::get(HttpAsk ask, RepresentationK
   const uint64_t size = got->claim.blob.size;
   const std::string etag = absl::StrCat("\"", got->claim.blob.id.hex(), "\"");
   HttpAnswer answer;
-  answer.headers = {
-      {"ETag", etag},
-      {"X-Roost-Provenance", got->provenance},
-      {"X-Roost-Producer", all_.nameOf(got->claim.producer)},
-      {"X-Roost-Created", absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", got->claim.created,
-                                           absl::UTCTimeZone())},
-      {"Accept-Ranges", "bytes"},
-      {"Content-Type", "application/octet-stream"},
-      {"Cache-Control", "no-store"}};
+  answer.headers = {{"ETag", etag},
+                    {"X-Roost-Provenance", got->provenance},
+                    {"X-Roost-Producer", all_.nameOf(got->claim.producer)},
+                    {"X-Roost-Created", absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ",
+                                                         got->claim.created, absl::UTCTimeZone())},
+                    {"Accept-Ranges", "bytes"},
+                    {"Content-Type", "application/octet-stream"},
+                    {"Cache-Control", "no-store"}};
   answer.length = size;
   const std::string* match = ask.find("if-none-match");
   if (match != nullptr && (absl::StrContains(*match, etag) || *match == "*")) {
@@ -326,8 +325,8 @@ asio::awaitable<HttpAnswer> RepresentationsApi::putMany(HttpAsk ask) {
   using Prepared = std::vector<absl::StatusOr<NewRepresentation>>;
   const auto body = std::make_shared<const std::string>(std::move(ask.body));
   const RepresentationClaim now = all_.claimOf({BlobId::sha256({}), 0});
-  const std::function<absl::StatusOr<Prepared>()> prepare =
-      [body, now]() -> absl::StatusOr<Prepared> {
+  const std::function<absl::StatusOr<Prepared>()> prepare = [body,
+                                                             now]() -> absl::StatusOr<Prepared> {
     ROOST_ASSIGN_OR_RETURN(const std::vector<BundleEntry> entries, parseBundle(*body));
     Prepared prepared;
     for (const BundleEntry& entry : entries) {

@@ -63,11 +63,27 @@ TEST(Provenance, KeepsNumbersAsTheyWereWritten) {
 }
 
 TEST(Provenance, RefusesWhatIsNoObjectOfStringsAndNumbers) {
-  for (const char* more :
-       {"\"z\":true", "\"z\":null", "\"z\":[]", "\"z\":{}", "\"z\":NaN", "\"z\":01", "\"z\":1.",
-        "\"z\":+1", "\"z\":\"\\ud800\"", "\"z\":\"\\udc00\"", "\"z\":\"\\x\"", "\"z\":\"\n\"",
-        "\"z\":\"\xff\"", "\"z\":\"\xc0\x80\"", "\"z\":\"\xed\xa0\x80\"", "\"z\":1,\"z\":1",
-        "\"kind\":\"kv\"", "\"z\":1,", "z:1", "\"z\" 1", "\"z\":Infinity"}) {
+  for (const char* more : {"\"z\":true",
+                           "\"z\":null",
+                           "\"z\":[]",
+                           "\"z\":{}",
+                           "\"z\":NaN",
+                           "\"z\":01",
+                           "\"z\":1.",
+                           "\"z\":+1",
+                           "\"z\":\"\\ud800\"",
+                           "\"z\":\"\\udc00\"",
+                           "\"z\":\"\\x\"",
+                           "\"z\":\"\n\"",
+                           "\"z\":\"\xff\"",
+                           "\"z\":\"\xc0\x80\"",
+                           "\"z\":\"\xed\xa0\x80\"",
+                           "\"z\":1,\"z\":1",
+                           "\"kind\":\"kv\"",
+                           "\"z\":1,",
+                           "z:1",
+                           "\"z\" 1",
+                           "\"z\":Infinity"}) {
     EXPECT_FALSE(Provenance::parse(with(more)).ok()) << more;
   }
   for (const char* text : {"", "[]", "1", "\"a\"", "{", "{}", "null"}) {

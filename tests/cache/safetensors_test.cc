@@ -14,7 +14,8 @@ using ::testing::HasSubstr;
 
 std::string file(const std::string& header, size_t dataBytes) {
   std::string bytes;
-  for (size_t i = 0; i < 8; ++i) bytes.push_back(static_cast<char>((header.size() >> (8 * i)) & 0xff));
+  for (size_t i = 0; i < 8; ++i)
+    bytes.push_back(static_cast<char>((header.size() >> (8 * i)) & 0xff));
   return bytes + header + std::string(dataBytes, 'x');
 }
 
@@ -24,12 +25,11 @@ TEST(Safetensors, AFileOfTensorsIsOne) {
   EXPECT_TRUE(checkSafetensors(file(kOne, 24)).ok());
   EXPECT_TRUE(checkSafetensors(file("{}", 0)).ok());
   EXPECT_TRUE(checkSafetensors(file("{}     ", 0)).ok());  // padded
-  EXPECT_TRUE(
-      checkSafetensors(file(R"({"b":{"dtype":"U8","shape":[0],"data_offsets":[4,4]},)"
-                            R"("a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]},)"
-                            R"("s":{"dtype":"I64","shape":[],"data_offsets":[4,12]}})",
-                            12))
-          .ok());
+  EXPECT_TRUE(checkSafetensors(file(R"({"b":{"dtype":"U8","shape":[0],"data_offsets":[4,4]},)"
+                                    R"("a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]},)"
+                                    R"("s":{"dtype":"I64","shape":[],"data_offsets":[4,12]}})",
+                                    12))
+                  .ok());
 }
 
 TEST(Safetensors, SaysItsProvenance) {
@@ -63,11 +63,14 @@ TEST(Safetensors, RefusesWhatIsNone) {
   refuses(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0);
   // A gap, an overlap, one name for two.
   refuses(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
-          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[3,5]}})", 5);
+          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[3,5]}})",
+          5);
   refuses(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
-          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3);
+          R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+          3);
   refuses(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
-          R"("a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", 4);
+          R"("a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})",
+          4);
   refuses(R"({"__metadata__":{"n":1}})", 0);
   refuses(R"({"__metadata__":{"roost.provenance":"a","roost.provenance":"b"}})", 0);
   refuses(std::string("{\"a\":\0}", 7), 0);

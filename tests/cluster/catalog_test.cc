@@ -94,10 +94,9 @@ TEST_F(CatalogTest, NodesOnOneStoreCountAsOneCopy) {
 AdvertChange claimed(uint8_t key, uint8_t value, int64_t createdMs) {
   Sha256 digest{};
   digest[0] = key;
-  return {0, Advert(RepresentationAdvert{RepresentationKey::of(digest),
-                                         {{testBlob(value), 10},
-                                          absl::FromUnixMillis(createdMs),
-                                          NodeId::ofNumber(1)}})};
+  return {0, Advert(RepresentationAdvert{
+                 RepresentationKey::of(digest),
+                 {{testBlob(value), 10}, absl::FromUnixMillis(createdMs), NodeId::ofNumber(1)}})};
 }
 RepresentationKey keyOf(uint8_t key) {
   Sha256 digest{};

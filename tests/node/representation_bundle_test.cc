@@ -47,9 +47,9 @@ TEST(RepresentationBundle, KeysAreBounded) {
   for (size_t i = 0; i < kRepresentationKeysMax; ++i) {
     absl::StrAppend(&keys, "\"", std::string(64, 'a'), "\",");
   }
-  EXPECT_TRUE(
-      parseKeys(absl::StrCat("{\"keys\":[", keys.substr(0, keys.size() - 1), "]}")).ok());
-  EXPECT_FALSE(parseKeys(absl::StrCat("{\"keys\":[", keys, "\"", std::string(64, 'a'), "\"]}")).ok());
+  EXPECT_TRUE(parseKeys(absl::StrCat("{\"keys\":[", keys.substr(0, keys.size() - 1), "]}")).ok());
+  EXPECT_FALSE(
+      parseKeys(absl::StrCat("{\"keys\":[", keys, "\"", std::string(64, 'a'), "\"]}")).ok());
 }
 
 TEST(RepresentationBundle, ALeaseHasAHolderAndATime) {
