@@ -67,9 +67,8 @@ RepresentationWriter::RepresentationWriter(SafeDir folder, const RepresentationK
       temporary_(std::move(temporary)),
       file_(std::move(file)),
       size_(size),
-      reservations_(std::move(reservations)) {
-  if (size) hasher_.emplace(HashAlgorithm::kSha256, *size);
-}
+      hasher_(HashAlgorithm::kSha256, size),
+      reservations_(std::move(reservations)) {}
 
 RepresentationWriter::~RepresentationWriter() {
   if (!temporary_.empty()) (void)folder_.remove(temporary_);
@@ -103,7 +102,7 @@ absl::Status RepresentationWriter::write(absl::Span<const uint8_t> bytes) {
   }
   ROOST_RETURN_IF_ERROR(writeFully(file_.get(), folder_.pathOf(temporary_), bytes_, bytes));
   room_.spend(bytes.size());
-  if (hasher_) hasher_->update(bytes);
+  hasher_.update(bytes);
   bytes_ += bytes.size();
   return absl::OkStatus();
 }
@@ -112,10 +111,7 @@ absl::StatusOr<BlobHashes> RepresentationWriter::finish() {
   if (size_ && bytes_ != *size_) {
     return absl::InvalidArgumentError("fewer bytes came than were said to");
   }
-  if (hasher_) return hasher_->finish();
-  ROOST_ASSIGN_OR_RETURN(FileHashes hashes, hashFile(file_.get(), folder_.pathOf(temporary_),
-                                                     {BlobId::sha256({}), bytes_}, {}));
-  return std::move(hashes.hashes);
+  return hasher_.finish();
 }
 
 absl::StatusOr<Safetensors> RepresentationWriter::check() const {

@@ -61,7 +61,7 @@ class RepresentationWriter {
   std::string temporary_;
   UniqueFd file_;
   const std::optional<uint64_t> size_;
-  std::optional<BlobHasher> hasher_;
+  BlobHasher hasher_;
   const std::shared_ptr<Reservations> reservations_;
   Reservation room_;
   uint64_t bytes_ = 0;
