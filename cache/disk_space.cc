@@ -49,6 +49,14 @@ absl::StatusOr<uint64_t> freeBytes(const std::string& path) {
   return availableBytes(fs);
 }
 
+absl::StatusOr<uint64_t> diskBytes(const std::string& path) {
+  struct statvfs fs;
+  if (::statvfs(path.c_str(), &fs) != 0) {
+    return errnoStatus(errno, "cannot ask for the size of the disk of", path);
+  }
+  return uint64_t{fs.f_blocks} * fs.f_frsize;
+}
+
 absl::Status checkWritable(const std::string& folder) {
   struct stat st;
   if (::stat(folder.c_str(), &st) != 0) return errnoStatus(errno, "cannot look at", folder);

@@ -23,6 +23,9 @@ namespace roost {
 // Bytes that this process may still write on the file system of `path` (statvfs f_bavail).
 absl::StatusOr<uint64_t> freeBytes(const std::string& path);
 
+// Of the file system altogether.
+absl::StatusOr<uint64_t> diskBytes(const std::string& path);
+
 // kPermissionDenied with the fix in words if this process cannot create files in the folder.
 // Creates nothing.
 absl::Status checkWritable(const std::string& folder);

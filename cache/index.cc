@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cache/index_parts.h"
 #include "cache/index_schema.h"
-#include "cache/sqlite.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -40,10 +40,6 @@ absl::Span<const uint8_t> bytesOf(absl::Span<const PieceHash> pieces) {
   return {reinterpret_cast<const uint8_t*>(pieces.data()), pieces.size() * sizeof(PieceHash)};
 }
 
-absl::Span<const uint8_t> bytesOf(absl::string_view text) {
-  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-}
-
 }  // namespace
 
 Trust trustOf(const TrustRecord& record, const FileStamp& now, const BlobId& claimed) {
@@ -51,23 +47,6 @@ Trust trustOf(const TrustRecord& record, const FileStamp& now, const BlobId& cla
   if (record.wrong) return Trust::kWrong;
   return record.stamp == now ? Trust::kVerified : Trust::kRecheck;
 }
-
-struct Index::Parts {
-  std::unique_ptr<Database> database;
-  bool inTransaction = false;
-
-  Query query(const char* sql) { return database->query(sql); }
-
-  // Calls `use` with the row of this very file, else with that of a file on another device that
-  // looks the same (a remount changed the number).
-  absl::Status withRow(const FileStamp& stamp, const char* sql,
-                       const std::function<absl::Status(const Query&)>& use) {
-    Query row = query(sql);
-    row.bind(stamp.inode).bind(stamp.size).bind(stamp.mtimeNs).bind(stamp.fsid);
-    ROOST_ASSIGN_OR_RETURN(const bool found, row.step());
-    return found ? use(row) : absl::OkStatus();
-  }
-};
 
 #define ROOST_WHERE_SAME_CONTENT \
   " FROM trust WHERE inode = ? AND size = ? AND mtime_ns = ? ORDER BY fsid <> ? LIMIT 1"

@@ -55,6 +55,28 @@ struct SavedAdvert {
   std::string value;  // encoded advert
 };
 
+// A representation that this node holds. `path` is that of a file in a watched root; empty: the
+// agent's own.
+struct RepresentationPlace {
+  RepresentationKey key;
+  std::string path;
+};
+struct RepresentationRow {
+  RepresentationPlace place;
+  RepresentationClaim claim;
+  FileStamp stamp;
+  absl::Time checked;  // the content was hashed; whole milliseconds
+  absl::Time used;
+  std::string provenance;          // canonical JSON
+  std::string kind, model, space;  // of it; not read back
+};
+// How many there are of one kind, model and namespace.
+struct RepresentationCount {
+  std::string kind, model, space;
+  uint64_t count = 0;
+  uint64_t bytes = 0;
+};
+
 class Index {
  public:
   struct Opened {
@@ -99,6 +121,21 @@ class Index {
   absl::Status saveJob(uint64_t id, absl::string_view encoded);
   absl::Status dropJob(uint64_t id);
   absl::StatusOr<std::vector<std::pair<uint64_t, std::string>>> loadJobs();  // by id
+
+  // ---- Representations (index_representations.cc) ----
+  // Replaces what was known of that key in that place. One transaction.
+  absl::Status saveRepresentations(absl::Span<const RepresentationRow> rows);
+  // `path` as in the row.
+  absl::Status dropRepresentations(absl::Span<const RepresentationPlace> places);
+  absl::Status touchRepresentations(
+      absl::Span<const std::pair<RepresentationKey, absl::Time>> used);
+  // All, without their provenance; those used longest ago first.
+  absl::Status eachRepresentation(const std::function<void(RepresentationRow)>& visit);
+  // Canonical JSON; empty: unknown.
+  absl::StatusOr<std::string> provenance(const RepresentationKey& key);
+  absl::StatusOr<std::vector<RepresentationCount>> countRepresentations();
+  // Keys whose model or namespace begins so; all for "".
+  absl::StatusOr<std::vector<RepresentationKey>> findRepresentations(absl::string_view prefix);
 
   // ---- Values and counters ----
   absl::Status setValue(absl::string_view key, absl::string_view value);

@@ -48,6 +48,15 @@ const std::vector<Group>& groups() {
          "(node BLOB NOT NULL, key BLOB NOT NULL, advert BLOB NOT NULL, PRIMARY KEY (node, key)) "
          "WITHOUT ROWID"}}},
       {"jobs", 1, {{"jobs", "(id INTEGER PRIMARY KEY, job BLOB NOT NULL)"}}},
+      {"representations",
+       1,
+       {{"representation",
+         "(key BLOB NOT NULL, path BLOB NOT NULL, sha256 BLOB NOT NULL, size INTEGER NOT NULL, "
+         "created_ms INTEGER NOT NULL, producer BLOB NOT NULL, fsid INTEGER NOT NULL, "
+         "inode INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, "
+         "checked_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL, kind TEXT NOT NULL, "
+         "model TEXT NOT NULL, space TEXT NOT NULL, provenance TEXT NOT NULL, "
+         "PRIMARY KEY (key, path)) WITHOUT ROWID"}}},
       {"values",
        1,
        {{"value", "(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"},
@@ -55,7 +64,7 @@ const std::vector<Group>& groups() {
   return kGroups;
 }
 
-enum class Verdict { kUsable, kEmpty, kCorrupt, kOtherVersion };
+enum class Verdict { kUsable, kEmpty, kLacksGroups, kCorrupt, kOtherVersion };
 
 struct Examined {
   Verdict verdict = Verdict::kUsable;
@@ -95,22 +104,31 @@ absl::StatusOr<Examined> examine(Database& database) {
   if (absl::string_view(tables) == "0") return Examined{Verdict::kEmpty, ""};
   ROOST_ASSIGN_OR_RETURN(const auto columns, columnsOf(database, "main", "schema_groups"));
   if (columns.empty()) return Examined{Verdict::kCorrupt, "it is not an index of roost"};
+  Examined examined;
   for (const Group& group : groups()) {
     ROOST_ASSIGN_OR_RETURN(const int64_t version, versionOf(database, "main", group.name));
-    if (version != group.version) {
+    if (version == 0) {  // an older roost had no such tables
+      examined.verdict = Verdict::kLacksGroups;
+    } else if (version != group.version) {
       return Examined{Verdict::kOtherVersion,
                       absl::StrCat("its tables of ", group.name, " have version ", version,
                                    ", this roost has ", group.version)};
     }
   }
-  return Examined{};
+  return examined;
 }
 
-absl::Status create(Database& database) {
-  std::string sql =
-      "BEGIN IMMEDIATE; CREATE TABLE schema_groups (name TEXT PRIMARY KEY, version INTEGER NOT "
-      "NULL);";
+// Those groups that are not there.
+absl::Status create(Database& database, bool isEmpty) {
+  std::string sql = "BEGIN IMMEDIATE;";
+  if (isEmpty) {
+    sql += "CREATE TABLE schema_groups (name TEXT PRIMARY KEY, version INTEGER NOT NULL);";
+  }
   for (const Group& group : groups()) {
+    if (!isEmpty) {
+      ROOST_ASSIGN_OR_RETURN(const int64_t version, versionOf(database, "main", group.name));
+      if (version != 0) continue;
+    }
     for (const Table& table : group.tables) {
       absl::StrAppend(&sql, "CREATE TABLE ", table.name, " ", table.definition, ";");
     }
@@ -159,7 +177,7 @@ absl::Status moveAside(const std::string& path, const std::string& to) {
 
 absl::StatusOr<std::unique_ptr<Database>> openNew(const std::string& path) {
   ROOST_ASSIGN_OR_RETURN(auto database, Database::open(path));
-  ROOST_RETURN_IF_ERROR(create(*database));
+  ROOST_RETURN_IF_ERROR(create(*database, true));
   return database;
 }
 
@@ -203,8 +221,11 @@ absl::StatusOr<OpenedDatabase> openIndexDatabase(const std::string& path) {
     }
     ROOST_RETURN_IF_ERROR(result.status());
     examined = *std::move(result);
-    if (examined.verdict == Verdict::kEmpty) ROOST_RETURN_IF_ERROR(create(**database));
-    if (examined.verdict <= Verdict::kEmpty) return OpenedDatabase{*std::move(database), ""};
+    const bool isEmpty = examined.verdict == Verdict::kEmpty;
+    if (isEmpty || examined.verdict == Verdict::kLacksGroups) {
+      ROOST_RETURN_IF_ERROR(create(**database, isEmpty));
+    }
+    if (examined.verdict <= Verdict::kLacksGroups) return OpenedDatabase{*std::move(database), ""};
     // Closed here, which takes the write-ahead log into the file.
   }
   return examined.verdict == Verdict::kCorrupt ? rebuild(path, examined.why)

@@ -157,6 +157,8 @@ class Inventory {
   // Adverts that differ from what was told before, numbered; withdrawn ones as keys.
   std::vector<AdvertChange> takeChanges();
   uint64_t lastSequence() const { return sequence_; }
+  // The number of an advert that is not of the inventory: one log, one numbering.
+  uint64_t nextSequence() { return ++sequence_; }
 
   // ---- Questions
   // The best usable copy: verified before unverified, then by root. Null if there is none.

@@ -25,6 +25,7 @@ namespace {
 using ReadResponse = capnp::Response<wire::BlobReader::ReadResults>;
 using SmallResponse = capnp::Response<wire::BlobSource::SmallResults>;
 using PiecesResponse = capnp::Response<wire::BlobReader::PiecesResults>;
+using ProvenancesResponse = capnp::Response<wire::BlobSource::ProvenancesResults>;
 using BulkResponse = capnp::Response<wire::Door::BulkResults>;
 
 constexpr size_t kReadsPerLinkMax = 16;
@@ -93,6 +94,17 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
                    handler = std::move(handler)](absl::Status status) {
       if (!status.ok()) return handler(status);
       asio::co_spawn(self->io_, runPieces(self, peer, blob, deadline, handler), asio::detached);
+    });
+  }
+
+  void provenances(const PeerTarget& target, std::vector<RepresentationKey> keys,
+                   absl::Duration deadline, ProvenancesHandler handler) {
+    const auto peer = peerOf(target);
+    enqueue(peer, [self = shared_from_this(), peer, keys = std::move(keys), deadline,
+                   handler = std::move(handler)](absl::Status status) {
+      if (!status.ok()) return handler(status);
+      asio::co_spawn(self->io_, runProvenances(self, peer, keys, deadline, handler),
+                     asio::detached);
     });
   }
 
@@ -297,6 +309,36 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     handler(std::move(answers));
   }
 
+  static asio::awaitable<void> runProvenances(std::shared_ptr<Impl> self,
+                                              std::shared_ptr<Peer> peer,
+                                              std::vector<RepresentationKey> keys,
+                                              absl::Duration deadline, ProvenancesHandler handler) {
+    if (peer->phase != Peer::Phase::kUp) {
+      self->finished(peer);
+      handler(absl::UnavailableError("the bulk link was closed"));
+      co_return;
+    }
+    auto request = KJ_ASSERT_NONNULL(peer->source).provenancesRequest();
+    auto list = request.initKeys(static_cast<uint32_t>(keys.size()));
+    for (uint32_t i = 0; i < list.size(); ++i) list.set(i, toData(keys[i].bytes()));
+    const absl::StatusOr<ProvenancesResponse> response =
+        co_await withTimeout(kj::Promise<ProvenancesResponse>(request.send()), deadline);
+    self->finished(peer);
+    if (!response.ok()) {
+      handler(response.status());
+      co_return;
+    }
+    std::vector<std::string> texts;
+    for (auto text : response->getProvenances()) {
+      texts.emplace_back(text.asChars().begin(), text.size());
+    }
+    if (texts.size() != keys.size()) {
+      handler(absl::InvalidArgumentError("malformed message: another number than asked"));
+      co_return;
+    }
+    handler(std::move(texts));
+  }
+
   asio::io_context& io_;
   const NodeId self_;
   const uint64_t epoch_;
@@ -321,6 +363,10 @@ void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl
 void BulkClient::pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
                         PiecesHandler handler) {
   impl_->pieces(peer, blob, deadline, std::move(handler));
+}
+void BulkClient::provenances(const PeerTarget& peer, std::vector<RepresentationKey> keys,
+                             absl::Duration deadline, ProvenancesHandler handler) {
+  impl_->provenances(peer, std::move(keys), deadline, std::move(handler));
 }
 void BulkClient::forget(const NodeId& peer) {
   impl_->forget(peer);

@@ -11,6 +11,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -61,6 +62,11 @@ class BulkClient {
   using PiecesHandler = std::function<void(absl::StatusOr<std::vector<PieceHash>>)>;
   void pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
               PiecesHandler handler);
+  // The provenance of representations, as the peer says: to be checked against their keys. At most
+  // kProvenancesAskedMax; empty of those that it does not hold.
+  using ProvenancesHandler = std::function<void(absl::StatusOr<std::vector<std::string>>)>;
+  void provenances(const PeerTarget& peer, std::vector<RepresentationKey> keys,
+                   absl::Duration deadline, ProvenancesHandler handler);
   // Ends the link to a peer that is gone.
   void forget(const NodeId& peer);
   // Every read under way ends with kUnavailable; no bytes are handed out any more. Those that were

@@ -133,6 +133,14 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     return kj::mv(paf.promise);
   }
 
+  kj::Promise<std::vector<std::string>> provenances(const NodeId& peer,
+                                                    std::vector<RepresentationKey> keys) {
+    auto paf = kj::newPromiseAndFulfiller<std::vector<std::string>>();
+    const auto deliver = later<std::vector<std::string>>(kj::mv(paf.fulfiller));
+    provider_.provenances(peer, std::move(keys), deliver);
+    return kj::mv(paf.promise);
+  }
+
   // Small blobs, in one job of a work thread.
   kj::Promise<std::vector<Answer>> readSmall(std::vector<std::shared_ptr<const LocalBlob>> blobs) {
     auto paf = kj::newPromiseAndFulfiller<std::vector<Answer>>();
@@ -426,6 +434,28 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
             list[i].setOutcome(toWireOutcome(answers[i].outcome));
             list[i].setData(toData(answers[i].bytes));
             server_->counters().bytesOut += answers[i].bytes.size();
+          }
+        })
+        .attach(kj::mv(room));
+  }
+
+  kj::Promise<void> provenances(ProvenancesContext context) override {
+    const auto list = context.getParams().getKeys();
+    if (list.size() > kProvenancesAskedMax) return KJ_EXCEPTION(FAILED, "too many keys at once");
+    if (server_->tooMuchUnsent(link_)) return KJ_EXCEPTION(OVERLOADED, "too much unsent");
+    std::vector<RepresentationKey> keys;
+    for (auto bytes : list) {
+      const auto key = keyFromWire(bytes);
+      if (!key.ok()) return kjExceptionOf(key.status());
+      keys.push_back(*key);
+    }
+    context.releaseParams();
+    auto room = kj::heap<Room>(link_, keys.size() * kProvenanceBytesMax);
+    return server_->provenances(peer_, std::move(keys))
+        .then([context](std::vector<std::string> texts) mutable {
+          auto to = context.getResults().initProvenances(static_cast<uint32_t>(texts.size()));
+          for (uint32_t i = 0; i < to.size(); ++i) {
+            to.set(i, {reinterpret_cast<const kj::byte*>(texts[i].data()), texts[i].size()});
           }
         })
         .attach(kj::mv(room));

@@ -15,7 +15,9 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "cache/blob_writer.h"
 #include "cache/local_blob.h"
@@ -38,6 +40,12 @@ class BlobProvider {
   virtual void askPiece(
       const NodeId& peer, const BlobId& blob, uint64_t piece,
       std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)> answer) = 0;
+  // The provenance of representations, in order; empty of those that are not here.
+  virtual void provenances(const NodeId& peer, std::vector<RepresentationKey> keys,
+                           std::function<void(std::vector<std::string>)> answer) {
+    (void)peer;
+    answer(std::vector<std::string>(keys.size()));
+  }
   // A copy failed its check while it was read: withdraw it.
   virtual void foundBad(const BlobId& blob, const absl::Status& why) = 0;
 };

@@ -30,8 +30,10 @@ void Catalog::apply(Turn& turn, const NodeId& id, bool reset,
         put(turn, node, *blob);
       } else if (const auto* repo = std::get_if<RepoAdvert>(advert)) {
         put(node, *repo);
+      } else if (const auto* ref = std::get_if<RefAdvert>(advert)) {
+        put(node, *ref);
       } else {
-        put(node, std::get<RefAdvert>(*advert));
+        put(node, std::get<RepresentationAdvert>(*advert));
       }
     } else {
       std::visit([&](const auto& key) { remove(node, key); }, std::get<AdvertKey>(change.what));
@@ -148,6 +150,73 @@ void Catalog::remove(NodeIndex node, const RefKey& key) {
   dropIfEmpty(key.repo);
 }
 
+void Catalog::put(NodeIndex node, const RepresentationAdvert& advert) {
+  auto& claims = representations_[advert.key];
+  const auto known = std::find_if(claims.begin(), claims.end(),
+                                  [&](const Claiming& one) { return one.node == node; });
+  if (known != claims.end()) {
+    known->claim = advert.claim;
+  } else {
+    claims.push_back({node, advert.claim});
+    ++nodes_[node].adverts;
+  }
+  noteConflict(advert.key);
+}
+
+void Catalog::remove(NodeIndex node, const RepresentationKey& key) {
+  const auto it = representations_.find(key);
+  if (it == representations_.end()) return;
+  auto& claims = it->second;
+  const auto known = std::find_if(claims.begin(), claims.end(),
+                                  [&](const Claiming& one) { return one.node == node; });
+  if (known == claims.end()) return;
+  claims.erase(known);
+  --nodes_[node].adverts;
+  if (claims.empty()) representations_.erase(it);
+  noteConflict(key);
+}
+
+void Catalog::noteConflict(const RepresentationKey& key) {
+  const auto it = representations_.find(key);
+  const bool differ = it != representations_.end() &&
+                      std::any_of(it->second.begin(), it->second.end(), [&](const Claiming& one) {
+                        return one.claim.blob.id != it->second.front().claim.blob.id;
+                      });
+  if (!differ) {
+    disagreed_.erase(key);
+  } else if (disagreed_.size() < kConflictsKept) {
+    disagreed_.insert(key);
+  }
+}
+
+std::vector<RepresentationHolderView> Catalog::representation(const RepresentationKey& key) const {
+  std::vector<RepresentationHolderView> result;
+  const auto it = representations_.find(key);
+  if (it == representations_.end()) return result;
+  for (const Claiming& one : it->second) {
+    const Node& node = nodes_[one.node];
+    if (node.present) result.push_back({*node.id, one.claim});
+  }
+  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
+    if (isOlder(a.claim, b.claim)) return true;
+    return !isOlder(b.claim, a.claim) && a.node < b.node;
+  });
+  return result;
+}
+
+std::vector<RepresentationConflict> Catalog::conflicts() const {
+  std::vector<RepresentationConflict> result;
+  for (const RepresentationKey& key : disagreed_) {
+    RepresentationConflict conflict{key, representation(key)};
+    const auto& claims = conflict.claims;
+    const bool differ = std::any_of(claims.begin(), claims.end(), [&](const auto& one) {
+      return one.claim.blob.id != claims.front().claim.blob.id;
+    });
+    if (differ) result.push_back(std::move(conflict));
+  }
+  return result;
+}
+
 // No list of each node's adverts is kept (it would double the memory), so a reset walks all blobs:
 // rare, and a few milliseconds for 100,000.
 void Catalog::clear(NodeIndex node) {
@@ -174,6 +243,13 @@ void Catalog::clear(NodeIndex node) {
     const auto current = it++;
     if (entry.commits.empty() && entry.refs.empty()) repos_.erase(current);
   }
+  std::vector<RepresentationKey> claimed;
+  for (const auto& [key, claims] : representations_) {
+    for (const Claiming& one : claims) {
+      if (one.node == node) claimed.push_back(key);
+    }
+  }
+  for (const RepresentationKey& key : claimed) remove(node, key);
   nodes_[node].adverts = 0;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
@@ -42,6 +43,11 @@ class Catalog {
   // `stores` gives each node's stores: nodes that share one count as one copy.
   ClusterTotals totals(absl::FunctionRef<const std::vector<StoreId>*(const NodeId&)> stores) const;
 
+  // Present nodes that claim a value for that key, the oldest claim first.
+  std::vector<RepresentationHolderView> representation(const RepresentationKey& key) const;
+  // Keys for which present nodes claim different values; kConflictsKept at most.
+  std::vector<RepresentationConflict> conflicts() const;
+
   size_t advertsOf(const NodeId& node) const;
   size_t blobs() const { return blobs_.size(); }
 
@@ -62,6 +68,10 @@ class Catalog {
     absl::btree_map<std::pair<NodeIndex, Commit>, RepoAdvert> commits;
     absl::btree_map<std::pair<NodeIndex, RefName>, RefState> refs;
   };
+  struct Claiming {
+    NodeIndex node;
+    RepresentationClaim claim;
+  };
   // A holder that claims another size than the first one did.
   struct OddHolding {
     Holding holding;
@@ -75,6 +85,9 @@ class Catalog {
   void remove(NodeIndex node, const BlobId& blob);
   void remove(NodeIndex node, const RepoKey& key);
   void remove(NodeIndex node, const RefKey& key);
+  void put(NodeIndex node, const RepresentationAdvert& advert);
+  void remove(NodeIndex node, const RepresentationKey& key);
+  void noteConflict(const RepresentationKey& key);
   void clear(NodeIndex node);
   bool dropHolding(NodeIndex node, const BlobId& blob);
   void noteSha256(Turn& turn, NodeIndex node, const BlobAdvert& advert);
@@ -88,6 +101,8 @@ class Catalog {
   absl::flat_hash_map<BlobId, Sha256> sha256_;  // of git-sha1 blobs, the first one heard
   absl::flat_hash_set<BlobId> disputed_;
   absl::flat_hash_map<RepoId, RepoEntry> repos_;
+  absl::flat_hash_map<RepresentationKey, absl::InlinedVector<Claiming, 1>> representations_;
+  absl::btree_set<RepresentationKey> disagreed_;  // keys of two values, present or not
 };
 
 }  // namespace roost

@@ -89,13 +89,16 @@ struct Core::Parts {
   void asked(Turn& turn, const Asked& event, const FollowRequest& request) {
     log.follow(turn, event.peer, event.ask, request);
   }
-  // Listings and the hub's words are content, which the core does not have: the agent answers
-  // before it comes here.
+  // Listings and the hub's words are content, which the core does not have, and leases to compute
+  // are of the representations (compute_leases.h): the agent answers before it comes here.
   void asked(Turn& turn, const Asked& event, const ListingRequest&) {
     turn.emit(Respond{event.peer, event.ask, absl::UnimplementedError("no listings here")});
   }
   void asked(Turn& turn, const Asked& event, const HubQuestionRequest&) {
     turn.emit(Respond{event.peer, event.ask, absl::UnimplementedError("no hub here")});
+  }
+  void asked(Turn& turn, const Asked& event, const ComputeLeaseRequest&) {
+    turn.emit(Respond{event.peer, event.ask, absl::UnimplementedError("no leases here")});
   }
   void asked(Turn& turn, const Asked& event, const WantRequest& request) {
     respond(turn, event, registrar.on(turn.now(), event.peer, request));
@@ -234,12 +237,15 @@ std::optional<NodeView> Core::node(const NodeId& id) const {
   return parts_->members.view(id, parts_->lastTick);
 }
 std::vector<NodeId> Core::hubMembers() const {
+  return membersWith(kFeatureAsksHub);
+}
+std::vector<NodeId> Core::membersWith(uint64_t feature) const {
   std::vector<NodeId> able;
   for (const NodeId& id : parts_->members.usableMembers()) {
     const MemberInfo* info = parts_->members.find(id);
     const bool self = id == parts_->members.self().id;
     const uint64_t features = self ? parts_->members.self().features : info ? info->features : 0;
-    if ((features & kFeatureAsksHub) != 0) able.push_back(id);
+    if ((features & feature) != 0) able.push_back(id);
   }
   return able;
 }
@@ -255,6 +261,12 @@ std::vector<RepoHolderView> Core::repoHolders(const RepoId& repo) const {
 }
 std::vector<std::pair<NodeId, RefState>> Core::refs(const RepoId& repo) const {
   return parts_->catalog.refs(repo);
+}
+std::vector<RepresentationHolderView> Core::representation(const RepresentationKey& key) const {
+  return parts_->catalog.representation(key);
+}
+std::vector<RepresentationConflict> Core::representationConflicts() const {
+  return parts_->catalog.conflicts();
 }
 ClusterTotals Core::totals() const {
   return parts_->catalog.totals([this](const NodeId& id) -> const std::vector<StoreId>* {

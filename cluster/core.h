@@ -394,6 +394,15 @@ struct RepoHolderView {
   NodeId node;
   RepoAdvert advert;
 };
+struct RepresentationHolderView {
+  NodeId node;
+  RepresentationClaim claim;
+};
+// Nodes claim different values for one key.
+struct RepresentationConflict {
+  RepresentationKey key;
+  std::vector<RepresentationHolderView> claims;  // the one that counts first
+};
 struct ClusterTotals {
   uint64_t uniqueBlobs = 0, uniqueBytes = 0, heldBytes = 0;
   uint32_t models = 0, datasets = 0, spaces = 0;
@@ -443,6 +452,10 @@ class Core {
   const MemberInfo& self() const;
   std::optional<NodeView> node(const NodeId& id) const;
   std::vector<NodeId> hubMembers() const;  // that can ask the hub now, sorted, self if it does
+  std::vector<NodeId> membersWith(uint64_t feature) const;  // the same, of any feature
+  // Claims of present nodes, this one among them; the oldest first.
+  std::vector<RepresentationHolderView> representation(const RepresentationKey& key) const;
+  std::vector<RepresentationConflict> representationConflicts() const;  // kConflictsKept at most
   std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
   std::vector<NodeId> wantersKnown(const BlobId& blob) const;
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit

@@ -50,7 +50,10 @@ std::string Follower::fault(const Peer& peer, const FollowReply& reply, size_t a
   }
   if (reply.next.sequence < last) return "its position goes back";
   if (!reply.reset && reply.next.logId != peer.position.logId) return "another log without a reset";
-  if (reply.more && reply.changes.empty()) return "an empty page that promises more";
+  // A page may be empty because it has only kinds that this version does not know.
+  if (reply.more && reply.next.sequence <= (reply.reset ? 0 : peer.position.sequence)) {
+    return "a page that promises more and does not go on";
+  }
   return "";
 }
 
@@ -78,7 +81,7 @@ bool Follower::answered(Turn& turn, const NodeId& id, uint64_t link,
   }
   peer.position = page->next;
   if (!page->more) peer.caughtUp = true;
-  if (news || turn.now() - peer.askedAt >= kAskPeriodMin) {
+  if (news || page->more || turn.now() - peer.askedAt >= kAskPeriodMin) {
     ask(turn, id, peer);
   } else {
     peer.askAgainAt = turn.now() + kAskPeriodMin;

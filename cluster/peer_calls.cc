@@ -81,6 +81,16 @@ auto prepare(wire::Peer::Client& peer, const HubQuestionRequest& request) {
   return call;
 }
 
+auto prepare(wire::Peer::Client& peer, const ComputeLeaseRequest& request) {
+  auto call = peer.computeLeaseRequest();
+  toWire(request, call);
+  return call;
+}
+
+absl::StatusOr<Reply> read(wire::Peer::ComputeLeaseResults::Reader results) {
+  ROOST_ASSIGN_OR_RETURN(auto reply, fromWire(results));
+  return reply;
+}
 absl::StatusOr<Reply> read(wire::Peer::HeartbeatResults::Reader results) {
   ROOST_ASSIGN_OR_RETURN(auto summary, fromWire(results.getSummary()));
   return HeartbeatReply{summary};
@@ -166,6 +176,14 @@ absl::StatusOr<Request> readParams(wire::Peer::HubWordParams::Reader params) {
   return question;
 }
 
+absl::StatusOr<Request> readParams(wire::Peer::ComputeLeaseParams::Reader params) {
+  ROOST_ASSIGN_OR_RETURN(auto request, fromWire(params));
+  return request;
+}
+
+void writeResults(const Reply& reply, wire::Peer::ComputeLeaseResults::Builder results) {
+  toWire(std::get<ComputeLeaseReply>(reply), results);
+}
 void writeResults(const Reply& reply, wire::Peer::HeartbeatResults::Builder results) {
   toWire(std::get<HeartbeatReply>(reply).summary, results.initSummary());
 }

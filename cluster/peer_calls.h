@@ -26,6 +26,7 @@ absl::StatusOr<Request> readParams(wire::Peer::WantParams::Reader params);
 absl::StatusOr<Request> readParams(wire::Peer::ObtainParams::Reader params);
 absl::StatusOr<Request> readParams(wire::Peer::ProgressParams::Reader params);
 absl::StatusOr<Request> readParams(wire::Peer::HubWordParams::Reader params);
+absl::StatusOr<Request> readParams(wire::Peer::ComputeLeaseParams::Reader params);
 
 // The reply must be of the method's kind.
 void writeResults(const Reply& reply, wire::Peer::HeartbeatResults::Builder results);
@@ -36,6 +37,7 @@ void writeResults(const Reply& reply, wire::Peer::WantResults::Builder results);
 void writeResults(const Reply& reply, wire::Peer::ObtainResults::Builder results);
 void writeResults(const Reply& reply, wire::Peer::ProgressResults::Builder results);
 void writeResults(const Reply& reply, wire::Peer::HubWordResults::Builder results);
+void writeResults(const Reply& reply, wire::Peer::ComputeLeaseResults::Builder results);
 
 }  // namespace roost
 

@@ -316,6 +316,7 @@ class PeerLinks::Impl::PeerServer final : public wire::Peer::Server {
   kj::Promise<void> obtain(ObtainContext context) override { return answer(context); }
   kj::Promise<void> progress(ProgressContext context) override { return answer(context); }
   kj::Promise<void> hubWord(HubWordContext context) override { return answer(context); }
+  kj::Promise<void> computeLease(ComputeLeaseContext context) override { return answer(context); }
 
  private:
   template <typename Context>

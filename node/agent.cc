@@ -22,6 +22,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "cache/disk_space.h"
 #include "cache/layouts.h"
 #include "cache/leftovers.h"
 #include "cluster/bulk_client.h"
@@ -42,6 +43,7 @@
 #include "node/hub.h"
 #include "node/identity.h"
 #include "node/listen_addresses.h"
+#include "node/representations.h"
 #include "node/resolver.h"
 #include "node/root_ground.h"
 #include "node/saved_state.h"
@@ -149,6 +151,8 @@ class Agent final : public BlobProvider {
     links_ = std::make_unique<PeerLinks>(io_, self, tls_.get(), linkHandlers());
     folders_ = std::make_unique<Folders>(folderSeams(roots), saved.own);
     transfers_ = std::make_unique<Transfers>(transferSeams());
+    ROOST_ASSIGN_OR_RETURN(const uint64_t quota, representationsQuota());
+    representations_ = std::make_unique<Representations>(representationSeams(quota), saved.own);
     resolver_ = std::make_unique<Resolver>(
         *core_, *links_, folders_->inventory(), hub_ ? &hub_->patient : nullptr,
         hub_ ? &hub_->hurried : nullptr,
@@ -172,6 +176,7 @@ class Agent final : public BlobProvider {
       if (!ec) closeEndpoint();
     });
     folders_->start();
+    representations_->start();
     asio::co_spawn(io_, accept(), asio::detached);
     endpoint_->start();
     watchdog_ = std::make_unique<Watchdog>(
@@ -189,7 +194,17 @@ class Agent final : public BlobProvider {
 
   void open(const NodeId&, const BlobId& blob,
             std::function<void(std::shared_ptr<const LocalBlob>)> answer) override {
-    onLoop([this, blob, answer = std::move(answer)] { folders_->open(blob, answer); });
+    onLoop([this, blob, answer = std::move(answer)] {
+      if (representations_->holds(blob)) return representations_->open(blob, answer);
+      folders_->open(blob, answer);
+    });
+  }
+
+  void provenances(const NodeId&, std::vector<RepresentationKey> keys,
+                   std::function<void(std::vector<std::string>)> answer) override {
+    onLoop([this, keys = std::move(keys), answer = std::move(answer)] {
+      representations_->provenances(keys, answer);
+    });
   }
 
   void askPiece(
@@ -203,7 +218,10 @@ class Agent final : public BlobProvider {
   }
 
   void foundBad(const BlobId& blob, const absl::Status& why) override {
-    onLoop([this, blob, why] { folders_->foundBad(blob, why); });
+    onLoop([this, blob, why] {
+      if (representations_->holds(blob)) return representations_->foundBadBlob(blob, why);
+      folders_->foundBad(blob, why);
+    });
   }
 
  private:
@@ -227,6 +245,10 @@ class Agent final : public BlobProvider {
     for (const auto* notes : {&search.notes, &resolved.notes}) {
       for (const std::string& text : *notes) note(text, "", "");
     }
+    for (const Root& root : resolved.roots) {
+      if (root.config.layout == Layout::kRepresentations) watched_.push_back(root);
+    }
+    for (const Root& root : watched_) spdlog::info("representations in {}", root.config.path);
     std::erase_if(resolved.roots, [](const Root& root) { return !isReadable(root.config.layout); });
     for (const Root& root : resolved.roots) {
       const bool flat = root.config.layout == Layout::kFlat;
@@ -261,6 +283,7 @@ class Agent final : public BlobProvider {
     self.zone = config_.zone;
     self.instance = absl::Uniform<uint64_t>(random_);
     if (config_.hub) self.features |= kFeatureAsksHub;
+    self.features |= kFeatureRepresentations;
     std::vector<RootGround> grounds;
     for (const Root& root : roots) grounds.push_back(groundOf(root.config));
     self.stores = storesOf(grounds);
@@ -322,35 +345,71 @@ class Agent final : public BlobProvider {
             .self = identity_.id(),
             .origin = origin(),
             .roots = roots,
-            .changed =
-                [this](std::vector<AdvertChange> changes) {
-                  // Saved, then told: after a crash no number is given twice.
-                  const LogPosition position{logId_, changes.back().sequence};
-                  savedAdverts_->add(identity_.id(), false, changes, position, [this, changes] {
-                    apply(LocalChanged{changes});
-                    tellSummarySoon();
-                  });
-                },
+            .changed = [this](std::vector<AdvertChange> changes) { advertise(changes); },
             .settled = [this] { ready(); },
             .report = [this](const std::string& text) { note(text, "", ""); }};
   }
 
-  Transfers::Seams transferSeams() {
+  // Saved, then told: after a crash no number is given twice.
+  void advertise(const std::vector<AdvertChange>& changes) {
+    const LogPosition position{logId_, changes.back().sequence};
+    savedAdverts_->add(identity_.id(), false, changes, position, [this, changes] {
+      apply(LocalChanged{changes});
+      tellSummarySoon();
+    });
+  }
+
+  std::vector<BulkLane> bulkLanes() const {
     std::vector<BulkLane> lanes;
     for (const auto& lane : lanes_) lanes.push_back({&lane->thread, &lane->client});
+    return lanes;
+  }
+
+  std::vector<Address> addressesOf(const NodeId& node) const {
+    const auto view = core_->node(node);
+    return view ? view->info.addresses : std::vector<Address>();
+  }
+
+  absl::StatusOr<uint64_t> representationsQuota() const {
+    if (config_.representationsQuota) return *config_.representationsQuota;
+    ROOST_ASSIGN_OR_RETURN(const uint64_t disk, diskBytes(config_.stateDir));
+    return std::min(kRepresentationsQuotaDefault, disk / 10);
+  }
+
+  Representations::Seams representationSeams(uint64_t quota) {
+    return {.io = io_,
+            .pool = pool_,
+            .index = *index_,
+            .reservations = reservations_,
+            .root = config_.stateDir + "/representations",
+            .quota = quota,
+            .watched = watched_,
+            .core = *core_,
+            .lanes = bulkLanes(),
+            .addressesOf = [this](const NodeId& node) { return addressesOf(node); },
+            .call = [this](const NodeId& peer, const Request& request,
+                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
+            .changed =
+                [this](std::vector<std::variant<Advert, AdvertKey>> changes) {
+                  std::vector<AdvertChange> numbered;
+                  for (auto& change : changes) {
+                    numbered.push_back({folders_->inventory().nextSequence(), std::move(change)});
+                  }
+                  advertise(numbered);
+                },
+            .report = [this](const std::string& text) { note(text, "", ""); }};
+  }
+
+  Transfers::Seams transferSeams() {
     return {.io = io_,
             .pool = pool_,
             .reservations = reservations_,
             .self = identity_.id(),
             .partialFolder = partialFolder(),
             .memory = std::make_shared<MemoryRoom>(kPiecesInMemoryMax),
-            .lanes = std::move(lanes),
+            .lanes = bulkLanes(),
             .hub = hub_ ? &hub_->lane : nullptr,
-            .addressesOf =
-                [this](const NodeId& node) {
-                  const auto view = core_->node(node);
-                  return view ? view->info.addresses : std::vector<Address>();
-                },
+            .addressesOf = [this](const NodeId& node) { return addressesOf(node); },
             .publisherOf = [this](const BlobSite& site) { return folders_->publisher(site.apart); },
             .tokenFor =
                 [this](const RepoId& repo) {
@@ -388,7 +447,8 @@ class Agent final : public BlobProvider {
                 },
             .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
             .problems = [this] { return problems(); },
-            .endpointUrl = [this] { return urlForClients(endpoint_->address()); }};
+            .endpointUrl = [this] { return urlForClients(endpoint_->address()); },
+            .representations = representations_.get()};
   }
 
   std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
@@ -423,6 +483,8 @@ class Agent final : public BlobProvider {
       folders_->inventory().setVisibility(repo, visibility);
     }
     if (hub_) proxy_ = std::make_unique<HubProxy>(*config_.hub, hub_->http);
+    representationsApi_ =
+        std::make_unique<RepresentationsApi>(*representations_, pool_, representations_->work());
     hubEndpoint_ = std::make_unique<HubEndpoint>(
         HubEndpoint::Seams{
             .io = io_,
@@ -434,6 +496,7 @@ class Agent final : public BlobProvider {
             .readings = *readings_,
             .proxy = proxy_.get(),
             .rest = hubRest_,
+            .representations = representationsApi_.get(),
             .origin = origin(),
             .agentUrl = absl::StrCat("http://", config_.endpoint.toString()),
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
@@ -452,7 +515,11 @@ class Agent final : public BlobProvider {
           hubEndpoint_->handle(std::move(ask), std::move(done));
         },
         [origin = origin()](const std::string& method, const std::string& target) {
-          return hubRoute(origin, method, target).kind == HubRoute::Kind::kOther;
+          const HubRoute route = hubRoute(origin, method, target);
+          if (route.kind == HubRoute::Kind::kRoost) {
+            return RepresentationsApi::bodyPlan(method, route.path);
+          }
+          return BodyPlan{.flows = route.kind == HubRoute::Kind::kOther};
         });
     ROOST_RETURN_IF_ERROR(endpoint_->listen(config_.endpoint, config_.endpointMayMove));
     if (endpoint_->address().port != config_.endpoint.port) {
@@ -597,6 +664,12 @@ class Agent final : public BlobProvider {
     if (const auto* question = std::get_if<HubQuestionRequest>(&request)) {
       hubEndpoint_->asked(*question, [this, ask](absl::StatusOr<Reply> reply) {
         if (!stopping_) links_->respond(ask, std::move(reply));
+      });
+      return;
+    }
+    if (const auto* lease = std::get_if<ComputeLeaseRequest>(&request)) {
+      representations_->leaseAsked(*lease, [this, ask](absl::StatusOr<Reply> reply) {
+        links_->respond(ask, std::move(reply));
       });
       return;
     }
@@ -804,6 +877,7 @@ class Agent final : public BlobProvider {
   std::vector<Problem> problems() const {
     std::vector<Problem> all = notes_;
     for (const std::string& text : folders_->problems()) all.push_back({text, "", ""});
+    for (const std::string& text : representations_->problems()) all.push_back({text, "", ""});
     return all;
   }
 
@@ -856,6 +930,8 @@ class Agent final : public BlobProvider {
     SocketDeadline::endAll(io_);
     control_->stop();
     hubEndpoint_->stop();
+    representationsApi_->stop();
+    representations_->stop();
     readings_->stop();
     resolver_->stop();
     transfers_->stop();
@@ -886,12 +962,15 @@ class Agent final : public BlobProvider {
   std::unique_ptr<PeerLinks> links_;
   std::unique_ptr<Folders> folders_;
   std::unique_ptr<Transfers> transfers_;
+  std::vector<Root> watched_;  // with representations
+  std::unique_ptr<Representations> representations_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<Commands> commands_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PieceLists> pieceLists_;
   std::unique_ptr<BlobReadings> readings_;
   std::unique_ptr<HubProxy> proxy_;
+  std::unique_ptr<RepresentationsApi> representationsApi_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;
   std::unique_ptr<EndpointServer> endpoint_;
   std::unique_ptr<Watchdog> watchdog_;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "node/node_selection.h"
 #include "node/repo_query.h"
+#include "node/representations.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
@@ -114,7 +115,12 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
                absl::StrCat("it is version ", ROOST_VERSION), "Use the roost of that version."));
   if (method == "status") document = statusDocument(s_.core, s_.problems(), s_.now());
   if (method == "where") document = where(parsed);
-  if (method == "ls") document = ls();
+  if (method == "ls" && parsed.value("type", "repo") == "representation") {
+    document = co_await representations();
+  } else if (method == "ls") {
+    document = ls();
+  }
+  if (method == "evict") document = evict(parsed);
   if (method == "jobs") document = jobsDocument(s_.core.jobs());
   if (method == "job") document = job(parsed);
   if (method == "cancel") document = cancel(parsed);
@@ -190,6 +196,53 @@ Commands::Document Commands::ls() const {
     }
   }
   return json{{"schema", "roost.ls.1"}, {"repos", std::move(repos)}};
+}
+
+asio::awaitable<Commands::Document> Commands::representations() const {
+  if (s_.representations == nullptr) co_return absl::UnimplementedError("no representations here");
+  json groups = json::array();
+  for (const RepresentationCount& group : co_await s_.representations->count()) {
+    groups.push_back({{"kind", group.kind},
+                      {"model", group.model},
+                      {"namespace", group.space},
+                      {"count", group.count},
+                      {"bytes", group.bytes}});
+  }
+  json conflicts = json::array();
+  for (const Representations::Conflict& conflict : s_.representations->conflicts()) {
+    json others = json::array();
+    for (const BlobId& other : conflict.others) others.push_back(other.toString());
+    conflicts.push_back({{"key", conflict.key.hex()},
+                         {"used", conflict.used.toString()},
+                         {"others", std::move(others)}});
+  }
+  co_return json{{"schema", "roost.representations.1"},
+                 {"representations", std::move(groups)},
+                 {"count", s_.representations->size()},
+                 {"bytes", s_.representations->bytes()},
+                 {"own_bytes", s_.representations->ownBytes()},
+                 {"quota_bytes", s_.representations->quota()},
+                 {"conflicts", std::move(conflicts)}};
+}
+
+Commands::Document Commands::evict(const json& arguments) const {
+  if (s_.representations == nullptr || arguments.value("type", "") != "representation") {
+    return absl::InvalidArgumentError("only representations can be evicted in this version");
+  }
+  ROOST_ASSIGN_OR_RETURN(const auto texts, textsIn(arguments, "keys"));
+  std::vector<RepresentationKey> keys;
+  for (const std::string& text : texts) {
+    ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, RepresentationKey::parse(text));
+    keys.push_back(key);
+  }
+  RepresentationStore::Evicted evicted = s_.representations->evict(keys);
+  const auto free = arguments.find("free_bytes");
+  if (free != arguments.end() && free->is_number_unsigned()) {
+    const auto more = s_.representations->evictLeastUsed(free->get<uint64_t>());
+    evicted.count += more.count;
+    evicted.bytes += more.bytes;
+  }
+  return json{{"schema", "roost.evict.1"}, {"evicted", evicted.count}, {"bytes", evicted.bytes}};
 }
 
 Commands::Document Commands::job(const json& arguments) const {

@@ -22,6 +22,8 @@
 
 namespace roost {
 
+class Representations;
+
 class Commands {
  public:
   struct Seams {
@@ -35,6 +37,7 @@ class Commands {
     std::function<void(uint64_t)> cancel;
     std::function<std::vector<Problem>()> problems;
     std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
+    Representations* representations = nullptr;          // null: there are none
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 
@@ -45,6 +48,8 @@ class Commands {
   using Document = absl::StatusOr<nlohmann::json>;
   Document where(const nlohmann::json& arguments) const;
   Document ls() const;
+  boost::asio::awaitable<Document> representations() const;
+  Document evict(const nlohmann::json& arguments) const;
   Document job(const nlohmann::json& arguments) const;
   Document cancel(const nlohmann::json& arguments);
   boost::asio::awaitable<void> becomeAcquainted() const;

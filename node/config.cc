@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "cache/layouts.h"
+#include "node/byte_size.h"
 #include "node/config_file.h"
 #include "protocol/errors.h"
 
@@ -237,9 +238,10 @@ absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
 
 absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
   ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
-  if (isReadable(layout)) return layout;
+  if (isReadable(layout) || layout == Layout::kRepresentations) return layout;
   return absl::InvalidArgumentError(
-      absl::StrCat("layout ", text, " is not in this version of roost. Use hub or flat"));
+      absl::StrCat("layout ", text,
+                   " is not in this version of roost. Use hub, flat or representations"));
 }
 
 // --root PATH:LAYOUT. The path may have colons.
@@ -375,6 +377,9 @@ const std::vector<AgentOption>& agentOptions() {
       {"transformers-cache", "DIR", "",
        "Cache of transformers 4 and before (default: where the clients' variables say)"},
       {"zone", "ZONE", "ROOST_ZONE", "Label for --nodes zone=ZONE"},
+      {"representations-quota", "SIZE", "ROOST_REPRESENTATIONS_QUOTA",
+       "Disk space for representations that programs put (default: 10GB, at most a tenth of the "
+       "disk)"},
       {"swarm", "ADDR:PORT", "ROOST_SWARM", "", true, false},
       {"metrics", "ADDR:PORT", "ROOST_METRICS", "", true, false},
       {"endpoint-allow", "CIDR", "ROOST_ENDPOINT_ALLOW", "", true, false},
@@ -428,6 +433,9 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   ROOST_ASSIGN_OR_RETURN(config.roots, roots(sources, arguments));
   if (const auto zone = sources.find("zone")) {
     ROOST_ASSIGN_OR_RETURN(config.zone, from(*zone, parseNodeName(zone->text)));
+  }
+  if (const auto quota = sources.find("representations-quota")) {
+    ROOST_ASSIGN_OR_RETURN(config.representationsQuota, from(*quota, parseByteSize(quota->text)));
   }
   ROOST_RETURN_IF_ERROR(checkDoors(sources, config));
   return config;

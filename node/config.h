@@ -42,7 +42,10 @@ struct AgentConfig {
   std::optional<std::string> transformersCache;  // same
   std::vector<RootConfig> roots;                 // --root and [[root]]
   std::string zone;                              // label; empty: none
-  std::optional<std::string> hubTokenFile;       // the operator's token; absolute
+  // Of the values that the agent itself keeps, in bytes. None: kRepresentationsQuotaDefault, at
+  // most a tenth of the disk.
+  std::optional<uint64_t> representationsQuota;
+  std::optional<std::string> hubTokenFile;  // the operator's token; absolute
   // No option: the limit is the clients' own. Tests set it lower, on an agent of theirs.
   uint64_t knownSizeMax = kHttpFileBytesMax;
   std::string caFile;  // PEM, trusted for the hub besides the system's; absolute; empty: none

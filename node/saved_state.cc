@@ -19,6 +19,7 @@ namespace {
 
 constexpr char kLogIdKey[] = "log-id";
 constexpr char kSavedBytes[] = "saved-bytes";
+constexpr char kAdvertKindsKey[] = "advert-kinds";  // how many the saved adverts were chosen from
 constexpr char kVisibilityPrefix[] = "visibility ";
 
 // A row's key: what the advert is about, as text that no two keys share.
@@ -28,6 +29,7 @@ std::string rowKey(const AdvertKey& key) {
     return absl::StrCat("repo ", repo->repo.origin().url(), " ", repo->repo.toString(), " ",
                         repo->commit.hex());
   }
+  if (const auto* value = std::get_if<RepresentationKey>(&key)) return "r " + value->hex();
   const auto& ref = std::get<RefKey>(key);
   return absl::StrCat("ref ", ref.repo.origin().url(), " ", ref.repo.toString(), " ",
                       ref.ref.text());
@@ -56,6 +58,19 @@ absl::StatusOr<uint64_t> logIdOf(Index& index) {
   return id;
 }
 
+// A version that knew fewer kinds of adverts skipped the others, and went on: what peers hold of
+// them is only heard by beginning anew.
+absl::Status forgetShortCatalogs(Index& index, const NodeId& self) {
+  ROOST_ASSIGN_OR_RETURN(const auto known, index.value(kAdvertKindsKey));
+  const std::string kinds = absl::StrCat(std::variant_size_v<Advert>);
+  if (known == kinds) return absl::OkStatus();
+  ROOST_ASSIGN_OR_RETURN(const auto catalogs, index.loadCatalogs());
+  for (const Index::SavedCatalog& catalog : catalogs) {
+    if (catalog.peer != self) ROOST_RETURN_IF_ERROR(index.dropCatalog(catalog.peer));
+  }
+  return index.setValue(kAdvertKindsKey, kinds);
+}
+
 // By id. Of the finished ones the newest; older ones, and what no version of a job can be read
 // from, leave the index.
 absl::StatusOr<std::vector<JobView>> loadJobs(Index& index) {
@@ -79,6 +94,7 @@ absl::StatusOr<std::vector<JobView>> loadJobs(Index& index) {
 absl::StatusOr<SavedState> SavedState::load(Index& index, const NodeId& self) {
   SavedState state;
   ROOST_ASSIGN_OR_RETURN(state.logId, logIdOf(index));
+  ROOST_RETURN_IF_ERROR(forgetShortCatalogs(index, self));
   ROOST_ASSIGN_OR_RETURN(const auto catalogs, index.loadCatalogs());
   for (const Index::SavedCatalog& catalog : catalogs) {
     std::vector<AdvertChange> changes = decodeAll(catalog.adverts);

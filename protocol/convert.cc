@@ -120,7 +120,18 @@ struct AdvertWriter {
     toWire(advert.repo, ref.initRepo());
     write(advert.state, ref.initState());
   }
+  void operator()(const RepresentationAdvert& advert) {
+    auto value = to.initRepresentation();
+    value.setKey(toData(advert.key.bytes()));
+    value.setSha256(toData(advert.claim.blob.id.digest()));
+    value.setSize(advert.claim.blob.size);
+    value.setCreatedMs(absl::ToUnixMillis(advert.claim.created));
+    value.setProducer(toData(advert.claim.producer.bytes()));
+  }
   void operator()(const BlobId& id) { toWire(id, to.initWithdrawnBlob()); }
+  void operator()(const RepresentationKey& key) {
+    to.setWithdrawnRepresentation(toData(key.bytes()));
+  }
   void operator()(const RepoKey& key) {
     auto repo = to.initWithdrawnRepo();
     toWire(key.repo, repo.initRepo());
@@ -161,6 +172,18 @@ absl::StatusOr<Advert> read(wire::RefAdvert::Reader from) {
   return RefAdvert{std::move(repo), std::move(state)};
 }
 
+absl::StatusOr<Advert> read(wire::RepresentationAdvert::Reader from) {
+  ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, keyFromWire(from.getKey()));
+  const auto digest = from.getSha256();
+  ROOST_ASSIGN_OR_RETURN(
+      const BlobId id, BlobId::fromBytes(HashAlgorithm::kSha256, {digest.begin(), digest.size()}));
+  if (from.getSize() > kBlobBytesMax) return bad("representation larger than the limit");
+  if (from.getCreatedMs() <= 0) return bad("representation without a time");
+  ROOST_ASSIGN_OR_RETURN(const NodeId producer, nodeIdFromWire(from.getProducer()));
+  return RepresentationAdvert{
+      key, {{id, from.getSize()}, absl::FromUnixMillis(from.getCreatedMs()), producer}};
+}
+
 absl::StatusOr<AdvertKey> read(wire::RepoKey::Reader from) {
   ROOST_ASSIGN_OR_RETURN(RepoId repo, fromWire(from.getRepo()));
   ROOST_ASSIGN_OR_RETURN(Commit commit, Commit::parse(toView(from.getCommit())));
@@ -197,6 +220,13 @@ absl::StatusOr<std::optional<AdvertChange>> read(wire::AdvertChange::Reader from
       return change(sequence, read(from.getWithdrawnRepo()));
     case wire::AdvertChange::WITHDRAWN_REF:
       return change(sequence, read(from.getWithdrawnRef()));
+    case wire::AdvertChange::REPRESENTATION:
+      return change(sequence, read(from.getRepresentation()));
+    case wire::AdvertChange::WITHDRAWN_REPRESENTATION: {
+      ROOST_ASSIGN_OR_RETURN(const RepresentationKey key,
+                             keyFromWire(from.getWithdrawnRepresentation()));
+      return AdvertChange{sequence, AdvertKey(key)};
+    }
   }
   return std::optional<AdvertChange>();
 }
@@ -236,6 +266,10 @@ absl::string_view toView(capnp::Text::Reader text) {
 
 absl::StatusOr<NodeId> nodeIdFromWire(capnp::Data::Reader from) {
   return NodeId::fromBytes({from.begin(), from.size()});
+}
+
+absl::StatusOr<RepresentationKey> keyFromWire(capnp::Data::Reader from) {
+  return RepresentationKey::fromBytes({from.begin(), from.size()});
 }
 
 void toWire(const BlobId& value, wire::BlobId::Builder to) {
@@ -440,6 +474,48 @@ absl::StatusOr<HubQuestionReply> fromWire(wire::HubWord::Reader from) {
   value.age = millisFromWire(from.getAgeMs());
   value.stale = from.getStale();
   value.rest = millisFromWire(from.getRestMs());
+  return value;
+}
+
+void toWire(const ComputeLeaseRequest& value, wire::Peer::ComputeLeaseParams::Builder to) {
+  to.setHolder(value.holder);
+  to.setDurationMs(millisToWire(value.duration));
+  to.setRelease(value.release);
+  auto keys = to.initKeys(static_cast<uint32_t>(value.keys.size()));
+  for (uint32_t i = 0; i < keys.size(); ++i) keys.set(i, toData(value.keys[i].bytes()));
+}
+
+absl::StatusOr<ComputeLeaseRequest> fromWire(wire::Peer::ComputeLeaseParams::Reader from) {
+  ComputeLeaseRequest value{std::string(toView(from.getHolder())),
+                            millisFromWire(from.getDurationMs()),
+                            from.getRelease(),
+                            {}};
+  if (value.holder.empty() || value.holder.size() > kComputeHolderBytesMax) {
+    return bad("no name of a computation");
+  }
+  value.duration = std::min(value.duration, kComputeLeaseMax);
+  if (from.getKeys().size() > kComputeLeaseKeysMax) return bad("too many keys");
+  for (auto bytes : from.getKeys()) {
+    ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, keyFromWire(bytes));
+    value.keys.push_back(key);
+  }
+  return value;
+}
+
+void toWire(const ComputeLeaseReply& value, wire::Peer::ComputeLeaseResults::Builder to) {
+  auto verdicts = to.initVerdicts(static_cast<uint32_t>(value.verdicts.size()));
+  for (uint32_t i = 0; i < verdicts.size(); ++i) {
+    verdicts.set(i, static_cast<wire::ComputeVerdict>(value.verdicts[i]));
+  }
+}
+
+absl::StatusOr<ComputeLeaseReply> fromWire(wire::Peer::ComputeLeaseResults::Reader from) {
+  ComputeLeaseReply value;
+  if (from.getVerdicts().size() > kComputeLeaseKeysMax) return bad("too many verdicts");
+  for (auto verdict : from.getVerdicts()) {
+    ROOST_ASSIGN_OR_RETURN(const auto one, enumOf<ComputeVerdict>(verdict, 0, 2, "verdict"));
+    value.verdicts.push_back(one);
+  }
   return value;
 }
 

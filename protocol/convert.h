@@ -25,6 +25,10 @@ void toWire(const HubQuestionRequest& value, wire::HubQuestion::Builder to);
 absl::StatusOr<HubQuestionRequest> fromWire(wire::HubQuestion::Reader from);
 void toWire(const HubQuestionReply& value, wire::HubWord::Builder to);
 absl::StatusOr<HubQuestionReply> fromWire(wire::HubWord::Reader from);
+void toWire(const ComputeLeaseRequest& value, wire::Peer::ComputeLeaseParams::Builder to);
+absl::StatusOr<ComputeLeaseRequest> fromWire(wire::Peer::ComputeLeaseParams::Reader from);
+void toWire(const ComputeLeaseReply& value, wire::Peer::ComputeLeaseResults::Builder to);
+absl::StatusOr<ComputeLeaseReply> fromWire(wire::Peer::ComputeLeaseResults::Reader from);
 void toWire(const NodeSummary& value, wire::NodeSummary::Builder to);
 void toWire(const LogPosition& value, wire::LogPosition::Builder to);
 void toWire(const FollowReply& value, wire::AdvertPage::Builder to);
@@ -47,6 +51,7 @@ absl::StatusOr<ObtainRequest> fromWire(wire::Obtain::Reader from);
 absl::StatusOr<ObtainProgress> fromWire(wire::ObtainProgress::Reader from);
 
 absl::StatusOr<NodeId> nodeIdFromWire(capnp::Data::Reader from);
+absl::StatusOr<RepresentationKey> keyFromWire(capnp::Data::Reader from);
 capnp::Data::Reader toData(absl::Span<const uint8_t> bytes);
 absl::string_view toView(capnp::Text::Reader text);
 

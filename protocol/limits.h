@@ -165,6 +165,25 @@ inline constexpr size_t kHubAnswersCachedMax = 2'000;    // JSON answers, 64 MiB
 inline constexpr size_t kHubAnswersBytesMax = 64 << 20;
 inline constexpr size_t kAccessCachedMax = 10'000;  // (token, repo) pairs
 
+// --- Representations. ---
+inline constexpr size_t kProvenanceBytesMax = 16 << 10;  // as it came, and as canonical JSON
+inline constexpr size_t kProvenanceFieldsMax = 64;
+inline constexpr uint64_t kRepresentationsQuotaDefault = 10'000'000'000;  // of disk space
+inline constexpr size_t kSafetensorsHeaderBytesMax = 16 << 20;            // some 100,000 tensors
+// Of one node, advertised to its peers: each takes about 1 KB there and here.
+inline constexpr size_t kRepresentationsMax = 1'000'000;
+inline constexpr size_t kRepresentationKeysMax = 16'384;           // of one batch
+inline constexpr size_t kRepresentationBundleBytesMax = 64 << 20;  // values of one batch
+inline constexpr int kRepresentationBatchesMax = 4;     // at work at once, 64 MiB each; others wait
+inline constexpr size_t kComputeLeasesMax = 1'000'000;  // that a registrar keeps
+inline constexpr size_t kComputeLeaseKeysMax = 4'096;   // in one question to a registrar
+inline constexpr size_t kComputeHolderBytesMax = 256;   // a computation's own name
+inline constexpr absl::Duration kComputeLeaseMax = absl::Hours(1);
+inline constexpr absl::Duration kComputeLeasePatience = absl::Seconds(1);  // then it is granted
+inline constexpr size_t kProvenancesAskedMax = 256;           // of a peer at once: 4 MiB
+inline constexpr size_t kConflictsKept = 1'000;               // keys with two values, to be shown
+inline constexpr size_t kRepresentationFoldersMax = 100'000;  // below one watched root
+
 // --- Folders that are scanned. ---
 inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root
 inline constexpr size_t kScanFilesMax = 1'000'000;  // files and links in one repo folder

@@ -18,6 +18,7 @@
 #include "protocol/manifest.h"
 #include "protocol/names.h"
 #include "protocol/node_id.h"
+#include "protocol/representation_key.h"
 
 namespace roost {
 
@@ -29,6 +30,7 @@ inline constexpr uint16_t kProtocolVersionMin = 1;
 
 // Bits of MemberInfo::features.
 inline constexpr uint64_t kFeatureAsksHub = 1;  // it has a hub, and answers HubQuestionRequest
+inline constexpr uint64_t kFeatureRepresentations = 2;  // reads adverts of them, and grants leases
 
 // What a node is, exchanged in hello and passed on to others.
 struct MemberInfo {
@@ -115,7 +117,25 @@ struct RefAdvert {
   friend bool operator==(const RefAdvert&, const RefAdvert&) = default;
 };
 
-using Advert = std::variant<BlobAdvert, RepoAdvert, RefAdvert>;
+// That a value is the one of a key: the claim of whoever computed it. Of several claims the oldest
+// counts, everywhere.
+struct RepresentationClaim {
+  BlobInfo blob;       // by sha256
+  absl::Time created;  // whole milliseconds
+  NodeId producer;
+  friend bool operator==(const RepresentationClaim&, const RepresentationClaim&) = default;
+};
+inline bool isOlder(const RepresentationClaim& a, const RepresentationClaim& b) {
+  return a.created != b.created ? a.created < b.created : a.blob.id < b.blob.id;
+}
+// A node holds a representation. Its provenance is not told: it travels with the value.
+struct RepresentationAdvert {
+  RepresentationKey key;
+  RepresentationClaim claim;
+  friend bool operator==(const RepresentationAdvert&, const RepresentationAdvert&) = default;
+};
+
+using Advert = std::variant<BlobAdvert, RepoAdvert, RefAdvert, RepresentationAdvert>;
 
 // What an advert is about; a later advert with an equal key replaces it.
 struct RepoKey {
@@ -136,7 +156,7 @@ struct RefKey {
     return H::combine(std::move(state), key.repo, key.ref);
   }
 };
-using AdvertKey = std::variant<BlobId, RepoKey, RefKey>;
+using AdvertKey = std::variant<BlobId, RepoKey, RefKey, RepresentationKey>;
 AdvertKey keyOf(const Advert& advert);
 
 // One entry of a node's advert log. Every change gets the next sequence number; the log keeps only
@@ -310,10 +330,29 @@ struct HubQuestionReply {
   friend bool operator==(const HubQuestionReply&, const HubQuestionReply&) = default;
 };
 
-using Request = std::variant<HeartbeatRequest, MembersRequest, FollowRequest, ListingRequest,
-                             WantRequest, ObtainRequest, ProgressRequest, HubQuestionRequest>;
+// Who computes representations that nobody has, asked of each key's registrar.
+struct ComputeLeaseRequest {
+  std::string holder;  // the computation's own name
+  absl::Duration duration;
+  bool release = false;  // gives them back instead
+  std::vector<RepresentationKey> keys;
+  friend bool operator==(const ComputeLeaseRequest&, const ComputeLeaseRequest&) = default;
+};
+enum class ComputeVerdict : uint8_t {
+  kGranted = 0,  // compute it
+  kOther = 1,    // somebody does: ask again
+  kPresent = 2,  // a node has it, as far as the registrar knows
+};
+struct ComputeLeaseReply {
+  std::vector<ComputeVerdict> verdicts;  // in the order of the keys
+  friend bool operator==(const ComputeLeaseReply&, const ComputeLeaseReply&) = default;
+};
+
+using Request =
+    std::variant<HeartbeatRequest, MembersRequest, FollowRequest, ListingRequest, WantRequest,
+                 ObtainRequest, ProgressRequest, HubQuestionRequest, ComputeLeaseRequest>;
 using Reply = std::variant<HeartbeatReply, MembersReply, FollowReply, ListingReply, WantReply,
-                           ObtainReply, ProgressReply, HubQuestionReply>;
+                           ObtainReply, ProgressReply, HubQuestionReply, ComputeLeaseReply>;
 
 // ---- The direct lane (bulk links)
 // ----------------------------------------------------------------------------

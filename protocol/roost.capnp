@@ -65,7 +65,7 @@ struct NodeSummary {
 }
 
 # ---- Adverts ---------------------------------------------------------------------------------------------------------
-# Room is left for what later versions advertise (wheels, trees, representations): an unknown kind is skipped.
+# Room is left for what later versions advertise (wheels, trees): an unknown kind is skipped.
 
 struct BlobAdvert { blob @0 :BlobInfo; unverified @1 :Bool; visibility @2 :Visibility; sha256 @3 :Data; }
 struct RepoAdvert {
@@ -79,6 +79,8 @@ struct RepoAdvert {
   bytesTotal @7 :UInt64;
 }
 struct RefAdvert { repo @0 :RepoId; state @1 :RefState; }
+# key: 32 bytes. createdMs: ms since 1970. The provenance is not told: it travels with the value.
+struct RepresentationAdvert { key @0 :Data; sha256 @1 :Data; size @2 :UInt64; createdMs @3 :Int64; producer @4 :Data; }
 struct RepoKey { repo @0 :RepoId; commit @1 :Text; }
 struct RefKey { repo @0 :RepoId; ref @1 :Text; }
 
@@ -91,6 +93,8 @@ struct AdvertChange {
     withdrawnBlob @4 :BlobId;
     withdrawnRepo @5 :RepoKey;
     withdrawnRef @6 :RefKey;
+    representation @7 :RepresentationAdvert;
+    withdrawnRepresentation @8 :Data;
   }
 }
 struct LogPosition { logId @0 :UInt64; sequence @1 :UInt64; }
@@ -180,6 +184,10 @@ struct HubWord {
   restMs @6 :UInt64;        # unable: for so long the hub wants to be left alone
 }
 
+# ---- Representations -------------------------------------------------------------------------------------------------
+
+enum ComputeVerdict { granted @0; other @1; present @2; }
+
 # ---- Interfaces ------------------------------------------------------------------------------------------------------
 
 # What a connection may do before it has said who it is. Capabilities are the permissions: nothing else is reachable.
@@ -202,6 +210,8 @@ interface Peer {
   progress @6 (coordinator :Data, job :UInt64, cancel :Bool) -> (progress :ObtainProgress);
   # For a node whose hello has the feature "asks the hub"; answered within a second, if only by `asking`.
   hubWord @7 (question :HubQuestion) -> (word :HubWord);
+  # For a node whose hello has the feature "representations": who computes them, or gives that back. One verdict a key.
+  computeLease @8 (holder :Text, durationMs :UInt64, release :Bool, keys :List(Data)) -> (verdicts :List(ComputeVerdict));
 }
 
 enum ReadOutcome { data @0; notMine @1; gone @2; busy @3; corrupt @4; }
@@ -212,6 +222,8 @@ interface BlobSource {
   open @0 (id :BlobId) -> (reader :BlobReader);
   # Blobs of at most 1 MiB, as many of the asked-for as fit in one answer, in the order asked; the others are `busy`.
   small @1 (ids :List(BlobId)) -> (blobs :List(SmallBlob));
+  # The provenance of representations that this node holds, as canonical JSON; empty of those that it does not.
+  provenances @2 (keys :List(Data)) -> (provenances :List(Data));
 }
 struct SmallBlob { outcome @0 :ReadOutcome; data @1 :Data; }
 

@@ -12,8 +12,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "node/byte_size.h"
 #include "node/spelling.h"
 #include "protocol/errors.h"
+#include "protocol/representation_key.h"
 
 namespace roost {
 namespace {
@@ -129,7 +131,7 @@ void addAgent(Parser& parser) {
           if (!option.supported) added->group("");
         }
         addMany(command, "--root", arguments.roots,
-                "A further folder to share, layout hub or flat (repeatable)")
+                "A further folder to share, layout hub, flat or representations (repeatable)")
             ->type_name("PATH:LAYOUT");
       },
       [](AgentArguments& arguments) -> absl::StatusOr<Command> { return AgentCommand{arguments}; });
@@ -256,11 +258,62 @@ void addWhere(Parser& parser) {
       });
 }
 
+constexpr char kRepresentation[] = "representation";
+
 void addLs(Parser& parser) {
-  parser.add<LsCommand>(
+  struct Typed {
+    LsCommand command;
+    std::string type = "repo";
+  };
+  parser.add<Typed>(
       "ls", "What this node holds, and how many nodes hold it too",
-      [](CLI::App& command, LsCommand& typed) { addOutput(command, typed.output); },
-      [](LsCommand& typed) -> absl::StatusOr<Command> { return typed; });
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("--type", typed.type, "repo (default) or representation")
+            ->check(CLI::IsMember({"repo", kRepresentation}))
+            ->type_name("TYPE");
+        addOutput(command, typed.command.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        typed.command.representations = typed.type == kRepresentation;
+        return typed.command;
+      });
+}
+
+void addEvict(Parser& parser) {
+  struct Typed {
+    EvictCommand command;
+    std::string type, free;
+  };
+  parser.add<Typed>(
+      "evict", "Give up what this node keeps of representations: --type representation",
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("KEY", typed.command.keys, "Keys of representations");
+        command.add_option("--type", typed.type, "representation, the only one in this version")
+            ->required()
+            ->check(CLI::IsMember({kRepresentation}))
+            ->type_name("TYPE");
+        command
+            .add_option("--free", typed.free,
+                        "Those used longest ago, until so much is free: 2GB, 500MiB")
+            ->type_name("SIZE");
+        addOutput(command, typed.command.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        if (typed.command.keys.empty() == typed.free.empty()) {
+          return absl::InvalidArgumentError("evict: which? Name keys, or --free SIZE");
+        }
+        for (const std::string& key : typed.command.keys) {
+          ROOST_RETURN_IF_ERROR(RepresentationKey::parse(key).status());
+        }
+        if (!typed.free.empty()) {
+          auto size = parseByteSize(typed.free);
+          if (!size.ok()) {
+            return absl::InvalidArgumentError(absl::StrCat("--free: ", size.status().message()));
+          }
+          typed.command.freeBytes = *size;
+        }
+        return typed.command;
+      });
 }
 
 void addVerify(Parser& parser) {
@@ -339,6 +392,7 @@ std::unique_ptr<Parser> makeParser() {
   addGet(*parser);
   addWhere(*parser);
   addLs(*parser);
+  addEvict(*parser);
   addJobs(*parser);
   addVerify(*parser);
   addSmallCommands(*parser);

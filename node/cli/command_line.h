@@ -64,6 +64,13 @@ struct WhereCommand {
 };
 struct LsCommand {
   OutputOptions output;
+  bool representations = false;  // these, and not repos
+};
+// Of representations: these keys, or those used longest ago.
+struct EvictCommand {
+  OutputOptions output;
+  std::vector<std::string> keys;
+  std::optional<uint64_t> freeBytes;
 };
 struct VerifyCommand {
   OutputOptions output;
@@ -88,8 +95,8 @@ struct VersionCommand {
 };
 
 using Command = std::variant<AgentCommand, StatusCommand, WarmCommand, GetCommand, JobsCommand,
-                             WhereCommand, LsCommand, VerifyCommand, EnvCommand, ExecCommand,
-                             KeyCommand, CompletionCommand, VersionCommand>;
+                             WhereCommand, LsCommand, EvictCommand, VerifyCommand, EnvCommand,
+                             ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
 
 // --help was asked for.
 struct HelpText {

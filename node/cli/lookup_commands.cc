@@ -6,6 +6,7 @@
 #include "node/cli/commands.h"
 #include "node/cli/document.h"
 #include "node/cli/render.h"
+#include "node/cli/text.h"
 
 namespace roost {
 namespace {
@@ -51,6 +52,14 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& comm
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  if (command.representations) {
+    ROOST_ASSIGN_OR_RETURN(const nlohmann::json held,
+                           agent->call("ls", {{"type", "representation"}}));
+    context.print(command.output.json    ? dumped(held) + "\n"
+                  : command.output.quiet ? distinctLines(listAt(held, "representations"), "model")
+                                         : renderRepresentations(held, context.seams.out.style()));
+    return ExitCode::kOk;
+  }
   ROOST_ASSIGN_OR_RETURN(const nlohmann::json ls, agent->call("ls", nlohmann::json::object()));
   if (command.output.json) {
     context.print(dumped(ls) + "\n");
@@ -58,6 +67,25 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command
     context.print(distinctLines(listAt(ls, "repos"), "repo"));
   } else {
     context.print(renderLs(ls, context.seams.out.style()));
+  }
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> run(const CliContext& context, const EvictCommand& command) {
+  ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  nlohmann::json arguments = {{"type", "representation"}, {"keys", command.keys}};
+  if (command.freeBytes) arguments["free_bytes"] = *command.freeBytes;
+  ROOST_ASSIGN_OR_RETURN(const nlohmann::json evicted, agent->call("evict", arguments));
+  const uint64_t count = numberAt(evicted, "evicted");
+  if (command.output.json) {
+    context.print(dumped(evicted) + "\n");
+  } else if (!command.output.quiet) {
+    context.print(absl::StrCat(counted(count, "representation", "representations"), " given up, ",
+                               formatBytes(numberAt(evicted, "bytes")), "\n"));
+  }
+  if (!command.keys.empty() && count < command.keys.size()) {
+    return absl::NotFoundError(
+        absl::StrCat("this node keeps ", count, " of the ", command.keys.size(), " keys"));
   }
   return ExitCode::kOk;
 }

@@ -18,6 +18,7 @@ inline constexpr size_t kSlowestListed = 5;
 std::string renderStatus(const nlohmann::json& status, const TextStyle& style, bool allNodes);
 std::string renderWhere(const nlohmann::json& where, const TextStyle& style);
 std::string renderLs(const nlohmann::json& ls, const TextStyle& style);
+std::string renderRepresentations(const nlohmann::json& held, const TextStyle& style);
 std::string renderVerify(const nlohmann::json& verify, const TextStyle& style);
 std::string renderPlan(const nlohmann::json& plan, const TextStyle& style);
 

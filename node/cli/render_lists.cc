@@ -106,6 +106,30 @@ std::string renderLs(const nlohmann::json& ls, const TextStyle& style) {
                rows, style);
 }
 
+std::string renderRepresentations(const nlohmann::json& held, const TextStyle& style) {
+  std::vector<std::vector<Cell>> rows;
+  for (const auto& group : listAt(held, "representations")) {
+    rows.push_back({{textAt(group, "kind")},
+                    {textAt(group, "model")},
+                    {textAt(group, "namespace")},
+                    {formatCount(numberAt(group, "count"))},
+                    {formatBytes(numberAt(group, "bytes"))}});
+  }
+  std::string text = table({{"KIND", false, 9, 0},
+                            {"MODEL", false, 8, 0},
+                            {"NAMESPACE", false, 9, 1},
+                            {"COUNT", true, 5, 0},
+                            {"BYTES", true, 7, 2}},
+                           rows, style);
+  absl::StrAppend(&text, formatBytes(numberAt(held, "own_bytes")), " of ",
+                  formatBytes(numberAt(held, "quota_bytes")), " that the agent may keep\n");
+  for (const auto& conflict : listAt(held, "conflicts")) {
+    absl::StrAppend(&text, "CONFLICT ", textAt(conflict, "key"), ": ", textAt(conflict, "used"),
+                    " is used, not ", absl::StrJoin(textsAt(conflict, "others"), ", "), "\n");
+  }
+  return text;
+}
+
 std::string renderVerify(const nlohmann::json& verify, const TextStyle& style) {
   std::string text;
   for (const auto& repo : listAt(verify, "repos")) {

@@ -21,10 +21,10 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 EndpointServer::EndpointServer(asio::io_context& io, std::vector<LaneThread*> lanes,
-                               HttpHandler handler, BodyChoice passesBodyOn)
+                               HttpHandler handler, BodyChoice bodyPlan)
     : io_(io), lanes_(std::move(lanes)), serving_(std::make_shared<HttpServing>()), acceptor_(io) {
   serving_->handler = std::move(handler);
-  serving_->passesBodyOn = std::move(passesBodyOn);
+  serving_->bodyPlan = std::move(bodyPlan);
 }
 
 absl::Status EndpointServer::listen(const Address& address, bool orAnyPort) {

@@ -24,7 +24,7 @@ namespace roost {
 class EndpointServer {
  public:
   EndpointServer(boost::asio::io_context& io, std::vector<LaneThread*> lanes, HttpHandler handler,
-                 BodyChoice passesBodyOn);
+                 BodyChoice bodyPlan);
 
   // `orAnyPort`: if the port is taken, a free one is picked. kInvalidArgument with the reason.
   absl::Status listen(const Address& address, bool orAnyPort);

@@ -171,11 +171,11 @@ asio::awaitable<bool> tellToGoOn(tcp::socket& socket) {
 
 // Reads the whole of a small body. As readHead().
 asio::awaitable<int> readBody(tcp::socket& socket, boost::beast::flat_buffer& buffer,
-                              HeadParser& head, std::string& body) {
-  if (head.content_length().value_or(0) > kEndpointBodyBytesMax) co_return 413;
+                              HeadParser& head, size_t bytesMax, std::string& body) {
+  if (head.content_length().value_or(0) > bytesMax) co_return 413;
   if (asksFirst(head) && !co_await tellToGoOn(socket)) co_return -1;
   WholeParser parser(std::move(head));
-  parser.body_limit(kEndpointBodyBytesMax);
+  parser.body_limit(bytesMax);
   boost::system::error_code ec;
   const SocketDeadline deadline(socket, kEndpointBodyTimeout);
   co_await http::async_read(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
@@ -297,10 +297,14 @@ asio::awaitable<bool> serveRequest(tcp::socket& socket, boost::beast::flat_buffe
     if (!parser.is_done() && serving.stopping) refused = 503;
   }
   if (refused == 0) {
-    if (!parser.is_done() && !serving.stopping && serving.passesBodyOn(ask.method, ask.target)) {
+    BodyPlan plan;
+    if (!parser.is_done()) plan = serving.bodyPlan(ask.method, ask.target);
+    if (!parser.is_done() && !serving.stopping && plan.flows) {
       co_return co_await passOn(socket, buffer, parser, std::move(ask), serving, answering);
     }
-    if (!parser.is_done()) refused = co_await readBody(socket, buffer, parser, ask.body);
+    if (!parser.is_done()) {
+      refused = co_await readBody(socket, buffer, parser, plan.bytesMax, ask.body);
+    }
   }
   if (refused < 0) co_return false;
   HttpAnswer answer;

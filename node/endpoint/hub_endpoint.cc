@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "node/addresses.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/hub_files.h"
@@ -89,8 +90,11 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
         if (said.status >= 500) said = failure(404, "EntryNotFound", "the hub did not answer");
         co_return said;
       }
-      case HubRoute::Kind::kRoost:
-        co_return own(ask, route);
+      case HubRoute::Kind::kRoost: {
+        if (auto refused = refusedToOthers(ask)) co_return *std::move(refused);
+        if (!RepresentationsApi::answers(route.path)) co_return own(route);
+        co_return co_await s_.representations->answer(std::move(ask), route.path);
+      }
       case HubRoute::Kind::kOther:
         break;
     }
@@ -104,12 +108,22 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   }
 
   // For people and programs of this node: a page in a browser that had its own name pointed here
-  // (DNS rebinding) is told nothing.
-  HttpAnswer own(const HttpAsk& ask, const HubRoute& route) {
+  // (DNS rebinding), or that asks from elsewhere, is told nothing.
+  static std::optional<HttpAnswer> refusedToOthers(const HttpAsk& ask) {
+    const auto isHere = [](absl::string_view host) {
+      return isLoopback(std::string(host.substr(0, host.rfind(':'))));
+    };
     const std::string* host = ask.find("host");
-    if (host != nullptr && !isLoopback(host->substr(0, host->rfind(':')))) {
-      return failure(403, "", "this page is for this node alone: ask for 127.0.0.1");
+    const std::string* from = ask.find("origin");
+    absl::string_view page = from == nullptr ? "" : *from;
+    if (!absl::ConsumePrefix(&page, "http://")) absl::ConsumePrefix(&page, "https://");
+    if ((host == nullptr || isHere(*host)) && (from == nullptr || isHere(page))) {
+      return std::nullopt;
     }
+    return failure(403, "", "this page is for this node alone: ask for 127.0.0.1");
+  }
+
+  HttpAnswer own(const HubRoute& route) {
     HttpAnswer answer;
     answer.headers = {{"Content-Type", kJsonType}, {"Cache-Control", "no-store"}};
     if (route.path == "roost/v1/status") {

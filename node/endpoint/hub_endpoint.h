@@ -16,6 +16,7 @@
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/endpoint_metrics.h"
 #include "node/endpoint/hub_proxy.h"
+#include "node/endpoint/representations_api.h"
 #include "node/folders.h"
 #include "node/peer_question.h"
 #include "node/resolver.h"
@@ -35,6 +36,7 @@ class HubEndpoint {
     BlobReadings& readings;
     HubProxy* proxy;  // null: no hub
     HubRest& rest;
+    RepresentationsApi* representations;
     HubOrigin origin;
     std::string agentUrl;  // for clients that send no Host
     std::function<void(const RepoId&, Visibility)> learnt;

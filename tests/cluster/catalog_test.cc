@@ -91,5 +91,57 @@ TEST_F(CatalogTest, NodesOnOneStoreCountAsOneCopy) {
   EXPECT_EQ(totals.heldBytes, 200u);
 }
 
+AdvertChange claimed(uint8_t key, uint8_t value, int64_t createdMs) {
+  Sha256 digest{};
+  digest[0] = key;
+  return {0, Advert(RepresentationAdvert{
+                 RepresentationKey::of(digest),
+                 {{testBlob(value), 10}, absl::FromUnixMillis(createdMs), NodeId::ofNumber(1)}})};
+}
+RepresentationKey keyOf(uint8_t key) {
+  Sha256 digest{};
+  digest[0] = key;
+  return RepresentationKey::of(digest);
+}
+
+TEST_F(CatalogTest, OfClaimsForOneKeyTheOldestComesFirst) {
+  say(1, {claimed(7, 1, 2000)});
+  say(2, {claimed(7, 2, 1000)});
+  say(3, {claimed(7, 2, 1000)});
+  const auto claims = catalog.representation(keyOf(7));
+  ASSERT_EQ(claims.size(), 3U);
+  EXPECT_EQ(claims[0].node, NodeId::ofNumber(2));
+  EXPECT_EQ(claims[0].claim.blob.id, testBlob(2));
+  EXPECT_EQ(claims[2].node, NodeId::ofNumber(1));
+  EXPECT_EQ(catalog.advertsOf(NodeId::ofNumber(1)), 1U);
+}
+
+TEST_F(CatalogTest, ATieIsDecidedByTheDigest) {
+  say(1, {claimed(7, 2, 1000)});
+  say(2, {claimed(7, 1, 1000)});
+  EXPECT_EQ(catalog.representation(keyOf(7))[0].claim.blob.id, testBlob(1));
+}
+
+TEST_F(CatalogTest, DifferentValuesForOneKeyAreAConflictWhileBothNodesAreThere) {
+  say(1, {claimed(7, 1, 2000), claimed(8, 1, 1000)});
+  say(2, {claimed(7, 2, 1000), claimed(8, 1, 1000)});
+  ASSERT_EQ(catalog.conflicts().size(), 1U);
+  EXPECT_EQ(catalog.conflicts()[0].key, keyOf(7));
+  catalog.setPresent(NodeId::ofNumber(2), false);
+  EXPECT_TRUE(catalog.conflicts().empty());
+  catalog.setPresent(NodeId::ofNumber(2), true);
+  say(1, {claimed(7, 2, 1000)});  // it took the older one
+  EXPECT_TRUE(catalog.conflicts().empty());
+}
+
+TEST_F(CatalogTest, ARepresentationThatIsWithdrawnIsGone) {
+  say(1, {claimed(7, 1, 1000), claimed(8, 1, 1000)});
+  say(1, {{0, AdvertKey(keyOf(7))}});
+  EXPECT_TRUE(catalog.representation(keyOf(7)).empty());
+  say(1, {}, true);
+  EXPECT_TRUE(catalog.representation(keyOf(8)).empty());
+  EXPECT_EQ(catalog.advertsOf(NodeId::ofNumber(1)), 0U);
+}
+
 }  // namespace
 }  // namespace roost

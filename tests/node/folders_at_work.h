@@ -47,6 +47,8 @@ struct Told {
   void add(const BlobAdvert& it) { blobs.insert_or_assign(it.blob.id, it); }
   void add(const RepoAdvert& it) { repos.insert_or_assign(RepoKey{it.repo, it.commit}, it); }
   void add(const RefAdvert& it) { refs.insert_or_assign(RefKey{it.repo, it.state.ref}, it); }
+  void add(const RepresentationAdvert&) {}  // not of the folders
+  void remove(const RepresentationKey&) {}
   void remove(const BlobId& it) { blobs.erase(it); }
   void remove(const RepoKey& it) { repos.erase(it); }
   void remove(const RefKey& it) { refs.erase(it); }

@@ -119,9 +119,34 @@ TEST(Convert, EveryKindOfAdvertSurvivesTheTrip) {
       {4, AdvertKey(blob('a', 5).id)},
       {5, AdvertKey(RepoKey{repo(), commit()})},
       {6, AdvertKey(RefKey{repo(), RefName::main()})},
+      {7, Advert(RepresentationAdvert{
+              *RepresentationKey::parse(std::string(64, 'e')),
+              {blob('f', 1864), absl::FromUnixMillis(1'700'000'000'123), NodeId::random()}})},
+      {8, AdvertKey(*RepresentationKey::parse(std::string(64, 'e')))},
   };
   EXPECT_EQ(trip<wire::AdvertPage>(page).value(), page);
   EXPECT_EQ(decodeAdverts(encodeAdverts(page.changes)).value(), page.changes);
+}
+
+TEST(Convert, AQuestionForALeaseAndItsAnswerSurviveTheTrip) {
+  ComputeLeaseRequest request{"gpu-01 4711", absl::Seconds(120), true, {}};
+  request.keys = {*RepresentationKey::parse(std::string(64, 'a'))};
+  EXPECT_EQ(trip<wire::Peer::ComputeLeaseParams>(request).value(), request);
+  const ComputeLeaseReply reply{
+      {ComputeVerdict::kGranted, ComputeVerdict::kOther, ComputeVerdict::kPresent}};
+  EXPECT_EQ(trip<wire::Peer::ComputeLeaseResults>(reply).value(), reply);
+}
+
+TEST(Convert, AQuestionForALeaseIsBounded) {
+  ComputeLeaseRequest request{"x", absl::InfiniteDuration(), false, {}};
+  EXPECT_EQ(trip<wire::Peer::ComputeLeaseParams>(request)->duration, kComputeLeaseMax);
+  request.holder = "";
+  EXPECT_FALSE(trip<wire::Peer::ComputeLeaseParams>(request).ok());
+  request.holder = std::string(kComputeHolderBytesMax + 1, 'x');
+  EXPECT_FALSE(trip<wire::Peer::ComputeLeaseParams>(request).ok());
+  request.holder = "x";
+  request.keys.assign(kComputeLeaseKeysMax + 1, *RepresentationKey::parse(std::string(64, 'a')));
+  EXPECT_FALSE(trip<wire::Peer::ComputeLeaseParams>(request).ok());
 }
 
 TEST(Convert, WantsAndGrantsSurviveTheTrip) {

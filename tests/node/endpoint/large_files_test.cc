@@ -67,7 +67,7 @@ std::string sent(const std::string& method) {
     if (ask.method == "GET") answer.stream = std::make_shared<Words>("hello world");
     done(withoutLength(std::move(answer)));
   };
-  serving->passesBodyOn = [](const std::string&, const std::string&) { return false; };
+  serving->bodyPlan = [](const std::string&, const std::string&) { return BodyPlan{}; };
   tcp::socket client(io);
   client.connect(door.local_endpoint());
   asio::co_spawn(io, serveHttp(door.accept(), serving), asio::detached);
