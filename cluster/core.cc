@@ -234,17 +234,23 @@ std::optional<NodeView> Core::node(const NodeId& id) const {
   return parts_->members.view(id, parts_->lastTick);
 }
 std::vector<NodeId> Core::hubMembers() const {
+  return membersWith(kFeatureAsksHub);
+}
+std::vector<NodeId> Core::membersWith(uint64_t feature) const {
   std::vector<NodeId> able;
   for (const NodeId& id : parts_->members.usableMembers()) {
     const MemberInfo* info = parts_->members.find(id);
     const bool self = id == parts_->members.self().id;
     const uint64_t features = self ? parts_->members.self().features : info ? info->features : 0;
-    if ((features & kFeatureAsksHub) != 0) able.push_back(id);
+    if ((features & feature) != 0) able.push_back(id);
   }
   return able;
 }
 std::vector<HolderView> Core::holders(const BlobId& blob) const {
   return parts_->catalog.holders(blob);
+}
+std::optional<uint64_t> Core::sizeOf(const BlobId& blob) const {
+  return parts_->catalog.sizeOf(blob);
 }
 std::vector<NodeId> Core::wantersKnown(const BlobId& blob) const {
   const Fetch* fetch = parts_->fetches.find(blob);

@@ -35,6 +35,7 @@ class Commands {
     std::function<void(uint64_t)> cancel;
     std::function<std::vector<Problem>()> problems;
     std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
+    std::string pipIndex = {};  // the one that /pip/simple/ stands for; empty: it is off
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 

@@ -28,7 +28,8 @@ inline constexpr uint16_t kProtocolVersion = 1;
 inline constexpr uint16_t kProtocolVersionMin = 1;
 
 // Bits of MemberInfo::features.
-inline constexpr uint64_t kFeatureAsksHub = 1;  // it has a hub, and answers HubQuestionRequest
+inline constexpr uint64_t kFeatureAsksHub = 1;    // it has a hub, and answers HubQuestionRequest
+inline constexpr uint64_t kFeatureSharesPip = 2;  // the same for a pip index, also of what it keeps
 
 // What a node is, exchanged in hello and passed on to others.
 struct MemberInfo {
