@@ -22,6 +22,7 @@ namespace {
 constexpr int kLevels = 5;  // of folders with one hexadecimal digit
 constexpr char kBodySuffix[] = ".body";
 constexpr absl::string_view kFileMagic("PK\x03\x04", 4);
+constexpr absl::string_view kMetadataStart = "Metadata-Version: ";
 constexpr absl::string_view kEndMagic("PK\x05\x06", 4);
 
 std::string readAt(int fd, uint64_t offset, uint64_t count) {
@@ -83,7 +84,10 @@ class Scan {
 
 }  // namespace
 
-bool isWheel(int fd, uint64_t size) {
+bool isWheelOrMetadata(int fd, uint64_t size) {
+  if (size <= kInlineBlobBytesMax && readAt(fd, 0, kMetadataStart.size()) == kMetadataStart) {
+    return true;
+  }
   if (size < 22 || readAt(fd, 0, kFileMagic.size()) != kFileMagic) return false;
   const uint64_t count = std::min<uint64_t>(size, kPipTailBytes);
   const std::string tail = readAt(fd, size - count, count);
@@ -120,13 +124,13 @@ absl::StatusOr<RepoScan> PipCacheReader::scan(const std::string& root, const Rep
     if (!info || !S_ISREG(info->st_mode) || !directory.look(head)) return;
     const FileStamp stamp = FileStamp::of(*info);
     const auto known = looked_.find(place);
-    bool wheel = known != looked_.end() && known->second.wheel;
+    bool shown = known != looked_.end() && known->second.shown;
     if (known == looked_.end() || known->second.stamp != stamp) {
       const UniqueFd fd(openat(directory.fd(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-      wheel = fd && isWheel(fd.get(), static_cast<uint64_t>(info->st_size));
+      shown = fd && isWheelOrMetadata(fd.get(), static_cast<uint64_t>(info->st_size));
     }
-    looked.emplace(place, Looked{stamp, wheel});
-    if (wheel) scan.copies.push_back({place, std::nullopt, stamp});
+    looked.emplace(place, Looked{stamp, shown});
+    if (shown) scan.copies.push_back({place, std::nullopt, stamp});
   };
   ROOST_RETURN_IF_ERROR(
       Scan(real.path, scan).walk(top.fd(), kPipHttpFolder, kPipHttpFolder, 0, body));

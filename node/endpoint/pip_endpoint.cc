@@ -202,7 +202,9 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
     const std::string* accept = ask.find("accept");
     const PipChoice choice = pipFormOf(accept == nullptr ? "" : *accept);
     const bool json = choice.form == PipForm::kJson;
-    const std::string etag = absl::StrCat("\"", page.shown->etag, json ? "-json" : "-html", "\"");
+    std::shared_ptr<const PipShown> shown = page.shown;
+    if (page.stale) shown = co_await withoutLostMetadata(shown);
+    const std::string etag = absl::StrCat("\"", shown->etag, json ? "-json" : "-html", "\"");
     HttpAnswer answer;
     answer.headers = {
         {"Content-Type", std::string(choice.type)},
@@ -218,8 +220,30 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
       answer.status = 304;
       co_return answer;
     }
-    answer.body = json ? page.shown->json : page.shown->html;
+    answer.body = json ? shown->json : shown->html;
     co_return answer;
+  }
+
+  // While the index is away, metadata that nobody has would keep a client from a wheel that
+  // somebody has: without it, the client looks into the wheel.
+  asio::awaitable<std::shared_ptr<const PipShown>> withoutLostMetadata(
+      std::shared_ptr<const PipShown> shown) {
+    PipPage page = shown->page;
+    size_t lost = 0;
+    for (PipFile& file : page.files) {
+      if (!file.metadata || s_.folders.inventory().find(*file.metadata)) continue;
+      if (s_.core.sizeOf(*file.metadata)) continue;
+      file.metadata = std::nullopt;
+      ++lost;
+    }
+    if (lost == 0) co_return shown;
+    using Result = std::shared_ptr<const PipShown>;
+    const std::function<void(std::function<void(Result)>)> start =
+        [&](std::function<void(Result)> done) {
+          (void)s_.pool.submit({"pip page", WorkPriority::kReaderWaits, ""},
+                               [page = std::move(page), done] { done(pipShown(page)); });
+        };
+    co_return co_await awaitCallback<Result>(start, shown);
   }
 
   // ---- Files

@@ -82,14 +82,7 @@ absl::StatusOr<std::shared_ptr<const PipShown>> shownOf(const std::string& proje
   ROOST_ASSIGN_OR_RETURN(
       PipPage page,
       parsePipPage(said.result.body, type == nullptr ? "text/html" : *type, project, url));
-  auto shown = std::make_shared<PipShown>();
-  shown->json = pipPageJson(page);
-  shown->html = pipPageHtml(page);
-  shown->page = std::move(page);
-  const auto* bytes = reinterpret_cast<const uint8_t*>(shown->json.data());
-  const PieceHash hash = pieceHash({bytes, shown->json.size()});
-  shown->etag = hexOf({hash.data(), hash.size()});
-  return shown;
+  return pipShown(std::move(page));
 }
 
 // What is kept on the disk: a line of JSON, and the page as the index sent it.
@@ -144,6 +137,17 @@ void writePage(const std::string& file, const std::string& text) {
 }
 
 }  // namespace
+
+std::shared_ptr<const PipShown> pipShown(PipPage page) {
+  auto shown = std::make_shared<PipShown>();
+  shown->json = pipPageJson(page);
+  shown->html = pipPageHtml(page);
+  shown->page = std::move(page);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(shown->json.data());
+  const PieceHash hash = pieceHash({bytes, shown->json.size()});
+  shown->etag = hexOf({hash.data(), hash.size()});
+  return shown;
+}
 
 PublicWord::Ways PipPages::ways(const HubOrigin& origin, bool shares) {
   return {.feature = shares ? kFeatureSharesPip : 0,

@@ -36,6 +36,8 @@ struct PipShown {
   std::string etag;  // without quotes; the form is to be added
 };
 
+std::shared_ptr<const PipShown> pipShown(PipPage page);
+
 class PipPages {
  public:
   struct Seams {

@@ -18,7 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
 
-// What isWheel() looks at of a zip.
+// What is looked at of a zip.
 std::string zipWith(const std::string& entry) {
   return absl::StrCat(std::string("PK\x03\x04", 4), "content", entry, std::string("PK\x05\x06", 4),
                       std::string(18, '\0'));
@@ -50,6 +50,12 @@ class PipCache : public ::testing::Test {
 TEST_F(PipCache, AWheelWithItsHeadersIsShown) {
   put(kPlace, "cc=4,");
   put(absl::StrCat(kPlace, ".body"), kWheel);
+  EXPECT_THAT(wheels(), ElementsAre(absl::StrCat(kPlace, ".body")));
+}
+
+TEST_F(PipCache, TheMetadataOfAWheelIsShown) {
+  put(kPlace, "cc=4,");
+  put(absl::StrCat(kPlace, ".body"), "Metadata-Version: 2.1\nName: leaf\n");
   EXPECT_THAT(wheels(), ElementsAre(absl::StrCat(kPlace, ".body")));
 }
 

@@ -4,10 +4,12 @@ them, ETags, ranges. It counts what it is asked, and misbehaves when told to."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import html
 import json
 import re
+import socket
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -43,6 +45,7 @@ class Index:
     credentials: tuple[str, str] | None = None  # user and password, asked of the index's origin
     forms: tuple[str, ...] = ("json", "html")
     max_age: int | None = 0  # of pages; None: it says none
+    file_max_age: int | None = None
     sizes: bool = True
     files_apart: bool = True  # on an origin of their own
     metadata: bool = True
@@ -172,6 +175,29 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open: set[socket.socket] = set()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Connections that clients keep open are closed too."""
+        super().server_close()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, *_: object) -> None:
+        pass  # a client that went away, or was sent away
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
@@ -227,6 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
             middle = len(data) // 2
             data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
         headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+        if index.file_max_age is not None:
+            headers["Cache-Control"] = f"max-age={index.file_max_age}, immutable, public"
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if not wanted:
             return self._send(200, data, headers)
