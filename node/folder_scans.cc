@@ -105,12 +105,13 @@ void FolderScans::scanRoot(RootIndex root) {
     return;
   }
   const RootConfig config = s_.inventory.root(root).config;
+  const HubOrigin origin = config.names.value_or(s_.origin);
   auto found = std::make_shared<FoundRoot>(FoundRoot{s_.inventory.scanBegins()});
   const auto done = [this, work = s_.work, root, found] {
     work->post([this, root, found] { rootRead(root, *found); });
   };
   s_.work->submit({"scan root", WorkPriority::kNormal, config.path},
-                  [config, origin = config.names.value_or(s_.origin), found, done, &index = s_.index] {
+                  [config, origin, found, done, &index = s_.index] {
                     {
                       const Stopwatch stopwatch(found->took);
                       found->scan = roost::scanRoot(config, origin);

@@ -30,7 +30,7 @@ bool startsAgain(const HttpAsk& ask) {
 }  // namespace
 
 ByteRange BlobAnswers::rangeOf(const HttpAsk& ask, const BlobInfo& blob, absl::string_view etag,
- HttpAnswer& answer) const {
+                               HttpAnswer& answer) const {
   const std::string* header = ask.find("range");
   const std::string* condition = ask.find("if-range");
   const uint64_t size = blob.size;
