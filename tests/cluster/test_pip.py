@@ -101,7 +101,8 @@ def test_another_node_installs_from_its_peer_while_the_index_is_down(
     clusters: Callable[..., Cluster], index: Index, client: str
 ) -> None:
     leaf, tree = make_wheel("leaf"), make_wheel("tree", requires=("leaf",), size=3 * MIB)
-    index.add(leaf), index.add(tree)
+    for wheel in (leaf, tree):
+        index.add(wheel)
     a, b = clusters(2, **of_index(index))
     assert_installed(a, client, "tree", "tree")
     for wheel in (leaf, tree):
@@ -335,8 +336,7 @@ def test_ranges_of_files_are_served(clusters: Callable[..., Cluster], index: Ind
 
 
 def test_only_what_the_page_names_is_served(clusters: Callable[..., Cluster], index: Index) -> None:
-    wheel, other = make_wheel("leaf"), make_wheel("other")
-    index.add(wheel), index.add(other)
+    wheel, other = index.add(make_wheel("leaf")), index.add(make_wheel("other"))
     (a,) = clusters(1, **of_index(index))
     assert get(a, wheel).status == get(a, other).status == 200
     stranger = f"/pip/files/leaf/{other.sha256}/{wheel.name}"
@@ -401,7 +401,7 @@ def test_a_private_index_is_shared_only_if_that_is_configured(
         wait_advertised(b, wheel, "a")
     index.stop()
     assert install(b, "pip26", "leaf").returncode == (0 if share == "cluster" else 1)
-    assert not a.where(f"sha256:{wheel.sha256}") if share == "public" else True
+    assert bool(a.where(f"sha256:{wheel.sha256}")) == (share == "cluster")
     index.start()
 
 
