@@ -1,10 +1,6 @@
-// The pip index as this node's clients see it, below /pip/:
-//   /pip/simple/                        the list of projects: the index's own
-//   /pip/simple/PROJECT/                HTML or JSON, with our addresses for the files
-//   /pip/files/PROJECT/SHA256/NAME      a file that the page names, verified
-//   /pip/files/PROJECT/SHA256/NAME.metadata
-//   /pip/files/PROJECT/-/NAME           one that the index names by no sha256: passed on as it is
-// A file is a blob: from this node, from peers, or from the index on behalf of all.
+// The pip index as this node's clients see it (pip_route.h): pages in both forms with our addresses
+// for the files, and the files that they name. A file is a blob: from this node, from peers, or
+// from the index on behalf of all.
 //
 // Threads: `loop`, but handle() from any. Everything given must outlive this.
 #ifndef ROOST_NODE_ENDPOINT_PIP_ENDPOINT_H_
@@ -13,30 +9,17 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "cluster/core.h"
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/http_values.h"
+#include "node/endpoint/pip_route.h"
 #include "node/folders.h"
 #include "node/peer_question.h"
 #include "node/pip_index.h"
 
 namespace roost {
-
-// What a request below /pip/ asks for.
-struct PipRoute {
-  enum class Kind { kProjects, kPage, kFile } kind;
-  std::string project = {};  // normalised
-  bool exact = true;         // false: the same page has another address
-  std::string sha256 = {};   // of a file; "-": none
-  std::string name = {};     // without ".metadata"
-  bool metadata = false;
-};
-// None: the hub's. Repos of a user "pip" have other addresses.
-std::optional<PipRoute> pipRoute(absl::string_view target);
 
 class PipEndpoint {
  public:

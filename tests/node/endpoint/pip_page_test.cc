@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
-#include "node/endpoint/pip_endpoint.h"
 #include "node/endpoint/pip_html.h"
+#include "node/endpoint/pip_route.h"
 
 namespace roost {
 namespace {
