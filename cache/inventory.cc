@@ -341,9 +341,12 @@ std::optional<VerifyJob> Inventory::nextToVerify() {
   const auto id = queue_.next();
   if (!id) return std::nullopt;
   const Copy& copy = copies_.find(*id)->second;
+  // What the hub names by git sha1 has no place in pip's cache.
+  const bool ofPip = at(copy.folder->first).root.config.layout == Layout::kPip;
+  const BlobId nobody = ofPip ? BlobId::sha256(Sha256{}) : BlobId::gitSha1(GitSha1{});
   return VerifyJob{*id,
                    pathOf(copy),
-                   {copy.name.value_or(BlobId::gitSha1(GitSha1{})), copy.stamp.size},
+                   {copy.name.value_or(nobody), copy.stamp.size},
                    copy.name.has_value(),
                    copy.stamp};
 }

@@ -74,7 +74,7 @@ struct LocalCopy {
 struct VerifyJob {
   CopyId copy{};
   std::string path;
-  BlobInfo expected;  // by which algorithm; of a nameless copy a git sha1 of zeros
+  BlobInfo expected;  // by which algorithm; of a nameless copy a hash of zeros
   bool named = true;  // false: expected.id says nothing
   FileStamp stamp;
   VerifyUrgency urgency{};

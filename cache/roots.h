@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cache/client_environment.h"
+#include "protocol/names.h"
 #include "protocol/node_id.h"
 
 namespace roost {
@@ -49,6 +50,8 @@ struct RootConfig {
   bool write = true;             // false: served, never written; of the flat layout always
   std::optional<ShowHere> show;  // none: what was said before, else kNo
   std::optional<StoreId> store;  // `store = NAME`: the operator's word on what is the same folder
+  // Whose repos lie there, if not the hub's: the agent's own files of a pip index.
+  std::optional<HubOrigin> names = std::nullopt;
   friend bool operator==(const RootConfig&, const RootConfig&) = default;
 };
 

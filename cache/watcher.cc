@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "cache/flat_layout.h"
+#include "cache/pip_cache.h"
 #include "protocol/blob_id.h"
 #include "protocol/errors.h"
 
@@ -30,8 +31,8 @@ constexpr size_t kReadBytes = 64 << 10;
 constexpr int kReadsPerCall = 16;  // about 20,000 events; then others have their turn
 
 bool isRepoFolder(absl::string_view name) {
-  return absl::StartsWith(name, "models--") || absl::StartsWith(name, "datasets--") ||
-         absl::StartsWith(name, "spaces--");
+  return name == kPipHttpFolder || absl::StartsWith(name, "models--") ||
+         absl::StartsWith(name, "datasets--") || absl::StartsWith(name, "spaces--");
 }
 
 void addOnce(std::vector<Dirty>& list, Dirty dirty) {
@@ -56,6 +57,7 @@ std::string Watcher::absolute(RootIndex root, const std::string& path) const {
 
 Watcher::Kind Watcher::kindOf(const std::string& path, const std::string& folder) {
   absl::string_view below = path;
+  if (absl::StartsWith(below, kPipHttpFolder)) return Kind::kPip;
   if (!absl::ConsumePrefix(&below, folder)) return Kind::kBlobs;  // the clients' shared store
   if (below.empty()) return Kind::kRepo;
   if (below == "/blobs") return Kind::kBlobs;
@@ -231,6 +233,12 @@ bool Watcher::matters(const Interest& interest, const inotify_event& event) cons
       break;
     case Kind::kTrees:
       if (!absl::EndsWith(name, ".json")) return false;
+      break;
+    case Kind::kPip:
+      // The headers come last: with them an entry counts. Temporaries end on other names.
+      if (!isFolder && name.find_first_not_of("0123456789abcdef") != absl::string_view::npos) {
+        return false;
+      }
       break;
   }
   if (isFolder || (event.mask & IN_CREATE) == 0) return true;

@@ -68,7 +68,17 @@ class Watcher {
 
  private:
   // What a directory holds decides which names matter in it.
-  enum class Kind : uint8_t { kRoot, kFlat, kRepo, kBlobs, kSnapshots, kFiles, kRefs, kTrees };
+  enum class Kind : uint8_t {
+    kRoot,
+    kFlat,
+    kRepo,
+    kBlobs,
+    kSnapshots,
+    kFiles,
+    kRefs,
+    kTrees,
+    kPip
+  };
 
   // Who wants to know of a directory's changes.
   struct Interest {

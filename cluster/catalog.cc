@@ -302,6 +302,14 @@ std::vector<HolderView> Catalog::holders(const BlobId& blob) const {
   return result;
 }
 
+std::optional<uint64_t> Catalog::sizeOf(const BlobId& blob) const {
+  const auto it = blobs_.find(blob);
+  if (it == blobs_.end()) return std::nullopt;
+  std::vector<HolderView> present;
+  addHolders(it->second.holdings, present);
+  return present.empty() ? std::nullopt : std::optional(it->second.size);
+}
+
 std::vector<RepoHolderView> Catalog::repoHolders(const RepoId& repo) const {
   std::vector<RepoHolderView> result;
   const auto it = repos_.find(repo);

@@ -34,6 +34,7 @@ class Catalog {
   // Present nodes that have all of a blob of this very size; sorted.
   std::vector<HolderView> holders(const BlobInfo& blob) const;
   std::vector<HolderView> holders(const BlobId& blob) const;  // of any size
+  std::optional<uint64_t> sizeOf(const BlobId& blob) const;   // as present holders said first
   // Two nodes say different sha256 of one git-sha1: only the hub knows.
   bool disputed(const BlobId& blob) const { return disputed_.contains(blob); }
 

@@ -252,6 +252,9 @@ std::vector<NodeId> Core::membersWith(uint64_t feature) const {
 std::vector<HolderView> Core::holders(const BlobId& blob) const {
   return parts_->catalog.holders(blob);
 }
+std::optional<uint64_t> Core::sizeOf(const BlobId& blob) const {
+  return parts_->catalog.sizeOf(blob);
+}
 std::vector<NodeId> Core::wantersKnown(const BlobId& blob) const {
   const Fetch* fetch = parts_->fetches.find(blob);
   return fetch == nullptr ? std::vector<NodeId>{} : fetch->wanters();

@@ -50,6 +50,9 @@ struct BlobSite {
   Commit commit;
   RelativePath path;
   bool apart = false;  // in the agent's own folder, not in a client's
+  // Where its bytes are, if that is known beforehand: of a file of a pip index. Empty: the hub is
+  // asked for the file.
+  std::string url = {};
 };
 
 // ---- Events: what happened
@@ -431,8 +434,9 @@ class Core {
   struct Options {
     MemberInfo self;
     std::vector<Address> seeds;
-    bool hubAllowed = true;  // this node may download from the hub
-    uint64_t logId = 0;      // of its own advert log
+    bool hubAllowed =
+        true;            // this node may download from the hub; what has a URL from there anyway
+    uint64_t logId = 0;  // of its own advert log
   };
   // `random` must outlive the core.
   Core(Options options, absl::BitGenRef random);
@@ -452,11 +456,12 @@ class Core {
   const MemberInfo& self() const;
   std::optional<NodeView> node(const NodeId& id) const;
   std::vector<NodeId> hubMembers() const;  // that can ask the hub now, sorted, self if it does
-  std::vector<NodeId> membersWith(uint64_t feature) const;  // the same, of any feature
+  std::vector<NodeId> membersWith(uint64_t feature) const;  // there now, sorted, self if it has it
   // Claims of present nodes, this one among them; the oldest first.
   std::vector<RepresentationHolderView> representation(const RepresentationKey& key) const;
   std::vector<RepresentationConflict> representationConflicts() const;  // kConflictsKept at most
   std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
+  std::optional<uint64_t> sizeOf(const BlobId& blob) const;   // as its complete holders say
   std::vector<NodeId> wantersKnown(const BlobId& blob) const;
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit
   std::vector<std::pair<NodeId, RefState>> refs(const RepoId& repo) const;

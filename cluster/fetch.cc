@@ -166,7 +166,7 @@ void Fetch::writerLost(Turn& turn) {
 // ---- As a wanter.
 
 bool Fetch::hubOpen() const {
-  if (!world_.hubAllowed || rule_ == SourceRule::kClusterOnly) return false;
+  if (!hubAllowed() || rule_ == SourceRule::kClusterOnly) return false;
   if (hubFailures_ >= kHubFailuresMax || now_ < hubAgainAt_) return false;
   // Or it would download what a peer has.
   return world_.members.acquainted(now_) && world_.follower.caughtUp(now_);
@@ -345,7 +345,7 @@ void Fetch::checkHope(Turn& turn) {
         return false;
       }();
   const bool hubSoon =
-      world_.hubAllowed && rule_ != SourceRule::kClusterOnly && hubFailures_ < kHubFailuresMax;
+      hubAllowed() && rule_ != SourceRule::kClusterOnly && hubFailures_ < kHubFailuresMax;
   if (anyOrigin() || hubRunning_ || hubSoon || leaseholderThere || holderMayReturn) hopeAt_ = now_;
   const bool refused = !hubError_.ok() && !absl::IsUnavailable(hubError_) &&
                        !absl::IsDeadlineExceeded(hubError_) &&
@@ -372,10 +372,9 @@ absl::Status Fetch::hopeless() const {
         sentence(what, absl::StrCat("no byte came for ", absl::FormatDuration(kStandstillMax)),
                  "Look at `roost status` for nodes that hang"));
   }
-  return absl::NotFoundError(sentence(what, "no node that can be reached has it",
-                                      rule_ == SourceRule::kClusterOnly || !world_.hubAllowed
-                                          ? "The hub was not to be asked"
-                                          : ""));
+  return absl::NotFoundError(sentence(
+      what, "no node that can be reached has it",
+      rule_ == SourceRule::kClusterOnly || !hubAllowed() ? "The hub was not to be asked" : ""));
 }
 
 void Fetch::cancel(Turn& turn) {

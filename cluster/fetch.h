@@ -167,6 +167,8 @@ class Fetch final : public Wanter {
   void breakPromises(Turn& turn);
 
   // The hub.
+  // A blob whose place is known needs no hub.
+  bool hubAllowed() const { return world_.hubAllowed || !site_.url.empty(); }
   bool hubOpen() const;
   bool leased() const { return lease_ != 0 && now_ < leaseUntil_; }
   void startHub(Turn& turn);

@@ -174,7 +174,8 @@ long millisOf(absl::Duration duration) {
 absl::StatusOr<std::string> authorization(const HttpRequest& request) {
   ROOST_ASSIGN_OR_RETURN(const std::string origin, webOrigin(request.url));
   if (!request.credential || request.credential->origin != origin) return std::string();
-  return absl::StrCat("Authorization: Bearer ", request.credential->token.reveal());
+  return absl::StrCat("Authorization: ", request.credential->scheme, " ",
+                      request.credential->token.reveal());
 }
 
 // What has no end that libcurl knows of before goes out in chunks.

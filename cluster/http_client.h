@@ -47,10 +47,12 @@ struct HttpRange {
   uint64_t last = 0;
 };
 
-// A token, and the only origin (scheme://host:port of webOrigin) it may be sent to.
+// A token, and the only origin (scheme://host:port of webOrigin) it may be sent to. Of the scheme
+// "Basic" it is "user:password" in base64.
 struct HttpCredential {
   Token token;
   std::string origin;
+  std::string scheme = "Bearer";
 };
 
 enum class BodyAction {

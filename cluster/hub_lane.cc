@@ -238,7 +238,13 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
       if (connections_ >= options_.connectionsMax) break;
       if (download->phase == Phase::kWaiting) {
-        if (!resting()) resolve(download);
+        if (download->site.url.empty()) {
+          if (!resting()) resolve(download);
+          continue;
+        }
+        download->url = download->site.url;
+        download->phase = Phase::kReady;
+        startStream(download);
       } else if (download->streams.empty()) {
         startStream(download);
       }
@@ -346,7 +352,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     }
     const TokenSource& source = download->token ? download->token : token_;
     if (std::optional<Token> token = source ? source() : std::nullopt) {
-      request.credential = HttpCredential{*std::move(token), origin_};
+      request.credential = HttpCredential{*std::move(token), origin_, options_.scheme};
     }
     request.onBody = [weak = weak_from_this(), download, stream](const HttpHead& head,
                                                                  absl::string_view bytes) {

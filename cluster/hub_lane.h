@@ -1,11 +1,11 @@
 // The hub lane: the missing pieces of a blob, downloaded from the hub over ranged connections.
 //
-// A download asks the hub once where the file is (HEAD …/resolve/…, redirects by hand), checks what
-// the hub says of it against the blob, and then gets contiguous ranges over one or more
-// connections: of the hub itself or of the signed URL it named, which gets no token and is asked
-// for again when it has expired. Cut connections resume inside the piece. A server without ranges
-// is read once from the start. Content is *not* hashed here: who writes the pieces verifies the
-// whole.
+// A download whose place is known (BlobSite::url) begins there. Any other asks the hub once where
+// the file is (HEAD …/resolve/…, redirects by hand), and checks what the hub says of it against the
+// blob. Then it gets contiguous ranges over one or more connections: of the hub itself or of the
+// signed URL it named, which gets no token and is asked for again when it has expired. Cut
+// connections resume inside the piece. A server without ranges is read once from the start. Content
+// is *not* hashed here: who writes the pieces verifies the whole.
 //
 // Threads: start(), setLimit() and stop() from any thread; `onPiece` and `done` run on the hub
 // thread and must not block it. Memory: at most kHubPiecesHeldMax pieces exist at once, delivered
@@ -41,6 +41,7 @@ class HubLane {
     int connectionsMax = kHubConnectionsMax;  // over all downloads
     uint64_t rangeBytes = kHubRangeBytes;     // whole pieces
     size_t piecesHeldMax = kHubPiecesHeldMax;
+    std::string scheme = "Bearer";  // of its tokens: HttpCredential
   };
   struct Order {
     BlobInfo blob;

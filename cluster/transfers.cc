@@ -196,7 +196,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void download(const HubDownload& effect) {
     const ActivePtr active = find(effect.fetch);
     if (!active) return;
-    if (s_.hub == nullptr) {
+    HubLane* lane = laneOf(*active);
+    if (lane == nullptr) {
       return tell(HubEnded{effect.fetch, absl::UnavailableError("this node uses no hub")});
     }
     stopHub(effect.fetch);
@@ -204,11 +205,12 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const uint64_t number = ++downloads_;
     current_[effect.fetch] = number;
     active->fromHub = true;
-    active->hub = s_.hub->start(
+    active->hub = lane->start(
         {.blob = active->blob,
          .site = active->site,
          .pieces = effect.pieces,
-         .token = s_.tokenFor ? s_.tokenFor(active->site.repo) : nullptr,
+         .token =
+             s_.tokenFor && active->site.url.empty() ? s_.tokenFor(active->site.repo) : nullptr,
          .underWayMax = underWayMax(active->blob, effect.followed),
          .limit = effect.limit,
          .until = effect.until},
@@ -229,11 +231,15 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
         });
   }
 
+  HubLane* laneOf(const Active& active) const {
+    return active.site.url.empty() ? s_.hub : s_.plain;
+  }
+
   void limitHub(const LimitHub& effect) {
     const ActivePtr active = find(effect.fetch);
     if (active && active->hub) {
-      s_.hub->setLimit(*active->hub, effect.limit, underWayMax(active->blob, effect.followed),
-                       effect.until);
+      laneOf(*active)->setLimit(*active->hub, effect.limit,
+                                underWayMax(active->blob, effect.followed), effect.until);
     }
   }
 
@@ -241,7 +247,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     current_.erase(fetch);
     const ActivePtr active = find(fetch);
     if (active && active->hub) {
-      s_.hub->stop(*active->hub);
+      laneOf(*active)->stop(*active->hub);
       active->hub.reset();
     }
   }

@@ -52,7 +52,8 @@ class Transfers {
     std::string partialFolder;           // journals of half-done blobs
     std::shared_ptr<MemoryRoom> memory;  // for pieces that a client is about to have itself
     std::vector<BulkLane> lanes;
-    HubLane* hub = nullptr;  // null: no hub
+    HubLane* hub = nullptr;    // null: no hub
+    HubLane* plain = nullptr;  // for blobs whose place is known; null: there are none
     std::function<std::vector<Address>(const NodeId&)> addressesOf;
     // Where a blob of that site is written; an error says why nowhere.
     std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const BlobSite&)> publisherOf;

@@ -15,6 +15,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -25,6 +26,7 @@
 #include "cache/disk_space.h"
 #include "cache/layouts.h"
 #include "cache/leftovers.h"
+#include "cache/pip_space.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
@@ -39,10 +41,12 @@
 #include "node/endpoint/endpoint_server.h"
 #include "node/endpoint/hub_endpoint.h"
 #include "node/endpoint/hub_route.h"
+#include "node/endpoint/pip_endpoint.h"
 #include "node/folders.h"
 #include "node/hub.h"
 #include "node/identity.h"
 #include "node/listen_addresses.h"
+#include "node/pip_index.h"
 #include "node/representations.h"
 #include "node/resolver.h"
 #include "node/root_ground.h"
@@ -72,6 +76,7 @@ Overloaded(Fs...) -> Overloaded<Fs...>;  // clang, which clang-tidy reads with, 
 constexpr size_t kProblemsMax = 50;
 constexpr absl::Duration kLeftoverAge = absl::Minutes(1);  // longer than any small blob is written
 constexpr absl::Duration kEndpointDrain = absl::Seconds(10);
+constexpr absl::Duration kPipFilesStay = absl::Minutes(10);  // clients ask again
 constexpr absl::Duration kHostFilePeriod = absl::Seconds(10);
 constexpr absl::Duration kMeetingTime = absl::Seconds(2);  // to hear of those who share a folder
 
@@ -135,6 +140,7 @@ class Agent final : public BlobProvider {
     savedAdverts_ = std::make_unique<SavedAdverts>(
         *index_, [this](std::function<void()> job) { onLoop(std::move(job)); });
 
+    for (const std::string& text : config_.notes) note(text, "", "");
     const std::vector<Root> roots = findFolders();
     ROOST_RETURN_IF_ERROR(tidy(roots));
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
@@ -142,6 +148,7 @@ class Agent final : public BlobProvider {
       hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_, config_.caFile,
                                    hubRest_);
     }
+    ROOST_RETURN_IF_ERROR(buildPip());
     core_ = std::make_unique<Core>(Core::Options{.self = self,
                                                  .seeds = seedsOf(config_.join),
                                                  .hubAllowed = hub_ != nullptr,
@@ -241,6 +248,18 @@ class Agent final : public BlobProvider {
     // Used where none of the clients' folders can be written.
     search.roots.push_back({.path = config_.stateDir + "/hub", .origin = "roost's own"});
     makeWritableRoot(search.roots);
+    if (sharesPip()) {
+      if (config_.pipCache) {
+        search.roots.insert(search.roots.end() - 1, {.path = *config_.pipCache,
+                                                     .layout = Layout::kPip,
+                                                     .origin = "pip's cache",
+                                                     .write = false,
+                                                     .names = config_.pipIndex->origin});
+      }
+      search.roots.insert(search.roots.end() - 1, {.path = pipFolder(),
+                                                   .origin = "roost's own, of the pip index",
+                                                   .names = config_.pipIndex->origin});
+    }
     ResolvedRoots resolved = resolveRoots(search.roots);
     for (const auto* notes : {&search.notes, &resolved.notes}) {
       for (const std::string& text : *notes) note(text, "", "");
@@ -249,7 +268,9 @@ class Agent final : public BlobProvider {
       if (root.config.layout == Layout::kRepresentations) watched_.push_back(root);
     }
     for (const Root& root : watched_) spdlog::info("representations in {}", root.config.path);
-    std::erase_if(resolved.roots, [](const Root& root) { return !isReadable(root.config.layout); });
+    std::erase_if(resolved.roots, [](const Root& root) {
+      return !isReadable(root.config.layout) && !root.config.names;
+    });
     for (const Root& root : resolved.roots) {
       const bool flat = root.config.layout == Layout::kFlat;
       if (flat && !root.exists) continue;  // most nodes never had one
@@ -257,6 +278,44 @@ class Agent final : public BlobProvider {
                    flat ? ", flat layout" : "", root.exists ? "" : ", not there yet");
     }
     return resolved.roots;
+  }
+
+  // Files of the pip index are kept and shared; otherwise they pass through.
+  bool sharesPip() const { return config_.pipIndex && config_.pipIndex->shares(config_.pipShare); }
+  std::string pipFolder() const { return config_.stateDir + "/pip"; }
+
+  absl::Status buildPip() {
+    if (!config_.pipIndex) return absl::OkStatus();
+    pip_ = std::make_unique<PipIndex>(*config_.pipIndex, config_.caFile);
+    spdlog::info("pip index {} ({}){}", config_.pipIndex->origin.url(), config_.pipIndex->from,
+                 sharesPip() ? "" : ", for this node alone");
+    if (!sharesPip()) return absl::OkStatus();
+    std::error_code error;
+    std::filesystem::create_directories(pipFolder(), error);
+    if (error) return errnoStatus(error.value(), "cannot make", pipFolder());
+    ROOST_ASSIGN_OR_RETURN(HubPublisher publisher,
+                           HubPublisher::open(pipFolder(), identity_.id(), reservations_));
+    pipPublisher_ = std::make_shared<const HubPublisher>(std::move(publisher));
+    return absl::OkStatus();
+  }
+
+  void trimPip() {
+    if (std::exchange(trimmingPip_, true)) return;
+    const absl::Status submitted = pool_.submit(
+        {"pip space", WorkPriority::kIdle, pipFolder()},
+        [this, folder = pipFolder(), most = config_.pipSpace] {
+          const auto freed = trimPipFiles(folder, most, absl::Now() - kPipFilesStay);
+          onLoop([this, freed] {
+            trimmingPip_ = false;
+            if (freed.ok() && *freed > 0) {
+              spdlog::info(
+                  "{} bytes of files of the pip index were deleted: nobody read them for "
+                  "the longest time",
+                  *freed);
+            }
+          });
+        });
+    if (!submitted.ok()) trimmingPip_ = false;
   }
 
   // Removes what a killed agent left behind. Journals before any writer opens; temporaries, which
@@ -284,6 +343,7 @@ class Agent final : public BlobProvider {
     self.instance = absl::Uniform<uint64_t>(random_);
     if (config_.hub) self.features |= kFeatureAsksHub;
     self.features |= kFeatureRepresentations;
+    if (sharesPip()) self.features |= kFeatureSharesPip;
     std::vector<RootGround> grounds;
     for (const Root& root : roots) grounds.push_back(groundOf(root.config));
     self.stores = storesOf(grounds);
@@ -409,8 +469,9 @@ class Agent final : public BlobProvider {
             .memory = std::make_shared<MemoryRoom>(kPiecesInMemoryMax),
             .lanes = bulkLanes(),
             .hub = hub_ ? &hub_->lane : nullptr,
+            .plain = pip_ ? &pip_->lane : nullptr,
             .addressesOf = [this](const NodeId& node) { return addressesOf(node); },
-            .publisherOf = [this](const BlobSite& site) { return folders_->publisher(site.apart); },
+            .publisherOf = [this](const BlobSite& site) { return publisherOf(site); },
             .tokenFor =
                 [this](const RepoId& repo) {
                   return hubEndpoint_ ? hubEndpoint_->tokenFor(repo) : TokenSource();
@@ -426,7 +487,14 @@ class Agent final : public BlobProvider {
                   folders_->landed(blob);
                   readings_->landed(blob.blob.id);
                   hubEndpoint_->landed(blob);
+                  if (!blob.site.url.empty()) trimPip();
                 }};
+  }
+
+  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisherOf(const BlobSite& site) const {
+    if (site.url.empty()) return folders_->publisher(site.apart);
+    if (pipPublisher_) return pipPublisher_;
+    return absl::FailedPreconditionError("this node keeps no files of a pip index");
   }
 
   Commands::Seams commandSeams() {
@@ -448,6 +516,7 @@ class Agent final : public BlobProvider {
             .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
             .problems = [this] { return problems(); },
             .endpointUrl = [this] { return urlForClients(endpoint_->address()); },
+            .pipIndex = config_.pipIndex ? config_.pipIndex->origin.url() : "",
             .representations = representations_.get()};
   }
 
@@ -507,14 +576,32 @@ class Agent final : public BlobProvider {
         HubEndpoint::Options{.refTtl = config_.branchTtl,
                              .publish = config_.endpointPublish,
                              .knownSizeMax = config_.knownSizeMax});
+    pipEndpoint_ = std::make_unique<PipEndpoint>(
+        PipEndpoint::Seams{
+            .io = io_,
+            .pool = pool_,
+            .core = *core_,
+            .folders = *folders_,
+            .readings = *readings_,
+            .index = pip_.get(),
+            .origin = config_.pipIndex ? config_.pipIndex->origin : HubOrigin::huggingFace(),
+            .call = [this](const NodeId& peer, const Request& request,
+                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
+            .pagesFolder = config_.stateDir + "/pip-pages"},
+        sharesPip());
     std::vector<LaneThread*> lanes;
     for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
     endpoint_ = std::make_unique<EndpointServer>(
         io_, std::move(lanes),
         [this](HttpAsk ask, std::function<void(HttpAnswer)> done) {
-          hubEndpoint_->handle(std::move(ask), std::move(done));
+          if (auto route = pipRoute(ask.target)) {
+            pipEndpoint_->handle(std::move(ask), *std::move(route), std::move(done));
+          } else {
+            hubEndpoint_->handle(std::move(ask), std::move(done));
+          }
         },
         [origin = origin()](const std::string& method, const std::string& target) {
+          if (pipRoute(target)) return BodyPlan{};
           const HubRoute route = hubRoute(origin, method, target);
           if (route.kind == HubRoute::Kind::kRoost) {
             return RepresentationsApi::bodyPlan(method, route.path);
@@ -662,9 +749,10 @@ class Agent final : public BlobProvider {
       return;
     }
     if (const auto* question = std::get_if<HubQuestionRequest>(&request)) {
-      hubEndpoint_->asked(*question, [this, ask](absl::StatusOr<Reply> reply) {
-        if (!stopping_) links_->respond(ask, std::move(reply));
-      });
+      const PeerAnswer reply = [this, ask](absl::StatusOr<Reply> said) {
+        if (!stopping_) links_->respond(ask, std::move(said));
+      };
+      if (!pipEndpoint_->asked(*question, reply)) hubEndpoint_->asked(*question, reply);
       return;
     }
     if (const auto* lease = std::get_if<ComputeLeaseRequest>(&request)) {
@@ -932,12 +1020,14 @@ class Agent final : public BlobProvider {
     hubEndpoint_->stop();
     representationsApi_->stop();
     representations_->stop();
+    pipEndpoint_->stop();
     readings_->stop();
     resolver_->stop();
     transfers_->stop();
     folders_->stop();
     links_->stop();
     hub_.reset();
+    pip_.reset();
     for (const auto& lane : lanes_) lane->close();
     pool_.stop(WorkPool::AtStop::kDrain);
     pieceAsks_.clear();
@@ -956,6 +1046,8 @@ class Agent final : public BlobProvider {
   std::unique_ptr<SavedAdverts> savedAdverts_;
   HubRest hubRest_{[this] { onLoop([this] { tellSummarySoon(); }); }};
   std::unique_ptr<Hub> hub_;
+  std::unique_ptr<PipIndex> pip_;
+  std::shared_ptr<const HubPublisher> pipPublisher_;  // null: its files are not kept
   ServeCounters serveCounters_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::unique_ptr<Core> core_;
@@ -972,6 +1064,7 @@ class Agent final : public BlobProvider {
   std::unique_ptr<HubProxy> proxy_;
   std::unique_ptr<RepresentationsApi> representationsApi_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;
+  std::unique_ptr<PipEndpoint> pipEndpoint_;
   std::unique_ptr<EndpointServer> endpoint_;
   std::unique_ptr<Watchdog> watchdog_;
   asio::signal_set signals_;
@@ -993,6 +1086,7 @@ class Agent final : public BlobProvider {
   const absl::Time startedAt_ = absl::Now();
   std::set<StoreId> followed_;  // stores that another agent looks after
   bool warming_ = false;
+  bool trimmingPip_ = false;
   HostFiles hostFiles_{config_.join, config_.listen.port};  // one job at a time has it
   bool readingHosts_ = false;
   absl::Time nextHostRead_ = absl::InfinitePast();

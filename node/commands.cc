@@ -130,9 +130,19 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   if (method == "env") {
     json exports = json::object();
     if (s_.endpointUrl) exports["HF_ENDPOINT"] = s_.endpointUrl();
+    if (s_.endpointUrl && !s_.pipIndex.empty()) {
+      const std::string index = absl::StrCat(s_.endpointUrl(), "/pip/simple/");
+      exports["PIP_INDEX_URL"] = index;
+      exports["UV_DEFAULT_INDEX"] = index;
+      // pip keeps nothing of a plain http:// index that it is not told to trust.
+      const std::string url = s_.endpointUrl();
+      const size_t host = url.find("://") + 3;
+      exports["PIP_TRUSTED_HOST"] = url.substr(host, url.rfind(':') - host);
+    }
     document = json{{"schema", "roost.env.1"},
                     {"node", s_.core.self().id.hex()},
                     {"hub", s_.origin.url()},
+                    {"pip_index", s_.pipIndex},
                     {"exports", std::move(exports)}};
   }
   if (method == "version") {
@@ -386,7 +396,7 @@ asio::awaitable<Commands::Document> Commands::verify(const json& arguments) {
   }
   json repos = json::array();
   for (const RepoView& view : s_.folders.inventory().repos()) {
-    if (only && view.repo != *only) continue;
+    if (only ? view.repo != *only : view.repo.origin() != s_.origin) continue;
     const VerifiedRepo result = co_await s_.folders.verifyRepo(view.repo);
     json wrong = json::array();
     for (const VerifiedRepo::Wrong& file : result.wrong) {

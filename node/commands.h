@@ -37,7 +37,8 @@ class Commands {
     std::function<void(uint64_t)> cancel;
     std::function<std::vector<Problem>()> problems;
     std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
-    Representations* representations = nullptr;          // null: there are none
+    std::string pipIndex = {};  // the one that /pip/simple/ stands for; empty: it is off
+    Representations* representations = nullptr;  // null: there are none
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 

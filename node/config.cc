@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "cache/layouts.h"
 #include "node/byte_size.h"
 #include "node/config_file.h"
@@ -209,6 +210,56 @@ absl::StatusOr<std::string> caFile(const Sources& sources, const FileReader& rea
   return file;
 }
 
+// The agent's own index, as `roost env` names it to clients: an agent that is started in such a
+// shell must not ask itself.
+bool isOwnIndex(const HubOrigin& origin, const Address& endpoint) {
+  absl::string_view rest = origin.url();
+  if (!absl::ConsumePrefix(&rest, "http://") || !absl::ConsumeSuffix(&rest, "/pip/simple")) {
+    return false;
+  }
+  const auto address = Address::parse(rest);
+  return address.ok() && address->port == endpoint.port && isLoopback(address->host);
+}
+
+absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig& config) {
+  const Setting share = sources.findOr("pip-share", "public");
+  ROOST_ASSIGN_OR_RETURN(config.pipShare, from(share, parsePipShare(share.text)));
+  const Setting space = sources.findOr("pip-space", "20GB");
+  ROOST_ASSIGN_OR_RETURN(config.pipSpace, from(space, parsePipSpace(space.text)));
+  const Environment& environment = sources.environment();
+  ROOST_ASSIGN_OR_RETURN(config.pipCache, sources.optionalPath("pip-cache"));
+  if (const auto said = pipCacheFolder(environment, readFile);
+      said && !config.pipCache && absl::StartsWith(said->value, "/")) {
+    config.pipCache = said->value;
+  }
+  if (const auto setting = sources.find("pip-index")) {
+    if (setting->text == "none") return absl::OkStatus();
+    ROOST_ASSIGN_OR_RETURN(config.pipIndex,
+                           from(*setting, parsePipIndex(setting->text, setting->origin)));
+    if (isOwnIndex(config.pipIndex->origin, config.endpoint)) {
+      return refused(*setting, "that is this agent's own index. Name the one behind it, or none");
+    }
+  }
+  if (!config.hub && !config.pipIndex) return absl::OkStatus();  // no outside connection unasked
+  for (const auto& said :
+       {pipSetting(environment, readFile, "index-url"), builtInPipIndex(environment, readFile)}) {
+    if (config.pipIndex || !said) continue;
+    auto index = parsePipIndex(said->value, said->from);
+    if (!index.ok()) {
+      config.notes.push_back(sentence(absl::StrCat("the pip index of ", said->from, " is not used"),
+                                      index.status().message(), "Name one with --pip-index."));
+    } else if (!isOwnIndex(index->origin, config.endpoint)) {
+      config.pipIndex = *std::move(index);
+    }
+  }
+  if (!config.pipIndex) return absl::OkStatus();
+  const auto certificate = pipSetting(environment, readFile, "cert");
+  if (certificate && absl::StartsWith(certificate->value, "/")) {
+    config.pipIndex->caFile = certificate->value;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status checkCatalog(const Sources& sources) {
   const Setting setting = sources.findOr("catalog", "mesh");
   if (setting.text == "mesh") return absl::OkStatus();
@@ -383,9 +434,15 @@ const std::vector<AgentOption>& agentOptions() {
       {"swarm", "ADDR:PORT", "ROOST_SWARM", "", true, false},
       {"metrics", "ADDR:PORT", "ROOST_METRICS", "", true, false},
       {"endpoint-allow", "CIDR", "ROOST_ENDPOINT_ALLOW", "", true, false},
-      {"pip-index", "URL", "ROOST_PIP_INDEX", "", true, false},
+      {"pip-index", "URL|none", "ROOST_PIP_INDEX",
+       "The one index behind /pip/simple/ (default: what pip itself would use); none: off"},
+      {"pip-share", "public|cluster|none", "ROOST_PIP_SHARE",
+       "What other nodes may have of it: public, unless it wants a password (default); always; "
+       "never"},
+      {"pip-space", "SIZE", "ROOST_PIP_SPACE",
+       "What its files may take in the state folder: 500MB, 20GB (default), 1TB"},
+      {"pip-cache", "DIR", "", "pip's cache (default: where pip's own settings say)", false},
       {"datasets-cache", "DIR", "", "", false, false},
-      {"pip-cache", "DIR", "", "", false, false},
   };
   return options;
 }
@@ -428,6 +485,7 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   ROOST_ASSIGN_OR_RETURN(config.hub, hub(sources));
   ROOST_ASSIGN_OR_RETURN(config.hubTokenFile, sources.optionalPath("hub-token-file"));
   ROOST_ASSIGN_OR_RETURN(config.caFile, caFile(sources, readFile));
+  ROOST_RETURN_IF_ERROR(pip(sources, readFile, config));
   ROOST_ASSIGN_OR_RETURN(config.hubCache, sources.optionalPath("hub-cache"));
   ROOST_ASSIGN_OR_RETURN(config.transformersCache, sources.optionalPath("transformers-cache"));
   ROOST_ASSIGN_OR_RETURN(config.roots, roots(sources, arguments));

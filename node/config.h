@@ -18,6 +18,7 @@
 #include "cache/roots.h"
 #include "node/addresses.h"
 #include "node/environment.h"
+#include "node/pip_settings.h"
 #include "protocol/limits.h"
 #include "protocol/names.h"
 #include "protocol/node_id.h"
@@ -49,6 +50,11 @@ struct AgentConfig {
   // No option: the limit is the clients' own. Tests set it lower, on an agent of theirs.
   uint64_t knownSizeMax = kHttpFileBytesMax;
   std::string caFile;  // PEM, trusted for the hub besides the system's; absolute; empty: none
+  std::optional<PipIndexSetting> pipIndex;  // none: the pip index is off
+  PipShare pipShare = PipShare::kPublic;
+  uint64_t pipSpace = 0;                // bytes that its files may take in the agent's own folder
+  std::optional<std::string> pipCache;  // pip's own, watched if it is there; absolute
+  std::vector<std::string> notes;       // what was not taken, why, and what to do
 
   bool hasClusterKey() const { return clusterKeyFile || clusterKeyText; }
   // Where the command line finds this agent.

@@ -105,12 +105,13 @@ void FolderScans::scanRoot(RootIndex root) {
     return;
   }
   const RootConfig config = s_.inventory.root(root).config;
+  const HubOrigin origin = config.names.value_or(s_.origin);
   auto found = std::make_shared<FoundRoot>(FoundRoot{s_.inventory.scanBegins()});
   const auto done = [this, work = s_.work, root, found] {
     work->post([this, root, found] { rootRead(root, *found); });
   };
   s_.work->submit({"scan root", WorkPriority::kNormal, config.path},
-                  [config, origin = s_.origin, found, done, &index = s_.index] {
+                  [config, origin, found, done, &index = s_.index] {
                     {
                       const Stopwatch stopwatch(found->took);
                       found->scan = roost::scanRoot(config, origin);
@@ -211,15 +212,20 @@ void FolderScans::startScan(const RepoPlace& place) {
   KnownTrees trees;
   if (const KnownTrees* known = s_.inventory.knownTrees(place.first, place.second)) trees = *known;
   const std::string path = s_.inventory.root(place.first).config.path;
+  std::shared_ptr<PipCacheReader> pip;
+  if (s_.inventory.root(place.first).config.layout == Layout::kPip) {
+    pip = pipReaders_.try_emplace(place.first, std::make_shared<PipCacheReader>()).first->second;
+  }
   auto found = std::make_shared<Found>(Found{s_.inventory.scanBegins()});
   const auto done = [this, work = s_.work, place, found] {
     work->post([this, place, found] { repoScanned(place, *found); });
   };
   s_.work->submit({"scan repo", WorkPriority::kNormal, path},
-                  [place, path, trees = std::move(trees), found, done, &index = s_.index] {
+                  [place, path, pip, trees = std::move(trees), found, done, &index = s_.index] {
                     {
                       const Stopwatch stopwatch(found->took);
-                      found->scan = scanRepo(path, place.second, trees);
+                      found->scan =
+                          pip ? pip->scan(path, place.second) : scanRepo(path, place.second, trees);
                     }
                     if (!found->scan.ok()) return done();
                     // Without the index nothing is trusted, and everything is hashed again.

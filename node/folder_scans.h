@@ -20,6 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "cache/inventory.h"
+#include "cache/pip_cache.h"
 #include "node/folder_watch.h"
 #include "node/index_queue.h"
 #include "node/loop_work.h"
@@ -82,6 +83,7 @@ class FolderScans {
   std::map<RootIndex, bool> rootsRunning_;
   std::map<RootIndex, ScanSchedule::Clock::duration> rootsTook_;
   std::set<RootIndex> unread_;  // all their repos are to be scanned, watched or not
+  std::map<RootIndex, std::shared_ptr<PipCacheReader>> pipReaders_;  // a work thread's in a scan
   ScanSchedule schedule_;
   boost::asio::steady_timer timer_;  // until schedule_.nextDue()
   std::optional<ScanSchedule::Clock::time_point> timerDue_;

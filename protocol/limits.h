@@ -184,6 +184,18 @@ inline constexpr size_t kProvenancesAskedMax = 256;           // of a peer at on
 inline constexpr size_t kConflictsKept = 1'000;               // keys with two values, to be shown
 inline constexpr size_t kRepresentationFoldersMax = 100'000;  // below one watched root
 
+// --- The pip index. ---
+inline constexpr size_t kPipPageBytesMax = 32 << 20;   // the largest of PyPI have 15 MB
+inline constexpr size_t kPipFilesMax = 200'000;        // on one page; PyPI's largest has 20,000
+inline constexpr size_t kPipVersionsMax = 50'000;      // on one page
+inline constexpr size_t kPipTextBytesMax = 4'096;      // an address, a reason, an attribute
+inline constexpr size_t kPipNameBytesMax = 240;        // a file's name, ".metadata" may follow
+inline constexpr size_t kPipShownBytesMax = 64 << 20;  // pages as they are answered, in memory
+inline constexpr size_t kPipSizesMax = 10'000;         // of files whose index names none
+inline constexpr absl::Duration kPipPageTtl = absl::Minutes(10);    // where the index says none
+inline constexpr absl::Duration kPipPageTtlMax = absl::Hours(24);   // whatever the index says
+inline constexpr absl::Duration kPipRefusalTtl = absl::Minutes(1);  // of "there is no such project"
+
 // --- Folders that are scanned. ---
 inline constexpr size_t kRepoFoldersMax = 50'000;   // repo folders in one root
 inline constexpr size_t kScanFilesMax = 1'000'000;  // files and links in one repo folder

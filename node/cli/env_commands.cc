@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
@@ -55,14 +56,52 @@ absl::StatusOr<json> liveEnvironment(const CliContext& context, const std::strin
   return env;
 }
 
-// A hub of the user's own choice stays; the agent's hub is what the agent stands for.
+// What of the document a variable stands for: the agent's hub, or its pip index. Empty: neither.
+std::string originOf(const json& env, const std::string& name) {
+  if (name == kEndpointVariable) return textAt(env, "hub");
+  return absl::EndsWith(name, "_INDEX_URL") || name == "UV_DEFAULT_INDEX" ? textAt(env, "pip_index")
+                                                                          : "";
+}
+
+// A URL as far as it says where: without a user, a password and a last slash.
+std::string placeOf(absl::string_view url) {
+  const size_t scheme = url.find("://");
+  const size_t start = scheme == absl::string_view::npos ? 0 : scheme + 3;
+  const size_t at = url.substr(0, url.find('/', start)).rfind('@');
+  std::string place(absl::StripSuffix(url, "/"));
+  if (at != absl::string_view::npos && at >= start) place.erase(start, at + 1 - start);
+  return place;
+}
+
+// A hub or an index of the user's own choice stays; the agent's is what the agent stands for.
 bool isUsersOwn(const CliContext& context, const std::string& name, const std::string& value,
                 const json& env) {
-  if (name != kEndpointVariable) return false;
+  const std::string origin = originOf(env, name);
   const auto own = lookUp(context.environment, name);
-  if (!own) return false;
-  const absl::string_view set = absl::StripSuffix(*own, "/");
-  return set != value && set != absl::StripSuffix(textAt(env, "hub"), "/");
+  if (origin.empty() || !own) return false;
+  const std::string set = placeOf(*own);
+  return set != placeOf(value) && set != placeOf(origin);
+}
+
+// pip takes the highest version that any of several indexes has, whoever put it there.
+void warnOfMoreIndexes(const CliContext& context, const Environment& exports) {
+  if (!exports.contains("PIP_INDEX_URL")) return;
+  for (const char* name : {"PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX"}) {
+    const auto own = lookUp(context.environment, name);
+    if (!own || own->empty()) continue;
+    context.message(absl::StrCat(name,
+                                 " is set: packages may come from there too, past the agent. "
+                                 "Unset it to have one index only"));
+  }
+}
+
+// pip's list of hosts, with the agent's.
+std::string withTrustedHosts(const CliContext& context, const std::string& host) {
+  const std::string own(lookUp(context.environment, "PIP_TRUSTED_HOST").value_or(""));
+  const std::vector<absl::string_view> hosts =
+      absl::StrSplit(own, absl::ByAnyChar(" \t\n"), absl::SkipEmpty());
+  if (std::find(hosts.begin(), hosts.end(), host) != hosts.end()) return own;
+  return own.empty() ? host : absl::StrCat(own, " ", host);
 }
 
 // Clients send what goes to this node through a proxy as well, tokens in clear text, unless they
@@ -95,12 +134,14 @@ Environment exportsOf(const CliContext& context, const json& env, bool force) {
     if (!isVariableName(name) || !value.is_string()) continue;
     const std::string text = value;
     if (!force && isUsersOwn(context, name, text, env)) {
-      context.message(absl::StrCat(name, " is set already, to ", *lookUp(context.environment, name),
+      context.message(absl::StrCat(name, " is set already, to ",
+                                   placeOf(*lookUp(context.environment, name)),
                                    ", and stays. --force sets it to ", text));
       continue;
     }
-    exports[name] = text;
+    exports[name] = name == "PIP_TRUSTED_HOST" ? withTrustedHosts(context, text) : text;
   }
+  warnOfMoreIndexes(context, exports);
   if (!exports.empty()) keepFromProxies(context, exports);
   return exports;
 }

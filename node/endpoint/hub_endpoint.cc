@@ -28,7 +28,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
         timers_(s_.io),
         hub_(s_.proxy, s_.origin, s_.agentUrl, timers_, s_.rest),
         word_({s_.io, s_.core, hub_, timers_, s_.call, [this] { return shared_from_this(); }},
-              options.refTtl),
+              PublicWord::Ways::ofHub(s_.origin), options.refTtl),
         access_({s_.core, s_.folders.inventory(), s_.learnt}, options.authGrace, options.refTtl),
         names_({s_.io, s_.core, s_.folders.inventory(), s_.resolver, hub_, word_, access_, timers_,
                 s_.call, [this] { return shared_from_this(); }},

@@ -18,19 +18,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr absl::Duration kLingering = absl::Seconds(30);
-constexpr absl::Duration kSizeAsked = absl::Seconds(3);  // by the first byte; the file is next
-constexpr absl::Duration kInnerRangePatience = absl::Seconds(5);
-constexpr absl::Duration kAnswerPatience = absl::Seconds(8);  // the rest is for the way back
 constexpr size_t kWantedShownMax = 100'000;
-
-// Starts a download again from its first byte when it gets 200 instead of 206.
-bool startsAgain(const HttpAsk& ask) {
-  const std::string* agent = ask.find("user-agent");
-  return agent != nullptr &&
-         (absl::StrContains(*agent, "hf_hub/") || absl::StartsWith(*agent, "curl/") ||
-          absl::StrContains(*agent, "llama-cpp"));
-}
 
 // Some clients ask for all by "Range: bytes=0-".
 bool isWhole(const HttpAnswer& answer) {
@@ -59,7 +47,10 @@ std::string HubFiles::pinnedTarget(const RepoId& repo, const Commit& commit,
 }
 
 HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
-    : s_(seams), publish_(publish), knownSizeMax_(knownSizeMax) {}
+    : s_(seams),
+      publish_(publish),
+      knownSizeMax_(knownSizeMax),
+      bodies_({s_.pool, s_.folders, s_.readings, s_.timers, s_.metrics}) {}
 
 void HubFiles::landed(const LandedBlob& blob) {
   const auto it = wanted_.find(blob.blob.id);
@@ -103,7 +94,7 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   }
   HttpAnswer answer = fileHead(ask, located, *entry);
   if (answer.status != 200) co_return answer;
-  const ByteRange range = rangeOf(ask, *entry, answer);
+  const ByteRange range = bodies_.rangeOf(ask, entry->blob, etagOf(*entry), answer);
   const bool hidesSize = refusesKnownSize(ask, entry->blob.size, knownSizeMax_);
   if (ask.method != "HEAD" && answer.status != 416) {
     answer = co_await body(std::move(ask), located, *entry, range, std::move(answer));
@@ -215,42 +206,12 @@ HttpAnswer HubFiles::fileHead(const HttpAsk& ask, const Located& located, const 
   return answer;
 }
 
-ByteRange HubFiles::rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const {
-  const std::string* header = ask.find("range");
-  const std::string* condition = ask.find("if-range");
-  const uint64_t size = file.blob.size;
-  ByteRange range = byteRange(header == nullptr ? "" : *header, size);
-  if (condition != nullptr && !absl::StrContains(*condition, etagOf(file))) {
-    range = byteRange("", size);
-  }
-  // What this client has of it may be wrong: it must not go on from there.
-  if (range.kind == ByteRange::Kind::kPart && range.first > 0 &&
-      s_.readings.poisoned(file.blob.id)) {
-    range =
-        startsAgain(ask) ? byteRange("", size) : ByteRange{ByteRange::Kind::kUnsatisfiable, 0, 0};
-  }
-  if (range.kind == ByteRange::Kind::kPart) {
-    answer.status = 206;
-    answer.headers.emplace_back("Content-Range",
-                                absl::StrCat("bytes ", range.first, "-", range.end - 1, "/", size));
-    answer.length = range.end - range.first;
-  } else if (range.kind == ByteRange::Kind::kUnsatisfiable) {
-    answer.status = 416;
-    answer.headers.emplace_back("Content-Range", absl::StrCat("bytes */", size));
-    answer.length = 0;
-  } else if (size == 0 && header != nullptr) {
-    // Clients read a file's size off this header, and take "/0" for none.
-    answer.headers.emplace_back("Content-Range", "bytes */0");
-  }
-  return range;
-}
-
 asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEntry file,
                                            ByteRange range, HttpAnswer answer) {
   const BlobInfo blob = file.blob;
   if (range.first == range.end) co_return answer;  // an empty file
   const BlobPart part{blob, range.first, range.end};
-  if (auto stream = co_await fromHere(part)) {
+  if (auto stream = co_await bodies_.fromHere(part)) {
     answer.stream = std::move(stream);
     co_return answer;
   }
@@ -264,36 +225,19 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
   if (wanted_.size() < kWantedShownMax) {
     wanted_.insert_or_assign(blob.id, ClientFile{site.repo, site.commit, file, located.ref});
   }
-  const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, range.first > 0);
-  const bool firstByte = range.first == 0 && range.end == 1;
-  if (blob.size <= kInlineBlobBytesMax) {
-    const absl::Status whole = co_await verified(reading, kAnswerPatience);
-    if (absl::IsDataLoss(whole)) s_.names.misnamed(site.repo, site.commit, site.path);
-    if (!whole.ok()) {
-      linger(reading, kLingering);
-      co_return co_await withoutIt(std::move(ask), located, file, whole);
-    }
-    answer.stream = co_await verifiedPart(part, reading);
+  BlobAnswers::Stream stream = co_await bodies_.arriving(part, site);
+  if (stream.ok()) {
+    answer.stream = *std::move(stream);
     co_return answer;
   }
-  if (range.end < blob.size && !firstByte) {
-    linger(reading, kLingering);  // whoever reads a part reads more of them
-    const absl::Status came = co_await innerPart(part, reading, answer);
-    if (came.ok()) co_return answer;
-    if (s_.hub.open()) s_.metrics.innerPart(EndpointMetrics::InnerPart::kPassedOn);
-    co_return co_await withoutIt(std::move(ask), located, file, came);
+  const bool small = blob.size <= kInlineBlobBytesMax;
+  if (small && absl::IsDataLoss(stream.status())) {
+    s_.names.misnamed(site.repo, site.commit, site.path);
   }
-  // An answer that says why nothing comes is better than a body that ends early.
-  const BlobReading::Piece began =
-      co_await pieceWithin(reading, range.first / kPieceBytes, kAnswerPatience);
-  // After the deadline the head goes out all the same: the client's patience begins anew with it.
-  if (!began.ok() && !absl::IsDeadlineExceeded(began.status())) {
-    co_return co_await withoutIt(std::move(ask), located, file, began.status());
+  if (!small && BlobAnswers::isInner(part) && s_.hub.open()) {
+    s_.metrics.innerPart(EndpointMetrics::InnerPart::kPassedOn);
   }
-  if (firstByte) linger(reading, kSizeAsked);
-  co_await streaming(blob.id);
-  answer.stream = arrivingBody(part, reading, s_.pool);
-  co_return answer;
+  co_return co_await withoutIt(std::move(ask), located, file, stream.status());
 }
 
 // What this agent cannot give the hub may.
@@ -304,65 +248,6 @@ asio::awaitable<HttpAnswer> HubFiles::withoutIt(HttpAsk ask, const Located& loca
   }
   if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
   co_return failure(absl::IsDeadlineExceeded(why) ? 504 : 503, "", why.message());
-}
-
-// A part that does not reach the end can be told right from wrong by the hashes of a node that has
-// the whole. Without them it has to wait for the whole to be here.
-asio::awaitable<absl::Status> HubFiles::innerPart(BlobPart part,
-                                                  std::shared_ptr<BlobReading> reading,
-                                                  HttpAnswer& answer) {
-  const absl::Time until = absl::Now() + kInnerRangePatience;
-  const uint64_t first = part.first / kPieceBytes;
-  const BlobReading::PieceList list = co_await pieceList(reading);
-  if (list && list->size() == pieceCount(part.blob.size)) {
-    const BlobReading::Piece began = co_await pieceWithin(reading, first, until - absl::Now());
-    if (!began.ok()) co_return began.status();
-    if (*began != nullptr && co_await hasRightPiece(*began, first, list, s_.pool)) {
-      answer.stream = innerBody(part, reading, list, s_.pool);
-      s_.metrics.innerPart(EndpointMetrics::InnerPart::kProved);
-      co_return absl::OkStatus();
-    }
-  }
-  const absl::Status whole =
-      co_await verified(reading, std::max(absl::ZeroDuration(), until - absl::Now()));
-  if (!whole.ok()) co_return whole;
-  s_.metrics.innerPart(EndpointMetrics::InnerPart::kWaited);
-  answer.stream = co_await verifiedPart(part, reading);
-  co_return whole;
-}
-
-// Of a blob that is verified, whether it has its name yet or not.
-asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::verifiedPart(
-    BlobPart part, std::shared_ptr<BlobReading> reading) {
-  auto stream = co_await fromHere(part);
-  if (!stream) stream = arrivingBody(part, reading, s_.pool);
-  co_return stream;
-}
-
-asio::awaitable<BlobReading::PieceList> HubFiles::pieceList(std::shared_ptr<BlobReading> reading) {
-  const std::function<void(std::function<void(BlobReading::PieceList)>)> start =
-      [&](std::function<void(BlobReading::PieceList)> done) {
-        reading->pieceList(std::move(done));
-      };
-  const BlobReading::PieceList none;
-  co_return co_await awaitCallback<BlobReading::PieceList>(start, none);
-}
-
-// A copy on this node, if there is one.
-asio::awaitable<std::shared_ptr<BodyStream>> HubFiles::fromHere(BlobPart part) {
-  const auto copy = s_.folders.inventory().find(part.blob.id);
-  if (!copy) co_return nullptr;
-  const bool isVerified = copy->trust == Trust::kVerified || copy->trust == Trust::kRecheck;
-  using Opened = std::shared_ptr<const LocalBlob>;
-  const std::function<void(std::function<void(Opened)>)> open =
-      [&](std::function<void(Opened)> done) { s_.folders.open(part.blob.id, std::move(done)); };
-  const Opened none;
-  const Opened file = co_await awaitCallback<Opened>(open, none);
-  if (file == nullptr) co_return nullptr;
-  if (isVerified && part.first == 0 && part.end == part.blob.size) {
-    s_.readings.cure(part.blob.id);
-  }
-  co_return localBody(part, file, isVerified, s_.readings.local(part.blob), s_.pool);
 }
 
 // Finds where the blob is written.
@@ -381,48 +266,6 @@ asio::awaitable<absl::Status> HubFiles::prepare(const Located& located, const Fi
   // Whether there is room shows when it is written: beside a client that writes the file into the
   // same cache, none is needed.
   co_return known.status;
-}
-
-// On the disk before the first byte that nobody has verified leaves.
-asio::awaitable<void> HubFiles::streaming(BlobId blob) {
-  const std::function<void(std::function<void(bool)>)> start = [&](std::function<void(bool)> done) {
-    s_.readings.streaming(blob, [done] { done(true); });
-  };
-  co_await awaitCallback<bool>(start, false);
-}
-
-asio::awaitable<absl::Status> HubFiles::verified(std::shared_ptr<BlobReading> reading,
-                                                 absl::Duration patience) {
-  const std::function<void(std::function<void(absl::Status)>)> start =
-      [&](std::function<void(absl::Status)> done) {
-        after(patience, done);
-        reading->verified([done](BlobReading::Piece whole) { done(whole.status()); });
-      };
-  const absl::Status dropped = absl::UnavailableError("the agent is stopping");
-  co_return co_await awaitCallback<absl::Status>(start, dropped);
-}
-
-asio::awaitable<BlobReading::Piece> HubFiles::pieceWithin(std::shared_ptr<BlobReading> reading,
-                                                          uint64_t piece, absl::Duration patience) {
-  const std::function<void(std::function<void(BlobReading::Piece)>)> start =
-      [&](std::function<void(BlobReading::Piece)> done) {
-        after(patience, [done](absl::Status late) { done(BlobReading::Piece(std::move(late))); });
-        reading->piece(piece, std::move(done));
-      };
-  const BlobReading::Piece dropped = absl::UnavailableError("the agent is stopping");
-  co_return co_await awaitCallback<BlobReading::Piece>(start, dropped);
-}
-
-void HubFiles::after(absl::Duration patience, std::function<void(absl::Status)> done) {
-  s_.timers.after(patience, [patience, done = std::move(done)] {
-    done(absl::DeadlineExceededError(
-        absl::StrCat("it did not come within ", absl::FormatDuration(patience))));
-  });
-}
-
-// Clients ask again: what was fetched until then is not thrown away.
-void HubFiles::linger(std::shared_ptr<BlobReading> reading, absl::Duration time) {
-  s_.timers.after(time, [reading = std::move(reading)] {});
 }
 
 }  // namespace roost

@@ -18,6 +18,7 @@
 
 #include "cluster/core.h"
 #include "cluster/transfers.h"
+#include "node/endpoint/blob_answers.h"
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/byte_range.h"
 #include "node/endpoint/endpoint_metrics.h"
@@ -66,31 +67,17 @@ class HubFiles {
                                                                      std::optional<Token> token);
   boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Located located, RelativePath path);
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
-  ByteRange rangeOf(const HttpAsk& ask, const FileEntry& file, HttpAnswer& answer) const;
   boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
                                           ByteRange range, HttpAnswer answer);
-  boost::asio::awaitable<std::shared_ptr<BodyStream>> fromHere(BlobPart part);
   boost::asio::awaitable<absl::Status> prepare(const Located& located, const FileEntry& file,
                                                bool apart);
-  boost::asio::awaitable<void> streaming(BlobId blob);
-  boost::asio::awaitable<absl::Status> verified(std::shared_ptr<BlobReading> reading,
-                                                absl::Duration patience);
-  boost::asio::awaitable<BlobReading::Piece> pieceWithin(std::shared_ptr<BlobReading> reading,
-                                                         uint64_t piece, absl::Duration patience);
-  boost::asio::awaitable<BlobReading::PieceList> pieceList(std::shared_ptr<BlobReading> reading);
-  boost::asio::awaitable<absl::Status> innerPart(BlobPart part,
-                                                 std::shared_ptr<BlobReading> reading,
-                                                 HttpAnswer& answer);
-  boost::asio::awaitable<std::shared_ptr<BodyStream>> verifiedPart(
-      BlobPart part, std::shared_ptr<BlobReading> reading);
   boost::asio::awaitable<HttpAnswer> withoutIt(HttpAsk ask, const Located& located,
                                                const FileEntry& file, absl::Status why);
-  void after(absl::Duration patience, std::function<void(absl::Status)> done);
-  void linger(std::shared_ptr<BlobReading> reading, absl::Duration time);
 
   Seams s_;
   const bool publish_;
   const uint64_t knownSizeMax_;
+  BlobAnswers bodies_;
   std::map<BlobId, ClientFile> wanted_;  // fetched for a client, to be shown when it is here
 };
 

@@ -255,14 +255,18 @@ bool goesToClient(absl::string_view name, absl::string_view value) {
   return !kKept->contains(name);
 }
 
-HubProxy::HubProxy(const HubOrigin& origin, HttpClient& http)
-    : base_(origin.url()), webOrigin_(webOrigin(origin.url()).value_or("")), http_(http) {}
+HubProxy::HubProxy(const HubOrigin& origin, HttpClient& http, std::optional<HttpCredential> own)
+    : base_(origin.url()),
+      webOrigin_(webOrigin(origin.url()).value_or("")),
+      http_(http),
+      own_(std::move(own)) {}
 
 std::string HubProxy::urlOf(const std::string& target) const {
   return absl::StrCat(base_, target);
 }
 
 std::optional<HttpCredential> HubProxy::credential(std::optional<Token> token) const {
+  if (own_) return own_;
   if (!token) return std::nullopt;
   return HttpCredential{*std::move(token), webOrigin_};
 }
@@ -394,6 +398,16 @@ void HubProxy::send(const std::shared_ptr<Forward>& forward) {
 
 void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
                        std::function<void(HttpAnswer)> done) {
+  std::string url = urlOf(ask.target);
+  forwardTo(std::move(url), std::move(ask), agent, follow, std::move(done));
+}
+
+void HubProxy::forwardFrom(std::string url, HttpAsk ask, std::function<void(HttpAnswer)> done) {
+  forwardTo(std::move(url), std::move(ask), base_, true, std::move(done));
+}
+
+void HubProxy::forwardTo(std::string url, HttpAsk ask, const std::string& agent, bool follow,
+                         std::function<void(HttpAnswer)> done) {
   HttpRequest request;
   const bool writes = ask.method != "GET" && ask.method != "HEAD";
   if (ask.method == "HEAD") {
@@ -411,7 +425,7 @@ void HubProxy::forward(HttpAsk ask, const std::string& agent, bool follow,
       request.upload = std::move(ask.body);
     }
   }
-  request.url = urlOf(ask.target);
+  request.url = std::move(url);
   for (const auto& [name, value] : ask.headers) {
     if (goesToHub(name)) request.headers.emplace_back(name, value);
   }

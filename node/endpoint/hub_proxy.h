@@ -24,8 +24,10 @@ std::optional<Token> tokenOf(const HttpAsk& ask);
 
 class HubProxy {
  public:
-  // `http` must outlive this and the bodies that it gives out.
-  HubProxy(const HubOrigin& origin, HttpClient& http);
+  // `http` must outlive this and the bodies that it gives out. `own`: goes with everything, instead
+  // of what clients send.
+  HubProxy(const HubOrigin& origin, HttpClient& http,
+           std::optional<HttpCredential> own = std::nullopt);
 
   // The answer of the hub to the same request, as it is but for what only concerns the connection,
   // and Xet. Links and redirects to the hub lead to `agent` ("http://127.0.0.1:8377") instead, and
@@ -36,6 +38,9 @@ class HubProxy {
   // Without a connection: 503 with the reason.
   void forward(HttpAsk ask, const std::string& agent, bool follow,
                std::function<void(HttpAnswer)> done);
+
+  // The same of another URL, redirects followed: of a file that the hub names, wherever it is.
+  void forwardFrom(std::string url, HttpAsk ask, std::function<void(HttpAnswer)> done);
 
   // A small question of our own on the client's behalf: the whole answer, redirects not followed.
   struct Question {
@@ -51,6 +56,8 @@ class HubProxy {
 
  private:
   struct Forward;
+  void forwardTo(std::string url, HttpAsk ask, const std::string& agent, bool follow,
+                 std::function<void(HttpAnswer)> done);
   static void send(const std::shared_ptr<Forward>& forward);
   static std::optional<std::string> nextHop(const Forward& forward, const HttpHead& said);
   static HttpAnswer answerOf(const Forward& forward, const HttpHead& said);
@@ -60,6 +67,7 @@ class HubProxy {
   const std::string base_;       // the hub's URL, with its path prefix
   const std::string webOrigin_;  // what a token is bound to
   HttpClient& http_;
+  const std::optional<HttpCredential> own_;
 };
 
 // A header of the client's request that the hub may see.

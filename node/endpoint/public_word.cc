@@ -15,8 +15,44 @@ namespace roost {
 
 namespace asio = boost::asio;
 
-PublicWord::PublicWord(Seams seams, absl::Duration ttl)
-    : s_(std::move(seams)), ttl_(ttl), envoys_(s_.core.self().id) {}
+namespace {
+
+constexpr absl::Duration kKeepersPatience = absl::Seconds(4);  // for all that are asked in turn
+
+HttpHeaders validatorsOf(const HubWord& word) {
+  HttpHeaders conditions;
+  for (const auto& [name, value] : word.headers) {
+    if (name == "etag") conditions.emplace_back("If-None-Match", value);
+    if (name == "last-modified") conditions.emplace_back("If-Modified-Since", value);
+  }
+  return conditions;
+}
+
+}  // namespace
+
+PublicWord::Ways PublicWord::Ways::ofHub(const HubOrigin& origin) {
+  return {.admits = [origin](const HubQuestionRequest& request) -> std::optional<RepoId> {
+            const HubRoute route = hubRoute(origin, request.form ? "POST" : "GET", request.target);
+            const bool metadata =
+                route.kind == HubRoute::Kind::kInfo || route.kind == HubRoute::Kind::kRevision ||
+                route.kind == HubRoute::Kind::kTree || route.kind == HubRoute::Kind::kPathsInfo ||
+                route.kind == HubRoute::Kind::kRefs;
+            return metadata ? route.repo : std::nullopt;
+          },
+          .tidy = [](HubWord& word) { word.body = withoutXet(std::move(word.body)); }};
+}
+
+PublicWord::PublicWord(Seams seams, Ways ways, absl::Duration ttl)
+    : s_(std::move(seams)), ways_(std::move(ways)), ttl_(ttl), envoys_(s_.core.self().id) {}
+
+std::vector<NodeId> PublicWord::members() const {
+  if (ways_.feature == 0) return {s_.core.self().id};
+  return s_.core.membersWith(ways_.feature);
+}
+
+void PublicWord::remember(const Question& question, HubWord word) {
+  answers_.keep(keyOf(question), std::move(word));
+}
 
 std::string PublicWord::keyOf(const Question& question) {
   return absl::StrCat(question.target, " ", question.formType, " ", question.form.value_or(""));
@@ -28,7 +64,9 @@ PublicWord::Said PublicWord::saidOf(const HubWord& word, bool stale) {
 
 // A refusal may be one for a moment only, whatever it is of.
 bool PublicWord::fresh(const HubWord& word, absl::Duration ageMax, absl::Time now) const {
-  return now - word.at < (word.status == 200 ? ageMax : std::min(ageMax, ttl_));
+  const absl::Duration ttl = ways_.lifetime ? std::min(ttl_, ways_.lifetime(word)) : ttl_;
+  const bool forGood = word.status == 200 && !ways_.lifetime;
+  return now - word.at < (forGood ? ageMax : std::min(ageMax, ttl));
 }
 
 absl::Duration PublicWord::ageMaxOf(const RepoId& repo, bool forGood, absl::Time now) const {
@@ -56,7 +94,7 @@ asio::awaitable<PublicWord::Said> PublicWord::ask(RepoId repo, Question question
     co_return nobody;
   }
   const NodeId self = s_.core.self().id;
-  const bool asEnvoy = envoys_.envoyOf(repo, s_.core.hubMembers(), now) == self;
+  const bool asEnvoy = envoys_.envoyOf(repo, members(), now) == self;
   const std::function<void(Waiter)> start = [&](Waiter done) {
     join(asEnvoy, repo, question, ageMax, otherwise, std::move(done));
   };
@@ -97,13 +135,18 @@ asio::awaitable<void> PublicWord::fly(std::shared_ptr<void>, PublicWord* self, F
   const std::shared_ptr<Flight> flight = self->flights_.at(key);
   const bool asEnvoy = key.first;
   std::optional<Said> told;
-  const NodeId envoy = self->envoys_.envoyOf(repo, self->s_.core.hubMembers(), absl::Now());
+  const NodeId envoy = self->envoys_.envoyOf(repo, self->members(), absl::Now());
   if (!asEnvoy && envoy != self->s_.core.self().id) {
     told = co_await self->askEnvoy(envoy, question, ageMax);
     if (told && isOutage(told->result)) {  // it waited for the hub for as long as a client does
       self->s_.hub.failed("the hub did not answer in time");
       const HubWord* kept = self->answers_.find(key.second);
-      tell(*flight, kept == nullptr ? *told : saidOf(*kept, true));
+      if (kept != nullptr) {
+        told = saidOf(*kept, true);
+      } else if (std::optional<Said> other = co_await self->askKeepers(question)) {
+        told = std::move(other);
+      }
+      tell(*flight, *told);
       self->flights_.erase(key);
       co_return;
     }
@@ -125,7 +168,13 @@ asio::awaitable<void> PublicWord::fly(std::shared_ptr<void>, PublicWord* self, F
     if (told && !isOutage(own.result)) self->envoys_.failed(envoy, absl::Now());
     if (!told) {
       kept = self->answers_.find(key.second);
-      if (isOutage(own.result) && kept != nullptr) own = saidOf(*kept, true);
+      if (isOutage(own.result)) {
+        if (kept != nullptr) {
+          own = saidOf(*kept, true);
+        } else if (std::optional<Said> other = co_await self->askKeepers(question)) {
+          own = *std::move(other);
+        }
+      }
       tell(*flight, std::move(own));
     }
   }
@@ -136,6 +185,13 @@ asio::awaitable<void> PublicWord::fly(std::shared_ptr<void>, PublicWord* self, F
 asio::awaitable<PublicWord::Said> PublicWord::askHub(std::string key, Question question,
                                                      bool otherwise) {
   HubProxy::Question asked{.target = question.target};
+  asked.headers = ways_.headers;
+  const HubWord* kept = ways_.lifetime ? answers_.find(key) : nullptr;
+  std::optional<HubWord> before;
+  if (kept != nullptr && kept->status == 200) {
+    before = *kept;
+    for (auto& condition : validatorsOf(*kept)) asked.headers.push_back(std::move(condition));
+  }
   if (question.form) {
     asked.verb = "POST";
     asked.upload = *question.form;
@@ -144,11 +200,57 @@ asio::awaitable<PublicWord::Said> PublicWord::askHub(std::string key, Question q
   Said said;              // GCC 12: no braced list around co_await
   said.at = absl::Now();  // what is written while the hub is asked may not be in its word
   said.result = co_await s_.hub.ask(std::move(asked), otherwise);
-  said.result.body = withoutXet(std::move(said.result.body));
-  if (!isOutage(said.result)) {
-    answers_.keep(key,
-                  {said.result.head.status, said.result.head.headers, said.result.body, said.at});
+  if (isOutage(said.result)) co_return said;
+  HubWord word{said.result.head.status, said.result.head.headers, std::move(said.result.body),
+               said.at};
+  ways_.tidy(word);
+  const bool unchanged = word.status == 304 && before;
+  if (unchanged) {
+    // It says again how long it counts; the rest is as it was.
+    std::swap(word.body, before->body);
+    word.status = 200;
+    for (auto& header : before->headers) {
+      const bool again = std::any_of(word.headers.begin(), word.headers.end(),
+                                     [&](const auto& h) { return h.first == header.first; });
+      if (!again) word.headers.push_back(std::move(header));
+    }
   }
+  said = saidOf(word, false);
+  // A word that nobody can use takes no place of one that counts while the index is down.
+  const bool counts = !ways_.lifetime || word.status == 200 || word.status == 404;
+  if (counts && ways_.heard) ways_.heard(question.target, word);
+  if (counts) answers_.keep(key, std::move(word));
+  co_return said;
+}
+
+// Whoever keeps a word, however old: nobody can ask the index.
+asio::awaitable<std::optional<PublicWord::Said>> PublicWord::askKeepers(Question question) {
+  if (!ways_.lifetime) co_return std::nullopt;
+  const absl::Time until = absl::Now() + kKeepersPatience;
+  const std::vector<NodeId> all = members();
+  for (const NodeId& member : all) {
+    if (member == s_.core.self().id || absl::Now() >= until) continue;
+    std::optional<Said> said = co_await askKeeper(member, question);
+    if (said) co_return said;
+  }
+  co_return std::nullopt;
+}
+
+asio::awaitable<std::optional<PublicWord::Said>> PublicWord::askKeeper(NodeId keeper,
+                                                                       Question question) {
+  const Request request = HubQuestionRequest{s_.hub.origin(), question.target, question.form,
+                                             question.formType, absl::InfiniteDuration()};
+  absl::StatusOr<Reply> reply =
+      co_await askPeer(s_.call, s_.timers, keeper, request, kEnvoyPatience);
+  auto* told = reply.ok() ? std::get_if<HubQuestionReply>(&*reply) : nullptr;
+  if (told == nullptr || told->outcome != HubOutcome::kAnswer || told->status != 200) {
+    co_return std::nullopt;
+  }
+  HubWord word{told->status, std::move(told->headers), std::move(told->body),
+               absl::Now() - told->age};
+  ways_.tidy(word);
+  Said said = saidOf(word, true);
+  answers_.keep(keyOf(question), std::move(word));
   co_return said;
 }
 
@@ -179,11 +281,11 @@ asio::awaitable<std::optional<PublicWord::Said>> PublicWord::askEnvoy(NodeId env
       co_await s_.timers.sleep(kEnvoyPause);
       continue;
     }
-    Said said{{absl::OkStatus(), {word->status, std::move(word->headers)}, std::move(word->body)},
-              word->stale,
-              absl::Now() - word->age};
+    HubWord told{word->status, std::move(word->headers), std::move(word->body),
+                 absl::Now() - word->age};
+    ways_.tidy(told);
+    Said said = saidOf(told, word->stale);
     if (isOutage(said.result)) co_return std::nullopt;  // nothing that an envoy may say
-    said.result.body = withoutXet(std::move(said.result.body));
     co_return said;
   }
   co_return Said{{absl::UnavailableError("the hub did not answer in time"), {}, {}}};
@@ -195,16 +297,13 @@ void PublicWord::asked(const HubQuestionRequest& request, PeerAnswer answer) {
     reply.rest = rest;
     answer(reply);
   };
-  const HubRoute route = hubRoute(s_.hub.origin(), request.form ? "POST" : "GET", request.target);
-  const bool metadata =
-      route.kind == HubRoute::Kind::kInfo || route.kind == HubRoute::Kind::kRevision ||
-      route.kind == HubRoute::Kind::kTree || route.kind == HubRoute::Kind::kPathsInfo ||
-      route.kind == HubRoute::Kind::kRefs;
-  if (!metadata) {
+  const std::optional<RepoId> repo = ways_.admits(request);
+  if (!repo) {
     answer(absl::InvalidArgumentError("that is no question about a repo"));
     return;
   }
-  if (!s_.hub.exists() || request.origin != s_.hub.origin()) return unable(absl::ZeroDuration());
+  const bool ours = request.origin == s_.hub.origin() && ways_.feature != 0;
+  if (!s_.hub.exists() || !ours) return unable(absl::ZeroDuration());
   const auto replyOf = [](const Said& said) {
     HubQuestionReply reply;
     reply.outcome = HubOutcome::kAnswer;
@@ -222,10 +321,17 @@ void PublicWord::asked(const HubQuestionRequest& request, PeerAnswer answer) {
     answer(replyOf(saidOf(*kept, false)));
     return;
   }
+  if (ways_.lifetime && request.ageMax == absl::InfiniteDuration()) {  // of a keeper
+    if (kept == nullptr || kept->body.size() > kMessageBytesMax / 2) {
+      return unable(absl::ZeroDuration());
+    }
+    answer(replyOf(saidOf(*kept, true)));
+    return;
+  }
   if (asEnvoy_ >= kEnvoyFlightsMax) return unable(absl::ZeroDuration());
   // What comes first: the hub's word, or the time by which the peer wants to hear something.
   const auto once = std::make_shared<PeerAnswer>(std::move(answer));
-  join(true, *route.repo, question, request.ageMax, false, [this, once, replyOf](Said said) {
+  join(true, *repo, question, request.ageMax, false, [this, once, replyOf](Said said) {
     if (!*once) return;
     const PeerAnswer reply = std::exchange(*once, nullptr);
     const bool travels = said.result.body.size() <= kMessageBytesMax / 2 &&

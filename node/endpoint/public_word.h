@@ -5,6 +5,9 @@
 // kEnvoyPatience is passed over, and the hub is asked from here; one that waits for the hub says
 // so. While the hub does not answer, what it said before counts, marked stale. Tokens never travel.
 //
+// A pip index is a hub of another kind (Ways): its projects are the repos. Of it a word that any
+// member keeps counts while the index does not answer.
+//
 // Threads: `loop`. Everything given must outlive this. Memory: that of HubAnswers, and
 // kEnvoyFlightsMax questions of peers under way.
 #ifndef ROOST_NODE_ENDPOINT_PUBLIC_WORD_H_
@@ -42,6 +45,24 @@ class PublicWord {
     PeerCall call;
     std::function<std::shared_ptr<void>()> alive;  // kept while a question is under way
   };
+  // Which questions these are, and how they are asked.
+  struct Ways {
+    uint64_t feature =
+        kFeatureAsksHub;       // of the members that ask for each other; 0: each for itself
+    HttpHeaders headers = {};  // of every question
+    // The repo that a peer's question is about; none: it is none of these.
+    std::function<std::optional<RepoId>(const HubQuestionRequest&)> admits;
+    // What is kept and told of an answer.
+    std::function<void(HubWord&)> tidy;
+    // For how long a word counts, but no longer than the time to live; null: for that. Then a word
+    // that has a validator is asked about by it, instead of asked for anew, and members that keep
+    // one are asked for theirs when nobody else answers.
+    std::function<absl::Duration(const HubWord&)> lifetime = nullptr;
+    // What was said anew.
+    std::function<void(const std::string& target, const HubWord&)> heard = nullptr;
+
+    static Ways ofHub(const HubOrigin& origin);
+  };
   struct Question {
     std::string target;                              // from "/" on
     std::optional<std::string> form = std::nullopt;  // the body of a POST
@@ -53,7 +74,7 @@ class PublicWord {
     absl::Time at = absl::InfinitePast();
   };
 
-  PublicWord(Seams seams, absl::Duration ttl);
+  PublicWord(Seams seams, Ways ways, absl::Duration ttl);
 
   // `forGood`: what stands under a commit. `otherwise`: there is an answer without the hub, so
   // nobody waits for one that failed a moment ago.
@@ -62,6 +83,10 @@ class PublicWord {
   void asked(const HubQuestionRequest& request, PeerAnswer answer);
   // Somebody wrote to the repo through this node: what was said before does not count.
   void written(const RepoId& repo);
+
+  // What was said before this process began.
+  bool keeps(const Question& question) const { return answers_.find(keyOf(question)) != nullptr; }
+  void remember(const Question& question, HubWord word);
 
  private:
   using Waiter = std::function<void(Said)>;
@@ -83,9 +108,13 @@ class PublicWord {
   boost::asio::awaitable<std::optional<Said>> askEnvoy(NodeId envoy, Question question,
                                                        absl::Duration ageMax);
   boost::asio::awaitable<Said> askHub(std::string key, Question question, bool otherwise);
+  boost::asio::awaitable<std::optional<Said>> askKeepers(Question question);
+  boost::asio::awaitable<std::optional<Said>> askKeeper(NodeId keeper, Question question);
+  std::vector<NodeId> members() const;
   static void tell(Flight& flight, Said said);
 
   Seams s_;
+  const Ways ways_;
   const absl::Duration ttl_;
   Envoys envoys_;
   HubAnswers answers_;

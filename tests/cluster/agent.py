@@ -56,6 +56,7 @@ class Agent:
     name: str
     folder: Path
     hub_url: str = "none"
+    pip_index: str | None = "none"  # None: as pip's own settings say
     listen: str = ""
     endpoint: str = ""
     join: Sequence[str] = ()
@@ -117,6 +118,8 @@ class Agent:
         ]
         command += ["--listen", self.listen, "--endpoint", self.endpoint, "--hub", self.hub_url]
         command += ["--branch-ttl", self.branch_ttl]
+        if self.pip_index is not None:
+            command += ["--pip-index", self.pip_index]
         if self.join:
             command += ["--join", ",".join(self.join)]
         if self.key_file:

@@ -464,8 +464,40 @@ TEST(Config, SettingsOfLaterVersionsAreNamedAsSuchEverywhere) {
     asked.environment[option.variable] = "x";
     EXPECT_THAT(asked.refusal(), AllOf(HasSubstr(option.variable), HasSubstr("not in this")));
   }
-  EXPECT_THAT(withFile("pip_index = \"http://x\"").refusal(),
-              AllOf(HasSubstr("roost.toml: pip_index"), HasSubstr("not in this version")));
+  EXPECT_THAT(withFile("endpoint_allow = \"10.0.0.0/8\"").refusal(),
+              AllOf(HasSubstr("roost.toml: endpoint_allow"), HasSubstr("not in this version")));
+}
+
+TEST(Config, ThePipIndexIsThatOfPipsOwnSettingsUnlessItIsNamed) {
+  Asked asked;
+  asked.environment["PIP_INDEX_URL"] = "https://me:secret@index.example/simple/";
+  EXPECT_EQ(asked.loaded().pipIndex->origin.url(), "https://index.example/simple");
+  asked.arguments.options["pip-index"] = "https://other.example/simple";
+  EXPECT_EQ(asked.loaded().pipIndex->origin.url(), "https://other.example/simple");
+  asked.arguments.options["pip-index"] = "none";
+  EXPECT_FALSE(asked.loaded().pipIndex);
+}
+
+TEST(Config, TheAgentsOwnPipIndexIsNotTheOneBehindIt) {
+  Asked asked;
+  asked.environment["PIP_INDEX_URL"] = "http://127.0.0.1:8377/pip/simple/";
+  EXPECT_FALSE(asked.loaded().pipIndex);
+  asked.arguments.options["pip-index"] = "http://localhost:8377/pip/simple";
+  EXPECT_THAT(asked.refusal(), HasSubstr("this agent's own index"));
+}
+
+TEST(Config, WithoutAHubOnlyAPipIndexThatIsNamedIsAsked) {
+  Asked asked;
+  asked.arguments.options["hub"] = "none";
+  asked.environment["PIP_INDEX_URL"] = "https://index.example/simple";
+  EXPECT_FALSE(asked.loaded().pipIndex);
+  asked.environment["ROOST_PIP_INDEX"] = "https://index.example/simple";
+  EXPECT_TRUE(asked.loaded().pipIndex);
+}
+
+TEST(Config, NoPasswordOfAPipIndexIsRepeated) {
+  EXPECT_THAT(withOption("pip-index", "ftp://me:secret@index.example").refusal(),
+              AllOf(HasSubstr("--pip-index"), Not(HasSubstr("secret"))));
 }
 
 TEST(Config, AHostNameThatIsNoNodeNameAsksForOne) {

@@ -268,6 +268,39 @@ TEST_F(Commands, EnvLeavesAnEndpointOfTheUsersOwn) {
   EXPECT_EQ(out, "export HF_ENDPOINT='http://127.0.0.1:8377'\n");
 }
 
+json agentWithIndex() {
+  json agent = liveAgent();
+  agent["pip_index"] = "https://index.example/simple";
+  agent["exports"] = {{"PIP_INDEX_URL", "http://127.0.0.1:8377/pip/simple/"},
+                      {"PIP_TRUSTED_HOST", "127.0.0.1"}};
+  return agent;
+}
+
+TEST_F(Commands, EnvReplacesThePipIndexThatTheAgentStandsForWhateverItsPassword) {
+  answer("env", agentWithIndex());
+  environment["PIP_INDEX_URL"] = "https://me:secret@index.example/simple/";
+  environment["PIP_TRUSTED_HOST"] = "other.example";
+  EXPECT_EQ(run("env"), 0);
+  EXPECT_EQ(out,
+            "export PIP_INDEX_URL='http://127.0.0.1:8377/pip/simple/'\n"
+            "export PIP_TRUSTED_HOST='other.example 127.0.0.1'\n");
+}
+
+TEST_F(Commands, EnvLeavesAPipIndexOfTheUsersOwnAndTellsNoPassword) {
+  answer("env", agentWithIndex());
+  environment["PIP_INDEX_URL"] = "https://me:secret@other.example/simple";
+  EXPECT_EQ(run("env"), 0);
+  EXPECT_THAT(out, Not(HasSubstr("PIP_INDEX_URL")));
+  EXPECT_THAT(err, AllOf(HasSubstr("https://other.example/simple"), Not(HasSubstr("secret"))));
+}
+
+TEST_F(Commands, EnvWarnsOfASecondPipIndex) {
+  answer("env", agentWithIndex());
+  environment["PIP_EXTRA_INDEX_URL"] = "https://extra.example/simple";
+  EXPECT_EQ(run("env"), 0);
+  EXPECT_THAT(err, HasSubstr("PIP_EXTRA_INDEX_URL is set"));
+}
+
 TEST_F(Commands, EnvReplacesTheAgentsHubAndItself) {
   answer("env", liveAgent());
   for (const char* set : {"https://hub.example", "https://hub.example/", "http://127.0.0.1:8377"}) {

@@ -1,0 +1,53 @@
+// The pip index as this node's clients see it (pip_route.h): pages in both forms with our addresses
+// for the files, and the files that they name. A file is a blob: from this node, from peers, or
+// from the index on behalf of all.
+//
+// Threads: `loop`, but handle() from any. Everything given must outlive this.
+#ifndef ROOST_NODE_ENDPOINT_PIP_ENDPOINT_H_
+#define ROOST_NODE_ENDPOINT_PIP_ENDPOINT_H_
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster/core.h"
+#include "node/endpoint/blob_readings.h"
+#include "node/endpoint/http_values.h"
+#include "node/endpoint/pip_route.h"
+#include "node/folders.h"
+#include "node/peer_question.h"
+#include "node/pip_index.h"
+
+namespace roost {
+
+class PipEndpoint {
+ public:
+  struct Seams {
+    boost::asio::io_context& io;  // of `loop`
+    WorkPool& pool;
+    const Core& core;
+    Folders& folders;
+    BlobReadings& readings;
+    PipIndex* index;  // null: off
+    HubOrigin origin;
+    PeerCall call;
+    std::string pagesFolder;
+  };
+  // `shares`: pages and files are other nodes' too; otherwise files pass through, and are not kept.
+  PipEndpoint(Seams seams, bool shares);
+  ~PipEndpoint();
+
+  void handle(HttpAsk ask, PipRoute route, std::function<void(HttpAnswer)> done);
+  // A peer asks for a page. False: it is none of these questions.
+  bool asked(const HubQuestionRequest& question, const PeerAnswer& answer);
+  void stop();
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace roost
+
+#endif  // ROOST_NODE_ENDPOINT_PIP_ENDPOINT_H_
