@@ -206,8 +206,8 @@ TEST(CommandShapes, KnowEveryCommandAndWhatItTakes) {
       EXPECT_FALSE(option.text.empty()) << command.name << " " << option.names[0];
     }
   }
-  EXPECT_THAT(names, ElementsAre("agent", "status", "warm", "get", "where", "ls", "jobs", "verify",
-                                 "env", "exec", "key", "completion", "version"));
+  EXPECT_THAT(names, ElementsAre("agent", "status", "warm", "get", "where", "ls", "evict", "jobs",
+                                 "verify", "env", "exec", "key", "completion", "version"));
 }
 
 }  // namespace
