@@ -174,11 +174,15 @@ asio::awaitable<int> readBody(tcp::socket& socket, boost::beast::flat_buffer& bu
                               HeadParser& head, size_t bytesMax, std::string& body) {
   if (head.content_length().value_or(0) > bytesMax) co_return 413;
   if (asksFirst(head) && !co_await tellToGoOn(socket)) co_return -1;
+  // Beast reads as much at once as the buffer can hold, 512 bytes if nobody says how much that is.
+  const bool large = head.content_length().value_or(0) > kUploadChunkBytes;
+  if (large) buffer.reserve(buffer.size() + kUploadChunkBytes);
   WholeParser parser(std::move(head));
   parser.body_limit(bytesMax);
   boost::system::error_code ec;
   const SocketDeadline deadline(socket, kEndpointBodyTimeout);
   co_await http::async_read(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
+  if (large) buffer.shrink_to_fit();
   if (ec == http::error::body_limit) co_return 413;
   if (connectionEnded(ec)) co_return -1;
   body = std::move(parser.get().body());
