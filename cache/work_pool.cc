@@ -196,6 +196,11 @@ void WorkPool::stop(AtStop what) {
     }
     for (std::condition_variable& wake : state_->wake) wake.notify_all();
   }
+  // On a busy machine an idle thread may get no CPU for longer than whoever waits for the end here.
+  const sched_param none{};
+  for (std::thread& worker : state_->workers) {
+    ::pthread_setschedparam(worker.native_handle(), SCHED_OTHER, &none);
+  }
   for (std::thread& worker : state_->workers) worker.join();
   state_->workers.clear();
   if (state_->threads == 0 && what == AtStop::kDrain) {
