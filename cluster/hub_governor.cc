@@ -5,7 +5,7 @@
 namespace roost {
 namespace {
 
-constexpr int kStart = 8;  // as huggingface_hub, whose downloads are 8 at a time
+constexpr int kStart = 4;
 constexpr int kStep = 2;
 constexpr int kPeriodsUntilProbe = 40;  // the network may have become better since
 
