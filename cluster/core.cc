@@ -14,6 +14,7 @@
 #include "cluster/registrar.h"
 #include "cluster/turn.h"
 #include "cluster/wants.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -121,6 +122,13 @@ struct Core::Parts {
     turn.emit(Respond{event.peer, event.ask, std::move(reply)});
   }
 
+  // A process that was stopped wakes in a cluster that went on without it. Ticks come each second.
+  void noteSleep(absl::Time now) {
+    const absl::Time before = std::exchange(lastEvent, now);
+    if (before == absl::InfinitePast() || now - before < kLeaseDuration) return;
+    registrar.slept(now);
+    wants.slept(now);
+  }
   void membersChanged(Turn& turn) {
     fetches.sourcesChanged();
     wants.membersChanged(turn.now());
@@ -157,6 +165,7 @@ struct Core::Parts {
   Readers readers;
   Jobs jobs;
   absl::Time lastTick = absl::InfinitePast();
+  absl::Time lastEvent = absl::InfinitePast();
 };
 
 void Core::Parts::on(Turn& turn, const Answered& event) {
@@ -206,6 +215,7 @@ Core::Core(Options options, absl::BitGenRef random)
 Core::~Core() = default;
 
 Effects Core::on(const Event& event, absl::Time now) {
+  parts_->noteSleep(now);
   Turn turn(now, parts_->calls);
   std::visit([&](const auto& e) { parts_->on(turn, e); }, event);
   parts_->settle(turn);
@@ -235,9 +245,6 @@ const MemberInfo& Core::self() const {
 }
 std::optional<NodeView> Core::node(const NodeId& id) const {
   return parts_->members.view(id, parts_->lastTick);
-}
-std::vector<NodeId> Core::hubMembers() const {
-  return membersWith(kFeatureAsksHub);
 }
 std::vector<NodeId> Core::membersWith(uint64_t feature) const {
   std::vector<NodeId> able;

@@ -455,7 +455,6 @@ class Core {
   std::vector<NodeView> nodes() const;  // self first, then by name
   const MemberInfo& self() const;
   std::optional<NodeView> node(const NodeId& id) const;
-  std::vector<NodeId> hubMembers() const;  // that can ask the hub now, sorted, self if it does
   std::vector<NodeId> membersWith(uint64_t feature) const;  // there now, sorted, self if it has it
   // Claims of present nodes, this one among them; the oldest first.
   std::vector<RepresentationHolderView> representation(const RepresentationKey& key) const;

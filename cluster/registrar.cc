@@ -176,6 +176,14 @@ void Registrar::memberGone(const NodeId& node) {
   for (const BlobId& blob : blobs) remove(blob, node);
 }
 
+void Registrar::slept(absl::Time now) {
+  claimsUntil_ = std::max(claimsUntil_, now + kClaimsAwaited);
+  for (auto& [blob, record] : records_) {
+    record.lease.reset();
+    record.grantsFrom = std::max(record.grantsFrom, claimsUntil_);
+  }
+}
+
 void Registrar::tick(absl::Time now) {
   noteMembers();
   for (auto it = records_.begin(); it != records_.end();) {

@@ -26,6 +26,8 @@ class Registrar {
   Grant on(absl::Time now, const NodeId& from, const Want& want);
   WantReply on(absl::Time now, const NodeId& from, const WantRequest& request);
   void memberGone(const NodeId& node);
+  // This node did not run for longer than a lease lasts: others have registered its blobs since.
+  void slept(absl::Time now);
   void tick(absl::Time now);
 
   size_t records() const { return records_.size(); }

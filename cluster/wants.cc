@@ -58,6 +58,14 @@ void Wants::membersChanged(absl::Time now) {
   }
 }
 
+void Wants::slept(absl::Time now) {
+  for (auto& [blob, entry] : entries_) {
+    entry.lastGrant = entry.next = now;
+    entry.inFlight = false;
+  }
+  nextDue_ = now;
+}
+
 NodeId Wants::registrarOf(const BlobId& blob, const Entry& entry, absl::Time now) const {
   if (now - entry.lastGrant > kUnregisteredMax) return members_.self().id;
   return rendezvousWinner(blob, members_.usableMembers());

@@ -39,6 +39,8 @@ class Wants {
   void hurry(const BlobId& blob, absl::Time now);
 
   void membersChanged(absl::Time now);
+  // This node did not run for longer than a lease lasts: no registrar has failed to answer it.
+  void slept(absl::Time now);
 
   // Sends what is due.
   void flush(Turn& turn);

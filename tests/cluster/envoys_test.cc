@@ -77,7 +77,7 @@ TEST(Envoys, MembersOfEarlierVersionsAndThoseWithoutAHubAreNotAsked) {
   core.on(LinkUp{member(2, 0), std::nullopt}, at(0));
   core.on(LinkUp{member(3, kFeatureAsksHub | 1 << 7), std::nullopt}, at(0));
   core.on(Tick{}, at(0));
-  EXPECT_THAT(core.hubMembers(), ElementsAre(node(1), node(3)));
+  EXPECT_THAT(core.membersWith(kFeatureAsksHub), ElementsAre(node(1), node(3)));
 }
 
 HubWord word(const std::string& body, absl::Time when = at(0)) {

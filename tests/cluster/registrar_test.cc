@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cluster/rendezvous.h"
+#include "cluster/wants.h"
 #include "protocol/limits.h"
 #include "tests/cluster/turn_fixture.h"
 
@@ -138,6 +139,52 @@ TEST_F(RegistrarTest, AStrangersBlobIsRedirected) {
   blob = {testBlob(number), 100};
   EXPECT_TRUE(ask(2).notRegistrar);
   EXPECT_FALSE(ask(1).notRegistrar) << "its own want it serves in need";
+}
+
+TEST_F(RegistrarTest, WhoSleptGrantsNothingBeforeOthersHadTimeToClaim) {
+  ask(1);
+  now += absl::Minutes(1);
+  registrar.slept(now);
+  EXPECT_EQ(ask(1).fence, 0u);
+  now += absl::Milliseconds(1'400);
+  EXPECT_EQ(ask(1).fence, 0u);
+  now += absl::Milliseconds(200);
+  EXPECT_NE(ask(1).fence, 0u);
+}
+
+class Wanting : public Wanter {
+ public:
+  explicit Wanting(const BlobInfo& blob) : blob_(blob) {}
+  Want want() const override {
+    Want want{blob_};
+    want.canUseHub = true;
+    return want;
+  }
+  void granted(Turn&, const Grant& grant, absl::Time) override { mayUseHub |= grant.fence != 0; }
+  bool contented() const override { return false; }
+
+  bool mayUseHub = false;
+
+ private:
+  const BlobInfo blob_;
+};
+
+TEST_F(RegistrarTest, WhoSleptAsksTheRegistrarAgainBeforeItHelpsItself) {
+  uint8_t number = 0;
+  while (rendezvousWinner(testBlob(number), members.usableMembers()) == members.self().id) {
+    ++number;
+  }
+  Wanting wanting(BlobInfo{testBlob(number), 100});
+  Wants wants(members, registrar);
+  wants.begin(testBlob(number), &wanting, now);
+  step([&](Turn& turn) { wants.flush(turn); });
+  ASSERT_EQ(all<Call>().size(), 1u);
+
+  now += absl::Minutes(1);
+  wants.slept(now);
+  step([&](Turn& turn) { wants.flush(turn); });
+  EXPECT_EQ(all<Call>().size(), 1u) << "the registrar";
+  EXPECT_FALSE(wanting.mayUseHub);
 }
 
 TEST_F(RegistrarTest, WantersThatFallSilentAreForgotten) {
