@@ -2,15 +2,22 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "protocol/limits.h"
+#include "protocol/utf8.h"
 
 namespace roost {
 namespace {
+
+struct Character {
+  uint32_t code = 0;
+  size_t length = 0;  // bytes
+};
 
 // The length of the sequence that begins with this byte; 0: none does.
 size_t sequenceLength(uint8_t first) {
@@ -21,34 +28,23 @@ size_t sequenceLength(uint8_t first) {
   return 0;
 }
 
-void appendUtf8(uint32_t code, std::string& to) {
-  const auto add = [&to](uint32_t byte) { to.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    add(code);
-  } else if (code < 0x800) {
-    add(0xc0 | (code >> 6));
-    add(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    add(0xe0 | (code >> 12));
-    add(0x80 | ((code >> 6) & 0x3f));
-    add(0x80 | (code & 0x3f));
-  } else {
-    add(0xf0 | (code >> 18));
-    add(0x80 | ((code >> 12) & 0x3f));
-    add(0x80 | ((code >> 6) & 0x3f));
-    add(0x80 | (code & 0x3f));
-  }
-}
-
-// Of a valid sequence of `length` bytes.
-uint32_t decoded(const char* bytes, size_t length) {
-  const auto byte = [bytes](size_t i) {
-    return static_cast<uint32_t>(static_cast<uint8_t>(bytes[i]));
+// With which the text begins; none: what is there is no UTF-8.
+std::optional<Character> firstCharacter(absl::string_view text) {
+  const auto byte = [text](size_t i) {
+    return static_cast<uint32_t>(static_cast<uint8_t>(text[i]));
   };
-  if (length == 1) return byte(0);
+  const size_t length = sequenceLength(static_cast<uint8_t>(text[0]));
+  if (length == 0 || length > text.size()) return std::nullopt;
+  if (length == 1) return Character{byte(0), 1};
   uint32_t code = byte(0) & (0xffU >> (length + 1));
-  for (size_t i = 1; i < length; ++i) code = (code << 6) | (byte(i) & 0x3f);
-  return code;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return std::nullopt;
+    code = (code << 6) | (byte(i) & 0x3f);
+  }
+  const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  if (overlong || surrogate || code > 0x10ffff) return std::nullopt;
+  return Character{code, length};
 }
 
 void appendEscaped(uint32_t unit, std::string& to) {
@@ -112,16 +108,10 @@ bool JsonReader::nextElement() {
 }
 
 bool JsonReader::copyUtf8(std::string& value) {
-  const size_t length = sequenceLength(static_cast<uint8_t>(text_[at_]));
-  if (length == 0 || at_ + length > text_.size()) return fail("no UTF-8");
-  for (size_t i = 1; i < length; ++i) {
-    if ((static_cast<uint8_t>(text_[at_ + i]) & 0xc0) != 0x80) return fail("no UTF-8");
-  }
-  const uint32_t code = decoded(text_.data() + at_, length);
-  const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-  if (overlong || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return fail("no UTF-8");
-  value.append(text_.data() + at_, length);
-  at_ += length;
+  const std::optional<Character> character = firstCharacter(text_.substr(at_));
+  if (!character) return fail("no UTF-8");
+  value.append(text_.data() + at_, character->length);
+  at_ += character->length;
   return true;
 }
 
@@ -277,11 +267,9 @@ void appendJsonString(absl::string_view utf8, std::string& to) {
     } else if (c >= 0x20 && c < 0x7f) {
       to.push_back(utf8[at++]);
     } else {
-      size_t length = sequenceLength(c);
       // What is no UTF-8 after all is shown as what it is: not a character.
-      const bool isNone = length == 0 || at + length > utf8.size();
-      const uint32_t code = isNone ? 0xfffd : decoded(utf8.data() + at, length);
-      if (isNone) length = 1;
+      constexpr Character kReplacement{0xfffd, 1};
+      const auto [code, length] = firstCharacter(utf8.substr(at)).value_or(kReplacement);
       if (code < 0x10000) {
         appendEscaped(code, to);
       } else {

@@ -1,12 +1,10 @@
 #include "protocol/made_etag.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/strip.h"
-#include "protocol/blob_id.h"
+#include "protocol/digest.h"
 
 namespace roost {
 
@@ -20,9 +18,7 @@ absl::string_view bareEtag(absl::string_view header) {
 MadeEtag MadeEtag::of(absl::string_view header) {
   const absl::string_view etag = bareEtag(header);
   if (auto plain = parseHex(absl::AsciiStrToLower(etag)); plain.ok()) return *plain;
-  Sha256 digest{};
-  unsigned int size = 0;
-  EVP_Digest(etag.data(), etag.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  const Sha256 digest = digestOf(etag);
   MadeEtag made;
   std::copy_n(digest.begin(), made.bytes_.size(), made.bytes_.begin());
   return made;

@@ -1,6 +1,6 @@
 // What clients know a file by whose hub names it by no hash: made of the hub's ETag, hexadecimal
 // because clients take it for a file name, and of another length than a hash that content is
-// checked by. It depends on what the hub says alone, so it is the same on every node.
+// checked by. It depends on what it is made of alone, so it is the same on every node.
 //
 // Threads: any (values only).
 #ifndef ROOST_PROTOCOL_MADE_ETAG_H_

@@ -142,5 +142,20 @@ TEST(JsonReader, DoesNotRecurse) {
   EXPECT_THAT(reader.status().message(), HasSubstr("too deep"));
 }
 
+TEST(JsonReader, WhatIsNoUtf8IsWrittenAsNoCharacter) {
+  for (const absl::string_view text :
+       {"\xff", "\xed\x2f\xff", "\xed\xa0\x80", "\xc3", "\xe0\x80\x80", "\xf4\x90\x80\x80"}) {
+    std::string written;
+    appendJsonString(text, written);
+    JsonReader reader(written);
+    std::string read;
+    ASSERT_TRUE(reader.readString(read) && reader.atEnd()) << written;
+    EXPECT_THAT(read, HasSubstr("\xef\xbf\xbd"));
+  }
+  std::string written;
+  appendJsonString("\xc3\xa4\xf0\x9f\x90\x93", written);
+  EXPECT_EQ(written, R"("\u00e4\ud83d\udc13")");
+}
+
 }  // namespace
 }  // namespace roost
