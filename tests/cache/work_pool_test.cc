@@ -92,14 +92,21 @@ TEST(WorkPool, IdleJobsYieldToEverybodyAndOthersDoNot) {
   WorkPool pool(2);
   std::atomic<int> idlePolicy = -1, normalPolicy = -1;
   std::atomic<long> idleIo = -1;
+  std::latch looked(2);
   ASSERT_TRUE(pool.submit({"hash", WorkPriority::kIdle},
                           [&] {
                             idlePolicy = ::sched_getscheduler(0);
                             idleIo = ::syscall(SYS_ioprio_get, 1, 0) >> 13;
+                            looked.count_down();
                           })
                   .ok());
-  ASSERT_TRUE(pool.submit({"read"}, [&] { normalPolicy = ::sched_getscheduler(0); }).ok());
-  pool.stop(WorkPool::AtStop::kDrain);
+  ASSERT_TRUE(pool.submit({"read"},
+                          [&] {
+                            normalPolicy = ::sched_getscheduler(0);
+                            looked.count_down();
+                          })
+                  .ok());
+  looked.wait();  // what runs while the pool stops yields to nobody
   EXPECT_EQ(idlePolicy, SCHED_IDLE);
   EXPECT_EQ(idleIo, 3);
   EXPECT_EQ(normalPolicy, SCHED_OTHER);

@@ -64,7 +64,13 @@ def pair(
         for name, who, other, extra in (("a", USER, "b", ()), ("b", identity, "a", options)):
             join = [listens[other]]
             agent = Agent(
-                name, place / name, hub.url, listens[name], join=join, identity=who, options=extra
+                name,
+                place / name,
+                hub.url,
+                listen=listens[name],
+                join=join,
+                identity=who,
+                options=extra,
             )
             agents.append(agent.start())
         for agent in agents:
