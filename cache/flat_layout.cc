@@ -20,8 +20,8 @@
 #include "absl/types/span.h"
 #include "cache/directory_reader.h"
 #include "cache/file_io.h"
-#include "cache/hasher.h"
 #include "cache/unique_fd.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 #include "protocol/percent.h"
@@ -37,15 +37,11 @@ constexpr absl::Duration kDescriptionPatience = absl::Minutes(1);
 constexpr absl::string_view kDescription = ".json";
 
 std::string sha256Hex(absl::string_view text) {
-  BlobDigest digest(HashAlgorithm::kSha256, text.size());
-  digest.update(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
-  return digest.finish().id.hex();
+  return hexOf(digestOf(text));
 }
 
 bool isHex(absl::string_view text, size_t digits) {
-  return text.size() == digits && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
+  return text.size() == digits && bytesOfHex(text).has_value();
 }
 
 bool isContentName(absl::string_view name) {

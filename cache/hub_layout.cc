@@ -126,10 +126,11 @@ class RepoScanner {
     while (const auto entry = blobs->next()) {
       if (!count()) return;
       const std::string name(*entry);
-      if (const auto etag = MadeEtag::parseHex(name); etag.ok()) readObserved(*blobs, name, *etag);
-      const auto id = blobOfName(name);
-      if (!id) continue;  // unfinished files, locks, strays
-      readBlob(*blobs, name, *id);
+      if (const auto id = blobOfName(name)) {
+        readBlob(*blobs, name, *id);
+      } else if (const auto etag = MadeEtag::parseHex(name); etag.ok()) {
+        readObserved(*blobs, name, *etag);
+      }  // else unfinished files, locks, strays
     }
   }
 
@@ -289,6 +290,7 @@ class RepoScanner {
 
   std::optional<std::pair<uint32_t, MadeEtag>> observedOfLink(absl::string_view target,
                                                               size_t depth) const {
+    if (observed_.empty()) return std::nullopt;  // as in nearly every repo
     const auto name = nameInBlobs(target, depth);
     const auto etag = name ? MadeEtag::parseHex(*name) : absl::NotFoundError("");
     const auto known = etag.ok() ? observed_.find(*etag) : observed_.end();

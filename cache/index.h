@@ -134,8 +134,6 @@ class Index {
   // Canonical JSON; empty: unknown.
   absl::StatusOr<std::string> provenance(const RepresentationKey& key);
   absl::StatusOr<std::vector<RepresentationCount>> countRepresentations();
-  // Keys whose model or namespace begins so; all for "".
-  absl::StatusOr<std::vector<RepresentationKey>> findRepresentations(absl::string_view prefix);
 
   // ---- Values and counters ----
   absl::Status setValue(absl::string_view key, absl::string_view value);

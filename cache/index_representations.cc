@@ -114,19 +114,4 @@ absl::StatusOr<std::vector<RepresentationCount>> Index::countRepresentations() {
   }
 }
 
-absl::StatusOr<std::vector<RepresentationKey>> Index::findRepresentations(
-    absl::string_view prefix) {
-  std::vector<RepresentationKey> keys;
-  Query rows = parts_->query(
-      "SELECT DISTINCT key FROM representation "
-      "WHERE substr(model, 1, ?1) = ?2 OR substr(space, 1, ?1) = ?2");
-  rows.bind(uint64_t{prefix.size()}).bind(prefix);
-  while (true) {
-    ROOST_ASSIGN_OR_RETURN(const bool more, rows.step());
-    if (!more) return keys;
-    ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, RepresentationKey::fromBytes(rows.blob(0)));
-    keys.push_back(key);
-  }
-}
-
 }  // namespace roost

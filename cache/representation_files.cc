@@ -1,7 +1,6 @@
 #include "cache/representation_files.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "cache/blob_slot.h"
 #include "cache/directory_reader.h"
 #include "cache/file_io.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
@@ -191,10 +191,7 @@ absl::StatusOr<std::string> readRepresentation(const std::string& path, const Bl
   std::string value(blob.size, '\0');
   ROOST_RETURN_IF_ERROR(
       readFully(file.get(), path, 0, {reinterpret_cast<uint8_t*>(value.data()), value.size()}));
-  Sha256 digest;
-  unsigned int size = 0;
-  EVP_Digest(value.data(), value.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  if (BlobId::sha256(digest) != blob.id) {
+  if (BlobId::sha256(digestOf(value)) != blob.id) {
     return absl::DataLossError(
         sentence("cannot serve " + path, "its content is not what it was", "Check the disk"));
   }
@@ -231,7 +228,8 @@ int64_t folderTime(const std::string& path) {
   return FileStamp::of(info).mtimeNs;
 }
 
-void listRepresentations(const std::string& folder, bool deep, RepresentationListing& listing) {
+void listRepresentations(const std::string& folder, const KnownFolders& known,
+                         RepresentationListing& listing) {
   std::vector<std::string> waiting(1, folder);
   while (!waiting.empty()) {
     const std::string path = std::move(waiting.back());
@@ -255,7 +253,10 @@ void listRepresentations(const std::string& folder, bool deep, RepresentationLis
       const std::string name(*entry);
       const auto stat = reader->look(name);
       if (!stat) continue;
-      if (S_ISDIR(stat->st_mode) && deep) waiting.push_back(absl::StrCat(path, "/", name));
+      if (S_ISDIR(stat->st_mode)) {
+        std::string below = absl::StrCat(path, "/", name);
+        if (!known.contains(below)) waiting.push_back(std::move(below));
+      }
       if (S_ISREG(stat->st_mode) && absl::EndsWith(name, kSuffix)) {
         listing.files.push_back({absl::StrCat(path, "/", name), FileStamp::of(*stat)});
       }

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -111,8 +112,10 @@ struct RepresentationListing {
   std::vector<Folder> folders;
   std::vector<std::string> problems;
 };
-// `deep`: with all folders below.
-void listRepresentations(const std::string& folder, bool deep, RepresentationListing& listing);
+// With all folders below, but for those that are known: path → time when they were read.
+using KnownFolders = std::map<std::string, int64_t>;
+void listRepresentations(const std::string& folder, const KnownFolders& known,
+                         RepresentationListing& listing);
 // 0 if it is gone.
 int64_t folderTime(const std::string& path);
 

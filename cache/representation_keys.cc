@@ -1,7 +1,5 @@
 #include "cache/representation_keys.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cache/json_reader.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 #include "protocol/names.h"
@@ -89,10 +88,8 @@ absl::StatusOr<Provenance> Provenance::parse(absl::string_view json) {
   }
   canonical.push_back('}');
   if (canonical.size() > kProvenanceBytesMax) return refused("it is larger than 16 KiB");
-  Sha256 digest;
-  unsigned int size = 0;
-  EVP_Digest(canonical.data(), canonical.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  Provenance result(RepresentationKey::of(digest), std::move(canonical));
+  const RepresentationKey key = RepresentationKey::of(digestOf(canonical));
+  Provenance result(key, std::move(canonical));
   result.kind_ = kind;
   result.model_ = fields.at("model").text;
   if (const auto it = fields.find("namespace"); it != fields.end()) result.space_ = it->second.text;

@@ -68,44 +68,34 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
 
   void read(const PeerTarget& target, const BlobId& blob, uint64_t offset, uint32_t length,
             absl::Duration deadline, ReadHandler handler) {
-    const auto peer = peerOf(target);
-    enqueue(peer, [self = shared_from_this(), peer, blob, offset, length, deadline,
-                   handler = std::move(handler)](absl::Status status) {
-      if (!status.ok()) return handler(status);
-      asio::co_spawn(self->io_, runRead(self, peer, blob, offset, length, deadline, handler),
-                     asio::detached);
-    });
+    ask(target, std::move(handler),
+        [self = shared_from_this(), blob, offset, length, deadline](auto peer, auto done) {
+          return runRead(self, peer, blob, offset, length, deadline, std::move(done));
+        });
   }
 
   void readSmall(const PeerTarget& target, std::vector<BlobId> ids, absl::Duration deadline,
                  SmallHandler handler) {
-    const auto peer = peerOf(target);
-    enqueue(peer, [self = shared_from_this(), peer, ids = std::move(ids), deadline,
-                   handler = std::move(handler)](absl::Status status) {
-      if (!status.ok()) return handler(status);
-      asio::co_spawn(self->io_, runSmall(self, peer, ids, deadline, handler), asio::detached);
-    });
+    ask(target, std::move(handler),
+        [self = shared_from_this(), ids = std::move(ids), deadline](auto peer, auto done) {
+          return runSmall(self, peer, ids, deadline, std::move(done));
+        });
   }
 
   void pieces(const PeerTarget& target, const BlobInfo& blob, absl::Duration deadline,
               PiecesHandler handler) {
-    const auto peer = peerOf(target);
-    enqueue(peer, [self = shared_from_this(), peer, blob, deadline,
-                   handler = std::move(handler)](absl::Status status) {
-      if (!status.ok()) return handler(status);
-      asio::co_spawn(self->io_, runPieces(self, peer, blob, deadline, handler), asio::detached);
-    });
+    ask(target, std::move(handler),
+        [self = shared_from_this(), blob, deadline](auto peer, auto done) {
+          return runPieces(self, peer, blob, deadline, std::move(done));
+        });
   }
 
   void provenances(const PeerTarget& target, std::vector<RepresentationKey> keys,
                    absl::Duration deadline, ProvenancesHandler handler) {
-    const auto peer = peerOf(target);
-    enqueue(peer, [self = shared_from_this(), peer, keys = std::move(keys), deadline,
-                   handler = std::move(handler)](absl::Status status) {
-      if (!status.ok()) return handler(status);
-      asio::co_spawn(self->io_, runProvenances(self, peer, keys, deadline, handler),
-                     asio::detached);
-    });
+    ask(target, std::move(handler),
+        [self = shared_from_this(), keys = std::move(keys), deadline](auto peer, auto done) {
+          return runProvenances(self, peer, keys, deadline, std::move(done));
+        });
   }
 
   void forget(const NodeId& id) {
@@ -203,14 +193,30 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     return peer.readers.emplace(blob, request.send().getReader()).first->second;
   }
 
+  // Runs `run` for the peer when its link is up and there is room on it.
+  template <typename Handler, typename Run>
+  void ask(const PeerTarget& target, Handler handler, Run run) {
+    const auto peer = peerOf(target);
+    enqueue(peer, [self = shared_from_this(), peer, handler = std::move(handler),
+                   run = std::move(run)](absl::Status status) {
+      if (!status.ok()) return handler(status);
+      asio::co_spawn(self->io_, run(peer, handler), asio::detached);
+    });
+  }
+
+  // The link may have ended since.
+  template <typename Handler>
+  bool wentDown(const std::shared_ptr<Peer>& peer, const Handler& handler) {
+    if (peer->phase == Peer::Phase::kUp) return false;
+    finished(peer);
+    handler(absl::UnavailableError("the bulk link was closed"));
+    return true;
+  }
+
   static asio::awaitable<void> runRead(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
                                        BlobId blob, uint64_t offset, uint32_t length,
                                        absl::Duration deadline, ReadHandler handler) {
-    if (peer->phase != Peer::Phase::kUp) {
-      self->finished(peer);
-      handler(absl::UnavailableError("the bulk link was closed"));
-      co_return;
-    }
+    if (self->wentDown(peer, handler)) co_return;
     auto request = readerOf(*peer, blob).readRequest();
     request.setOffset(offset);
     request.setLength(length);
@@ -249,11 +255,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   static asio::awaitable<void> runPieces(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
                                          BlobInfo blob, absl::Duration deadline,
                                          PiecesHandler handler) {
-    if (peer->phase != Peer::Phase::kUp) {
-      self->finished(peer);
-      handler(absl::UnavailableError("the bulk link was closed"));
-      co_return;
-    }
+    if (self->wentDown(peer, handler)) co_return;
     auto request = readerOf(*peer, blob.id).piecesRequest();
     const absl::StatusOr<PiecesResponse> response =
         co_await withTimeout(kj::Promise<PiecesResponse>(request.send()), deadline);
@@ -275,11 +277,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   static asio::awaitable<void> runSmall(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
                                         std::vector<BlobId> ids, absl::Duration deadline,
                                         SmallHandler handler) {
-    if (peer->phase != Peer::Phase::kUp) {
-      self->finished(peer);
-      handler(absl::UnavailableError("the bulk link was closed"));
-      co_return;
-    }
+    if (self->wentDown(peer, handler)) co_return;
     auto request = KJ_ASSERT_NONNULL(peer->source).smallRequest();
     auto list = request.initIds(static_cast<uint32_t>(ids.size()));
     for (uint32_t i = 0; i < list.size(); ++i) toWire(ids[i], list[i]);
@@ -313,11 +311,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
                                               std::shared_ptr<Peer> peer,
                                               std::vector<RepresentationKey> keys,
                                               absl::Duration deadline, ProvenancesHandler handler) {
-    if (peer->phase != Peer::Phase::kUp) {
-      self->finished(peer);
-      handler(absl::UnavailableError("the bulk link was closed"));
-      co_return;
-    }
+    if (self->wentDown(peer, handler)) co_return;
     auto request = KJ_ASSERT_NONNULL(peer->source).provenancesRequest();
     auto list = request.initKeys(static_cast<uint32_t>(keys.size()));
     for (uint32_t i = 0; i < list.size(); ++i) list.set(i, toData(keys[i].bytes()));

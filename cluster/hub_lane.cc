@@ -194,6 +194,10 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
                              options_.rangeBytes, options_.connectionsMax);
     download->plan.setRange(rangeBytes(*download));
     download->plan.setLimit(download->limit);
+    if (!download->site.url.empty()) {  // nobody has to be asked where it is
+      download->url = download->site.url;
+      download->phase = Phase::kReady;
+    }
     assign();
     keepGoverning();
   }
@@ -238,13 +242,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
       if (connections_ >= options_.connectionsMax) break;
       if (download->phase == Phase::kWaiting) {
-        if (download->site.url.empty()) {
-          if (!resting()) resolve(download);
-          continue;
-        }
-        download->url = download->site.url;
-        download->phase = Phase::kReady;
-        startStream(download);
+        if (!resting()) resolve(download);
       } else if (download->streams.empty()) {
         startStream(download);
       }

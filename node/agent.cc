@@ -42,11 +42,11 @@
 #include "node/endpoint/hub_endpoint.h"
 #include "node/endpoint/hub_route.h"
 #include "node/endpoint/pip_endpoint.h"
+#include "node/endpoint/pip_index.h"
 #include "node/folders.h"
 #include "node/hub.h"
 #include "node/identity.h"
 #include "node/listen_addresses.h"
-#include "node/pip_index.h"
 #include "node/representations.h"
 #include "node/resolver.h"
 #include "node/root_ground.h"
@@ -425,6 +425,12 @@ class Agent final : public BlobProvider {
     return lanes;
   }
 
+  PeerCall peerCall() {
+    return [this](const NodeId& peer, const Request& request, PeerAnswer answer) {
+      links_->call(peer, request, std::move(answer));
+    };
+  }
+
   std::vector<Address> addressesOf(const NodeId& node) const {
     const auto view = core_->node(node);
     return view ? view->info.addresses : std::vector<Address>();
@@ -447,8 +453,7 @@ class Agent final : public BlobProvider {
             .core = *core_,
             .lanes = bulkLanes(),
             .addressesOf = [this](const NodeId& node) { return addressesOf(node); },
-            .call = [this](const NodeId& peer, const Request& request,
-                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
+            .call = peerCall(),
             .changed =
                 [this](std::vector<std::variant<Advert, AdvertKey>> changes) {
                   std::vector<AdvertChange> numbered;
@@ -569,8 +574,7 @@ class Agent final : public BlobProvider {
             .origin = origin(),
             .agentUrl = absl::StrCat("http://", config_.endpoint.toString()),
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
-            .call = [this](const NodeId& peer, const Request& request,
-                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
+            .call = peerCall(),
             .statusJson = [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); },
             .measures = [this] { return measures(); }},
         HubEndpoint::Options{.refTtl = config_.branchTtl,
@@ -585,8 +589,7 @@ class Agent final : public BlobProvider {
             .readings = *readings_,
             .index = pip_.get(),
             .origin = config_.pipIndex ? config_.pipIndex->origin : HubOrigin::huggingFace(),
-            .call = [this](const NodeId& peer, const Request& request,
-                           PeerAnswer answer) { links_->call(peer, request, std::move(answer)); },
+            .call = peerCall(),
             .pagesFolder = config_.stateDir + "/pip-pages"},
         sharesPip());
     std::vector<LaneThread*> lanes;

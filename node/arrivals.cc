@@ -136,10 +136,14 @@ void Arrivals::targetKnown(const CheckPresent& question, const Found& found,
 void Arrivals::verifyElsewhere(RootIndex root, const Listing& listing, std::function<void()> then) {
   const std::vector<BlobId> unknown = blobsToVerify(s_.inventory, root, listing);
   if (unknown.empty()) return then();
-  auto left = std::make_shared<size_t>(unknown.size());
+  struct Waiting {
+    size_t left;
+    const std::function<void()> then;  // once for all: it holds the whole order
+  };
+  const auto waiting = std::make_shared<Waiting>(Waiting{unknown.size(), std::move(then)});
   for (const BlobId& blob : unknown) {
-    s_.whenVerified(blob, [left, then](const absl::Status&) {
-      if (--*left == 0) then();
+    s_.whenVerified(blob, [waiting](const absl::Status&) {
+      if (--waiting->left == 0) waiting->then();
     });
   }
 }

@@ -228,9 +228,9 @@ absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig
   ROOST_ASSIGN_OR_RETURN(config.pipSpace, from(space, parsePipSpace(space.text)));
   const Environment& environment = sources.environment();
   ROOST_ASSIGN_OR_RETURN(config.pipCache, sources.optionalPath("pip-cache"));
-  if (const auto said = pipCacheFolder(environment, readFile);
-      said && !config.pipCache && absl::StartsWith(said->value, "/")) {
-    config.pipCache = said->value;
+  if (!config.pipCache) {
+    auto said = pipCacheFolder(environment, readFile);
+    if (said && absl::StartsWith(*said, "/")) config.pipCache = std::move(said);
   }
   if (const auto setting = sources.find("pip-index")) {
     if (setting->text == "none") return absl::OkStatus();
@@ -241,9 +241,8 @@ absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig
     }
   }
   if (!config.hub && !config.pipIndex) return absl::OkStatus();  // no outside connection unasked
-  for (const auto& said :
-       {pipSetting(environment, readFile, "index-url"), builtInPipIndex(environment, readFile)}) {
-    if (config.pipIndex || !said) continue;
+  const auto take = [&](const std::optional<PipSaid>& said) {
+    if (!said) return;
     auto index = parsePipIndex(said->value, said->from);
     if (!index.ok()) {
       config.notes.push_back(sentence(absl::StrCat("the pip index of ", said->from, " is not used"),
@@ -251,7 +250,10 @@ absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig
     } else if (!isOwnIndex(index->origin, config.endpoint)) {
       config.pipIndex = *std::move(index);
     }
-  }
+  };
+  // Looked for no further than needed: the folders of PATH may be slow.
+  if (!config.pipIndex) take(pipSetting(environment, readFile, "index-url"));
+  if (!config.pipIndex) take(builtInPipIndex(environment, readFile));
   if (!config.pipIndex) return absl::OkStatus();
   const auto certificate = pipSetting(environment, readFile, "cert");
   if (certificate && absl::StartsWith(certificate->value, "/")) {
@@ -290,9 +292,8 @@ absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
 absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
   ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
   if (isReadable(layout) || layout == Layout::kRepresentations) return layout;
-  return absl::InvalidArgumentError(
-      absl::StrCat("layout ", text,
-                   " is not in this version of roost. Use hub, flat or representations"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "layout ", text, " is not in this version of roost. Use hub, flat or representations"));
 }
 
 // --root PATH:LAYOUT. The path may have colons.

@@ -74,9 +74,6 @@ struct HostFacts {
   bool isRoot = false;
 };
 
-// A file's content; kNotFound if there is none.
-using FileReader = std::function<absl::StatusOr<std::string>(const std::string& path)>;
-
 absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
                                        const Environment& environment, const HostFacts& host,
                                        const FileReader& readFile);

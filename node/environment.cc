@@ -52,4 +52,8 @@ std::optional<std::string> configHome(const Environment& environment) {
   return xdgFolder(environment, "XDG_CONFIG_HOME", "/.config");
 }
 
+std::optional<std::string> cacheHome(const Environment& environment) {
+  return xdgFolder(environment, "XDG_CACHE_HOME", "/.cache");
+}
+
 }  // namespace roost

@@ -90,8 +90,8 @@ void FolderScans::isDirty(const Dirty& dirty) {
 
 void FolderScans::scanRootSoon(RootIndex root) {
   if (!rootsSoon_.insert(root).second) return;
-  // One that takes long takes a fifth of the time at most.
-  const Clock::duration pause = std::max<Clock::duration>(kScanDebounce, 4 * rootsTook_[root]);
+  const Clock::duration pause =
+      std::max<Clock::duration>(kScanDebounce, ScanSchedule::pauseAfter(rootsTook_[root]));
   s_.work->later(absl::FromChrono(pause), [this, root] {
     rootsSoon_.erase(root);
     scanRoot(root);

@@ -7,6 +7,7 @@
 #define ROOST_NODE_ON_WORKER_H_
 
 #include <boost/asio/awaitable.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,19 +20,46 @@
 
 namespace roost {
 
-inline constexpr absl::Duration kFullQueuePause = absl::Milliseconds(20);
+// Jobs for a serial queue, in the order in which they were given, also while it is full.
+//
+// Memory: what waits here has no bound of its own; whoever gives jobs waits for them, or is
+// bounded.
+template <typename... Args>
+class InOrder : public std::enable_shared_from_this<InOrder<Args...>> {
+ public:
+  using Job = std::function<void(Args...)>;
+  // `queue` takes a job, or says that it is full. What it captures must outlive this.
+  InOrder(std::shared_ptr<LoopWork> work, std::function<absl::Status(const Job&)> queue)
+      : work_(std::move(work)), queue_(std::move(queue)) {}
 
-inline void submitToIndex(std::shared_ptr<LoopWork> work, IndexQueue& index,
-                          std::function<void(Index&)> job) {
-  if (index.submit(job).ok()) return;
-  work->later(kFullQueuePause, [work, &index, job] { submitToIndex(work, index, job); });
-}
+  void submit(Job job) {
+    waiting_.push_back(std::move(job));
+    if (!isFull_) hand();
+  }
+  // From here on what does not fit is dropped: whoever waits for it goes on without.
+  void stop() {
+    stopped_ = true;
+    waiting_.clear();
+  }
 
-inline void submitInOrder(std::shared_ptr<LoopWork> work, SerialQueue& queue,
-                          std::function<void()> job) {
-  if (queue.submit("representations", [job] { job(); }).ok()) return;
-  work->later(kFullQueuePause, [work, &queue, job] { submitInOrder(work, queue, job); });
-}
+ private:
+  static constexpr absl::Duration kFullPause = absl::Milliseconds(20);
+
+  void hand() {
+    while (!waiting_.empty() && queue_(waiting_.front()).ok()) waiting_.pop_front();
+    if (stopped_) waiting_.clear();
+    isFull_ = !waiting_.empty();
+    if (isFull_) work_->later(kFullPause, [self = this->shared_from_this()] { self->hand(); });
+  }
+
+  const std::shared_ptr<LoopWork> work_;
+  const std::function<absl::Status(const Job&)> queue_;
+  std::deque<Job> waiting_;
+  bool isFull_ = false;  // hand() is due
+  bool stopped_ = false;
+};
+using InOrderOfFiles = InOrder<>;
+using InOrderOfIndex = InOrder<Index&>;
 
 // What the job gives; null if the agent stops.
 template <typename T>
@@ -46,28 +74,14 @@ boost::asio::awaitable<std::shared_ptr<T>> onWorker(std::shared_ptr<LoopWork> wo
   co_return co_await awaitCallback<Result>(start, none);
 }
 
-template <typename T>
-boost::asio::awaitable<std::shared_ptr<T>> onQueue(std::shared_ptr<LoopWork> work,
-                                                   SerialQueue& queue, std::function<T()> job) {
+template <typename T, typename... Args>
+boost::asio::awaitable<std::shared_ptr<T>> onQueue(std::shared_ptr<InOrder<Args...>> queue,
+                                                   std::function<T(Args...)> job) {
   using Result = std::shared_ptr<T>;
   const std::function<void(std::function<void(Result)>)> start =
       [&](std::function<void(Result)> done) {
-        submitInOrder(work, queue,
-                      [job, done = std::move(done)] { done(std::make_shared<T>(job())); });
-      };
-  const Result none;
-  co_return co_await awaitCallback<Result>(start, none);
-}
-
-template <typename T>
-boost::asio::awaitable<std::shared_ptr<T>> onIndex(std::shared_ptr<LoopWork> work,
-                                                   IndexQueue& index,
-                                                   std::function<T(Index&)> job) {
-  using Result = std::shared_ptr<T>;
-  const std::function<void(std::function<void(Result)>)> start =
-      [&](std::function<void(Result)> done) {
-        submitToIndex(work, index, [job, done = std::move(done)](Index& with) {
-          done(std::make_shared<T>(job(with)));
+        queue->submit([job, done = std::move(done)](Args... with) {
+          done(std::make_shared<T>(job(with...)));
         });
       };
   const Result none;

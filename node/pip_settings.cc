@@ -19,7 +19,8 @@ namespace {
 constexpr int kPythonMinorMin = 8;
 constexpr int kPythonMinorMax = 20;
 
-std::string percentDecoded(absl::string_view text) {
+// As Python's unquote(): a '%' that begins no escape stays, as it does in passwords.
+std::string unquoted(absl::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     uint32_t byte = 0;
@@ -126,7 +127,7 @@ absl::StatusOr<PipIndexSetting> parsePipIndex(absl::string_view url, std::string
     plain.erase(start, at + 1);
     std::string user(authority.substr(0, at));
     if (!absl::StrContains(user, ':')) user.push_back(':');
-    auto token = Token::parse(absl::Base64Escape(percentDecoded(user)));
+    auto token = Token::parse(absl::Base64Escape(unquoted(user)));
     if (!token.ok()) return absl::InvalidArgumentError("its user and password cannot be used");
     basic = *std::move(token);
   }
@@ -135,7 +136,7 @@ absl::StatusOr<PipIndexSetting> parsePipIndex(absl::string_view url, std::string
   return PipIndexSetting{*std::move(origin), std::move(basic), std::move(from), ""};
 }
 
-std::optional<PipSaid> pipSetting(const Environment& environment, const PipFileReader& readFile,
+std::optional<PipSaid> pipSetting(const Environment& environment, const FileReader& readFile,
                                   absl::string_view name) {
   const std::string variable =
       absl::StrCat("PIP_", absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}})));
@@ -150,8 +151,7 @@ std::optional<PipSaid> pipSetting(const Environment& environment, const PipFileR
   return std::nullopt;
 }
 
-std::optional<PipSaid> builtInPipIndex(const Environment& environment,
-                                       const PipFileReader& readFile) {
+std::optional<PipSaid> builtInPipIndex(const Environment& environment, const FileReader& readFile) {
   std::vector<std::string> libraries;
   const auto addPrefix = [&](absl::string_view prefix) {
     for (int minor = kPythonMinorMax; minor >= kPythonMinorMin; --minor) {
@@ -175,17 +175,11 @@ std::optional<PipSaid> builtInPipIndex(const Environment& environment,
   return std::nullopt;
 }
 
-std::optional<PipSaid> pipCacheFolder(const Environment& environment,
-                                      const PipFileReader& readFile) {
-  if (auto said = pipSetting(environment, readFile, "cache-dir")) return said;
-  if (const auto folder = lookUp(environment, "XDG_CACHE_HOME");
-      folder && absl::StartsWith(*folder, "/")) {
-    return PipSaid{absl::StrCat(*folder, "/pip"), "XDG_CACHE_HOME"};
-  }
-  if (const auto home = homeFolder(environment)) {
-    return PipSaid{absl::StrCat(*home, "/.cache/pip"), "pip's default"};
-  }
-  return std::nullopt;
+std::optional<std::string> pipCacheFolder(const Environment& environment,
+                                          const FileReader& readFile) {
+  if (auto said = pipSetting(environment, readFile, "cache-dir")) return said->value;
+  const auto folder = cacheHome(environment);
+  return folder ? std::optional(absl::StrCat(*folder, "/pip")) : std::nullopt;
 }
 
 }  // namespace roost

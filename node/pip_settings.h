@@ -8,7 +8,6 @@
 #define ROOST_NODE_PIP_SETTINGS_H_
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -46,23 +45,20 @@ absl::StatusOr<PipIndexSetting> parsePipIndex(absl::string_view url, std::string
 // "20GB", "500MB", "1TB".
 absl::StatusOr<uint64_t> parsePipSpace(absl::string_view text);
 
-using PipFileReader = std::function<absl::StatusOr<std::string>(const std::string& path)>;
-
 // The setting's variable (PIP_INDEX_URL for "index-url"), else the first that says it of
 // PIP_CONFIG_FILE, the virtual environment's, the user's and the machine's pip.conf.
 struct PipSaid {
   std::string value;
   std::string from;
 };
-std::optional<PipSaid> pipSetting(const Environment& environment, const PipFileReader& readFile,
+std::optional<PipSaid> pipSetting(const Environment& environment, const FileReader& readFile,
                                   absl::string_view name);
 // The index that the pip on PATH has built in.
-std::optional<PipSaid> builtInPipIndex(const Environment& environment,
-                                       const PipFileReader& readFile);
+std::optional<PipSaid> builtInPipIndex(const Environment& environment, const FileReader& readFile);
 
 // PIP_CACHE_DIR or what pip.conf says, else $XDG_CACHE_HOME/pip, else ~/.cache/pip.
-std::optional<PipSaid> pipCacheFolder(const Environment& environment,
-                                      const PipFileReader& readFile);
+std::optional<std::string> pipCacheFolder(const Environment& environment,
+                                          const FileReader& readFile);
 
 }  // namespace roost
 

@@ -1,7 +1,5 @@
 #include "node/representation_peers.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -11,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "node/on_worker.h"
+#include "protocol/digest.h"
 #include "protocol/limits.h"
 #include "protocol/signal.h"
 
@@ -27,11 +26,8 @@ constexpr absl::Duration kPatience = absl::Seconds(20);
 constexpr absl::Duration kBusyPause = absl::Milliseconds(50);
 constexpr int kBusyMax = 200;
 
-bool hasHash(absl::Span<const uint8_t> bytes, const BlobId& id) {
-  Sha256 digest;
-  unsigned int size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return BlobId::sha256(digest) == id;
+absl::string_view textOf(absl::Span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 }  // namespace
@@ -89,12 +85,10 @@ asio::awaitable<void> RepresentationPeers::takeSlices(std::shared_ptr<SmallRound
       std::vector<Value> values;
       for (size_t i = 0; i < slice.size(); ++i) {
         const ReadAnswer& answer = (**answers)[i];
-        const auto& bytes = answer.data.bytes;
+        const absl::string_view bytes = textOf(answer.data.bytes);
         const bool right = answer.outcome == ReadOutcome::kData &&
-                           hasHash(bytes, (*wanted)[slice[i]].claim.blob.id);
-        values.push_back(right ? std::make_shared<const std::string>(
-                                     reinterpret_cast<const char*>(bytes.data()), bytes.size())
-                               : nullptr);
+                           BlobId::sha256(digestOf(bytes)) == (*wanted)[slice[i]].claim.blob.id;
+        values.push_back(right ? std::make_shared<const std::string>(bytes) : nullptr);
       }
       (*answers)->clear();  // their memory goes home
       return values;
@@ -104,7 +98,6 @@ asio::awaitable<void> RepresentationPeers::takeSlices(std::shared_ptr<SmallRound
     if (!values) break;
     for (size_t i = 0; i < slice.size(); ++i) {
       if (!(*values)[i]) continue;
-      received_ += (*values)[i]->size();
       round->values[slice[i]] = std::move((*values)[i]);
     }
   }
@@ -179,11 +172,19 @@ asio::awaitable<std::vector<RepresentationPeers::ProvenancePtr>> RepresentationP
       const Texts dropped = absl::CancelledError("the agent is stopping");
       const Texts texts = co_await awaitCallback<Texts>(start, dropped);
       if (!texts.ok()) break;
-      for (size_t i = 0; i < slice.size(); ++i) {
-        auto parsed = Provenance::parse((*texts)[i]);
-        if (!parsed.ok() || parsed->key() != wanted[slice[i]].key) continue;
-        result[slice[i]] = std::make_shared<const Provenance>(*std::move(parsed));
-      }
+      const std::function<std::vector<ProvenancePtr>()> parse = [texts, keys] {
+        std::vector<ProvenancePtr> right(keys.size());
+        for (size_t i = 0; i < keys.size(); ++i) {
+          auto parsed = Provenance::parse((*texts)[i]);
+          if (!parsed.ok() || parsed->key() != keys[i]) continue;
+          right[i] = std::make_shared<const Provenance>(*std::move(parsed));
+        }
+        return right;
+      };
+      const WorkSpec spec{"representations", WorkPriority::kReaderWaits, ""};
+      const auto right = co_await onWorker<std::vector<ProvenancePtr>>(s_.work, spec, parse);
+      if (!right) co_return result;
+      for (size_t i = 0; i < slice.size(); ++i) result[slice[i]] = (*right)[i];
     }
   }
   co_return result;
@@ -260,7 +261,6 @@ asio::awaitable<absl::StatusOr<BlobHashes>> RepresentationPeers::large(Represent
     const auto written = co_await onWorker<absl::Status>(s_.work, spec, write);
     if (!written) co_return absl::CancelledError("the agent is stopping");
     if (!written->ok()) co_return *written;
-    received_ += pieceBytes(claim.blob.size, next);
   }
   using Hashes = absl::StatusOr<BlobHashes>;
   const std::function<Hashes()> finish = [writer] { return writer->finish(); };

@@ -30,12 +30,10 @@ struct WantedRepresentation {
 class RepresentationPeers {
  public:
   struct Seams {
-    boost::asio::io_context& io;  // of `loop`
     std::shared_ptr<LoopWork> work;
     LoopTimers& timers;
     std::vector<BulkLane> lanes;
     std::function<std::vector<Address>(const NodeId&)> addressesOf;
-    std::function<void(const std::string&)> report;
   };
   explicit RepresentationPeers(Seams seams) : s_(std::move(seams)) {}
 
@@ -51,8 +49,6 @@ class RepresentationPeers {
   boost::asio::awaitable<absl::StatusOr<BlobHashes>> large(RepresentationClaim claim, NodeId holder,
                                                            Writer writer);
 
-  uint64_t bytesReceived() const { return received_; }
-
  private:
   struct SmallRound;
   struct Pieces;
@@ -66,7 +62,6 @@ class RepresentationPeers {
   const BulkLane& laneOf(const NodeId& holder) const;
 
   Seams s_;
-  uint64_t received_ = 0;
 };
 
 }  // namespace roost

@@ -1,13 +1,12 @@
 #include "node/representation_store.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
+#include <set>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "node/on_worker.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -45,7 +44,11 @@ struct RepresentationStore::Loaded {
 
 RepresentationStore::RepresentationStore(Seams seams)
     : s_(std::move(seams)),
-      files_(s_.pool, WorkPriority::kReaderWaits, kShare),
+      filesQueue_(s_.pool, WorkPriority::kReaderWaits, kShare),
+      files_(std::make_shared<InOrderOfFiles>(s_.work,
+                                              [this](const std::function<void()>& job) {
+                                                return filesQueue_.submit(kShare, [job] { job(); });
+                                              })),
       folderStatus_(absl::UnavailableError("the agent is starting")) {}
 
 // ---- Start
@@ -58,7 +61,7 @@ asio::awaitable<std::vector<RepresentationRow>> RepresentationStore::load(
     (void)index.eachRepresentation([&](RepresentationRow row) { rows.push_back(std::move(row)); });
     return rows;
   };
-  const auto rows = co_await onIndex<std::vector<RepresentationRow>>(s_.work, s_.index, readRows);
+  const auto rows = co_await onQueue(s_.index, readRows);
   const std::function<Loaded()> listFiles = [root = s_.root] {
     Loaded loaded;
     std::error_code error;
@@ -70,7 +73,7 @@ asio::awaitable<std::vector<RepresentationRow>> RepresentationStore::load(
     }
     return loaded;
   };
-  const auto loaded = co_await onQueue<Loaded>(s_.work, files_, listFiles);
+  const auto loaded = co_await onQueue(files_, listFiles);
   std::vector<RepresentationRow> watched;
   if (!rows || !loaded) co_return watched;
   folderStatus_ = loaded->folder.status();
@@ -79,6 +82,7 @@ asio::awaitable<std::vector<RepresentationRow>> RepresentationStore::load(
   } else {
     s_.report(sentence("representations cannot be kept", folderStatus_.message(), ""));
   }
+  const auto stale = std::make_shared<std::vector<RepresentationPlace>>();
   for (RepresentationRow& row : *rows) {
     if (!row.place.path.empty()) {
       watched.push_back(std::move(row));
@@ -89,10 +93,11 @@ asio::awaitable<std::vector<RepresentationRow>> RepresentationStore::load(
     if (same && table_.put(row.place.key, {row.claim, "", file->second})) {
       loaded->files.erase(file);
     } else {
-      const RepresentationPlace place = row.place;
-      submitToIndex(s_.work, s_.index,
-                    [place](Index& index) { (void)index.dropRepresentations({place}); });
+      stale->push_back(row.place);
     }
+  }
+  if (!stale->empty()) {
+    s_.index->submit([stale](Index& index) { (void)index.dropRepresentations(*stale); });
   }
   std::vector<RepresentationKey> orphans;
   for (const auto& [key, stamp] : loaded->files) orphans.push_back(key);
@@ -108,12 +113,10 @@ asio::awaitable<void> RepresentationStore::adoptOrphans(std::vector<Representati
     const std::function<absl::StatusOr<FoundRepresentation>()> examine = [path] {
       return examineRepresentation(path, nullptr);
     };
-    const auto file =
-        co_await onQueue<absl::StatusOr<FoundRepresentation>>(s_.work, files_, examine);
+    const auto file = co_await onQueue(files_, examine);
     if (!file) co_return;
     if (!file->ok() || (*file)->provenance.key() != key) {
-      submitInOrder(s_.work, files_,
-                    [folder = folder_, key] { removeRepresentation(*folder, key); });
+      files_->submit([folder = folder_, key] { removeRepresentation(*folder, key); });
       continue;
     }
     NewRepresentation value{{{(*file)->file.hashes.id, (*file)->size},
@@ -122,7 +125,7 @@ asio::awaitable<void> RepresentationStore::adoptOrphans(std::vector<Representati
                             std::make_shared<const Provenance>((*file)->provenance),
                             nullptr};
     if (!table_.put(key, {value.claim, "", (*file)->file.stamp})) continue;
-    submitToIndex(s_.work, s_.index, [row = rowOf(value, (*file)->file.stamp)](Index& index) {
+    s_.index->submit([row = rowOf(value, (*file)->file.stamp)](Index& index) {
       (void)index.saveRepresentations({row});
     });
   }
@@ -187,7 +190,7 @@ asio::awaitable<std::vector<absl::Status>> RepresentationStore::keep(
       }
       return stamps;
     };
-    const auto stamps = co_await onQueue<Stamps>(s_.work, files_, write);
+    const auto stamps = co_await onQueue(files_, write);
     const auto rows = std::make_shared<std::vector<RepresentationRow>>();
     for (size_t i = first; stamps && i < end; ++i) {
       const auto& stamp = (*stamps)[i - first];
@@ -197,7 +200,7 @@ asio::awaitable<std::vector<absl::Status>> RepresentationStore::keep(
     const std::function<absl::Status(Index&)> save = [rows](Index& index) {
       return index.saveRepresentations(*rows);
     };
-    const auto saved = co_await onIndex<absl::Status>(s_.work, s_.index, save);
+    const auto saved = co_await onQueue(s_.index, save);
     arriving_ -= bytes;
     for (size_t i = first; i < end; ++i) {
       if (!result[i].ok()) continue;
@@ -231,7 +234,7 @@ asio::awaitable<absl::StatusOr<RepresentationStore::Writer>> RepresentationStore
     return Writer(*std::move(writer));
   };
   for (int tries = 0; tries < 2; ++tries) {
-    const auto opened = co_await onQueue<OpenedWriter>(s_.work, files_, open);
+    const auto opened = co_await onQueue(files_, open);
     if (!opened) break;
     // The disk is fuller than the quota allows for: older values make way.
     const bool full = absl::IsResourceExhausted(opened->status());
@@ -247,7 +250,7 @@ asio::awaitable<absl::Status> RepresentationStore::keep(Writer writer, NewRepres
   arriving_ += bytes;
   using Stamp = absl::StatusOr<FileStamp>;
   const std::function<Stamp()> publish = [writer] { return writer->publish(); };
-  const auto stamp = co_await onQueue<Stamp>(s_.work, files_, publish);
+  const auto stamp = co_await onQueue(files_, publish);
   if (!stamp || !stamp->ok()) {
     arriving_ -= bytes;
     co_return stamp ? stamp->status() : absl::CancelledError("the agent is stopping");
@@ -268,7 +271,7 @@ asio::awaitable<absl::Status> RepresentationStore::keep(Writer writer, NewRepres
       return index.saveRepresentations({row});
     });
   };
-  const auto saved = co_await onIndex<absl::Status>(s_.work, s_.index, save);
+  const auto saved = co_await onQueue(s_.index, save);
   arriving_ -= bytes;
   if (!saved) co_return absl::CancelledError("the agent is stopping");
   if (!saved->ok()) co_return *saved;
@@ -342,7 +345,7 @@ void RepresentationStore::open(const RepresentationKey& key,
                     });
     return;
   }
-  submitToIndex(s_.work, s_.index, [place = *place, answer = std::move(answer)](Index& index) {
+  s_.index->submit([place = *place, answer = std::move(answer)](Index& index) {
     std::shared_ptr<const std::vector<PieceHash>> pieces;
     if (auto known = index.pieces(place.stamp); known.ok() && !known->empty()) {
       pieces = std::make_shared<const std::vector<PieceHash>>(*std::move(known));
@@ -357,7 +360,7 @@ asio::awaitable<std::string> RepresentationStore::provenance(RepresentationKey k
     const auto text = index.provenance(key);
     return text.ok() ? *text : std::string();
   };
-  const auto text = co_await onIndex<std::string>(s_.work, s_.index, look);
+  const auto text = co_await onQueue(s_.index, look);
   co_return text ? *text : std::string();
 }
 
@@ -371,7 +374,7 @@ void RepresentationStore::saveUses() {
   const auto uses = std::make_shared<std::vector<std::pair<RepresentationKey, absl::Time>>>(
       uses_.begin(), uses_.end());
   uses_.clear();
-  (void)s_.index.submit([uses](Index& index) { (void)index.touchRepresentations(*uses); });
+  s_.index->submit([uses](Index& index) { (void)index.touchRepresentations(*uses); });
 }
 
 // ---- What goes
@@ -380,43 +383,41 @@ void RepresentationStore::foundBad(const RepresentationKey& key, const absl::Sta
   const HeldRepresentation* held = table_.find(key);
   if (held == nullptr) return;
   s_.report(absl::StrCat("a representation is not served any more: ", why.message()));
-  drop(key, held->path);
-  flush();
+  drop(std::vector<RepresentationPlace>(1, {key, held->path}));
 }
 
-// The row too, and the file if it is the agent's own.
-void RepresentationStore::drop(const RepresentationKey& key, const std::string& path) {
-  const std::string place = path;  // it may be of what is removed here
-  table_.remove(key, place);
-  uses_.erase(key);
-  if (place.empty()) {
-    submitInOrder(s_.work, files_, [folder = folder_, key] { removeRepresentation(*folder, key); });
+// The rows too, and the files that are the agent's own.
+void RepresentationStore::drop(std::vector<RepresentationPlace> places) {
+  if (places.empty()) return;
+  std::vector<RepresentationKey> own;
+  for (const RepresentationPlace& place : places) {
+    table_.remove(place.key, place.path);
+    uses_.erase(place.key);
+    if (place.path.empty()) own.push_back(place.key);
   }
-  submitToIndex(s_.work, s_.index, [gone = RepresentationPlace{key, place}](Index& index) {
-    (void)index.dropRepresentations({gone});
-  });
+  if (!own.empty()) {
+    files_->submit([folder = folder_, own = std::move(own)] {
+      for (const RepresentationKey& key : own) removeRepresentation(*folder, key);
+    });
+  }
+  s_.index->submit(
+      [places = std::move(places)](Index& index) { (void)index.dropRepresentations(places); });
+  flush();
 }
 
 RepresentationStore::Evicted RepresentationStore::evict(
     const std::vector<RepresentationKey>& keys) {
   Evicted evicted;
-  const auto places = std::make_shared<std::vector<RepresentationPlace>>();
+  std::vector<RepresentationPlace> places;
+  std::set<RepresentationKey> seen;
   for (const RepresentationKey& key : keys) {
     const HeldRepresentation* own = table_.findOwn(key);
-    if (own == nullptr) continue;
+    if (own == nullptr || !seen.insert(key).second) continue;
     ++evicted.count;
     evicted.bytes += own->claim.blob.size;
-    places->push_back({key, ""});
-    table_.remove(key, "");
-    uses_.erase(key);
+    places.push_back({key, ""});
   }
-  if (places->empty()) return evicted;
-  submitInOrder(s_.work, files_, [folder = folder_, places] {
-    for (const auto& place : *places) removeRepresentation(*folder, place.key);
-  });
-  submitToIndex(s_.work, s_.index,
-                [places](Index& index) { (void)index.dropRepresentations(*places); });
-  flush();
+  drop(std::move(places));
   return evicted;
 }
 
@@ -437,7 +438,7 @@ bool RepresentationStore::found(const std::string& path, const FoundRepresentati
   row.place.path = path;
   // A hash of what has not settled is not remembered: the file is hashed again after a restart.
   if (!file.file.settled) row.stamp.mtimeNs = 0;
-  submitToIndex(s_.work, s_.index, [row](Index& index) { (void)index.saveRepresentations({row}); });
+  s_.index->submit([row](Index& index) { (void)index.saveRepresentations({row}); });
   flush();
   return true;
 }
@@ -446,9 +447,8 @@ bool RepresentationStore::found(const RepresentationRow& row) {
   return table_.put(row.place.key, {row.claim, row.place.path, row.stamp});
 }
 
-void RepresentationStore::lost(const RepresentationKey& key, const std::string& path) {
-  drop(key, path);
-  flush();
+void RepresentationStore::lost(const std::vector<RepresentationPlace>& places) {
+  drop(places);
 }
 
 }  // namespace roost

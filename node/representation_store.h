@@ -25,8 +25,8 @@
 #include "cache/representation_files.h"
 #include "cache/representation_table.h"
 #include "cache/serial_queue.h"
-#include "node/index_queue.h"
 #include "node/loop_work.h"
+#include "node/on_worker.h"
 
 namespace roost {
 
@@ -42,7 +42,7 @@ class RepresentationStore {
   struct Seams {
     WorkPool& pool;
     std::shared_ptr<LoopWork> work;
-    IndexQueue& index;
+    std::shared_ptr<InOrderOfIndex> index;
     std::shared_ptr<Reservations> reservations;
     std::string root;    // the agent's own folder; made if it is not there
     uint64_t quota = 0;  // bytes of the agent's own files
@@ -77,7 +77,7 @@ class RepresentationStore {
   // A file in a watched root.
   bool found(const std::string& path, const FoundRepresentation& file);
   bool found(const RepresentationRow& row);  // as it was before
-  void lost(const RepresentationKey& key, const std::string& path);
+  void lost(const std::vector<RepresentationPlace>& places);
 
   // Gives up these, or those used longest ago until `bytes` are free; how many went.
   struct Evicted {
@@ -89,8 +89,8 @@ class RepresentationStore {
 
   void used(const RepresentationKey& key);
   void saveUses();
+  void stop() { files_->stop(); }
   const RepresentationTable& table() const { return table_; }
-  const std::string& root() const { return s_.root; }
   uint64_t quota() const { return s_.quota; }
 
  private:
@@ -103,12 +103,13 @@ class RepresentationStore {
   std::optional<Opened> placeOf(const RepresentationKey& key) const;
   RepresentationRow rowOf(const NewRepresentation& value, const FileStamp& stamp) const;
   void makeRoom(uint64_t bytes);
-  void drop(const RepresentationKey& key, const std::string& path);
+  void drop(std::vector<RepresentationPlace> places);
   void flush();
   boost::asio::awaitable<void> adoptOrphans(std::vector<RepresentationKey> orphans);
 
   Seams s_;
-  SerialQueue files_;  // whatever changes the agent's own files
+  SerialQueue filesQueue_;
+  const std::shared_ptr<InOrderOfFiles> files_;  // whatever changes the agent's own files
   std::shared_ptr<const SafeDir> folder_;
   absl::Status folderStatus_;
   RepresentationTable table_;

@@ -31,11 +31,11 @@ struct Look {
 }  // namespace
 
 void RepresentationWatch::stop() {
-  stopped_ = true;
   *cancelled_ = true;
 }
 
 void RepresentationWatch::restore(const std::vector<RepresentationRow>& rows) {
+  std::vector<RepresentationPlace> lost;
   for (const RepresentationRow& row : rows) {
     const std::string& path = row.place.path;
     const bool watched = std::any_of(s_.roots.begin(), s_.roots.end(), [&](const Root& root) {
@@ -44,35 +44,35 @@ void RepresentationWatch::restore(const std::vector<RepresentationRow>& rows) {
     if (watched && row.stamp.mtimeNs != 0 && s_.store.found(row)) {
       files_[path] = {row.stamp, row.place.key, ""};
     } else {
-      s_.store.lost(row.place.key, path);
+      lost.push_back(row.place);
     }
   }
+  s_.store.lost(lost);
 }
 
 asio::awaitable<void> RepresentationWatch::run() {
   absl::Time full = absl::InfinitePast();
-  while (!stopped_ && !s_.roots.empty()) {
+  while (!*cancelled_ && !s_.roots.empty()) {
     const bool all = absl::Now() >= full;
     if (all) full = absl::Now() + kFullPeriod;
     co_await look(all);
-    if (!stopped_) co_await s_.timers.sleep(kPeriod);
+    if (!*cancelled_) co_await s_.timers.sleep(kPeriod);
   }
 }
 
 asio::awaitable<void> RepresentationWatch::look(bool all) {
-  const auto known = std::make_shared<const std::map<std::string, int64_t>>(folders_);
+  const auto known = std::make_shared<const KnownFolders>(folders_);
   std::vector<std::string> roots;
   for (const Root& root : s_.roots) roots.push_back(root.config.path);
   const std::function<Look()> job = [known, roots, all] {
     Look look;
     if (all) {
-      for (const std::string& root : roots) listRepresentations(root, true, look.listing);
+      for (const std::string& root : roots) listRepresentations(root, {}, look.listing);
       return look;
     }
-    std::set<std::string> read;
     for (const std::string& root : roots) {
       if (!known->contains(root) && folderTime(root) != 0) {
-        listRepresentations(root, true, look.listing);
+        listRepresentations(root, *known, look.listing);
       }
     }
     for (const auto& [path, time] : *known) {
@@ -80,14 +80,14 @@ asio::awaitable<void> RepresentationWatch::look(bool all) {
       if (now == 0) {
         look.gone.push_back(path);
       } else if (now != time) {
-        listRepresentations(path, true, look.listing);
+        listRepresentations(path, *known, look.listing);
       }
     }
     return look;
   };
   const WorkSpec spec{"representations", WorkPriority::kNormal, roots.front()};
   const auto found = co_await onWorker<Look>(s_.work, spec, job);
-  if (!found || stopped_) co_return;
+  if (!found || *cancelled_) co_return;
   if (all) {
     folderProblems_ = found->listing.problems;
     folders_.clear();
@@ -115,7 +115,7 @@ asio::awaitable<void> RepresentationWatch::look(bool all) {
     if (there.contains(path)) continue;
     if (all || read.contains(folderOf(path))) missing.push_back(path);
   }
-  for (const std::string& path : missing) gone(path);
+  gone(missing);
   // Those that were written a moment ago: their folder does not change when they do.
   const std::function<std::vector<RepresentationListing::File>()> lookAgain = [paths = restless_] {
     std::vector<RepresentationListing::File> files;
@@ -147,14 +147,14 @@ asio::awaitable<void> RepresentationWatch::look(bool all) {
 asio::awaitable<void> RepresentationWatch::examine(std::vector<RepresentationListing::File> files) {
   using Examined = absl::StatusOr<FoundRepresentation>;
   for (const auto& file : files) {
-    if (stopped_) co_return;
+    if (*cancelled_) co_return;
     const std::function<Examined()> job = [path = file.path, cancelled = cancelled_] {
       return examineRepresentation(path, cancelled.get());
     };
     const WorkSpec spec{"representations", WorkPriority::kNormal, folderOf(file.path)};
     const auto found = co_await onWorker<Examined>(s_.work, spec, job);
-    if (!found || stopped_) co_return;
-    gone(file.path);
+    if (!found || *cancelled_) co_return;
+    gone(std::vector<std::string>(1, file.path));
     File now{file.stamp, std::nullopt, ""};
     if (found->ok()) {
       now.stamp = (*found)->file.stamp;
@@ -172,11 +172,15 @@ asio::awaitable<void> RepresentationWatch::examine(std::vector<RepresentationLis
   }
 }
 
-void RepresentationWatch::gone(const std::string& path) {
-  const auto it = files_.find(path);
-  if (it == files_.end()) return;
-  if (it->second.key) s_.store.lost(*it->second.key, path);
-  files_.erase(it);
+void RepresentationWatch::gone(const std::vector<std::string>& paths) {
+  std::vector<RepresentationPlace> lost;
+  for (const std::string& path : paths) {
+    const auto it = files_.find(path);
+    if (it == files_.end()) continue;
+    if (it->second.key) lost.push_back({*it->second.key, path});
+    files_.erase(it);
+  }
+  s_.store.lost(lost);
 }
 
 std::vector<std::string> RepresentationWatch::problems() const {

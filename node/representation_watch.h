@@ -51,14 +51,13 @@ class RepresentationWatch {
   };
   boost::asio::awaitable<void> look(bool all);
   boost::asio::awaitable<void> examine(std::vector<RepresentationListing::File> files);
-  void gone(const std::string& path);
+  void gone(const std::vector<std::string>& paths);
 
   Seams s_;
-  bool stopped_ = false;
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::map<std::string, File> files_;
-  std::map<std::string, int64_t> folders_;  // time when they were read
-  std::set<std::string> restless_;          // files that changed a moment ago
+  KnownFolders folders_;
+  std::set<std::string> restless_;  // files that changed a moment ago
   std::vector<std::string> folderProblems_;
 };
 

@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "cluster/rendezvous.h"
 #include "node/on_worker.h"
 #include "protocol/errors.h"
-#include "protocol/signal.h"
 
 namespace roost {
 
@@ -37,23 +33,20 @@ Representations::Representations(Seams seams, std::vector<AdvertChange> told)
     : s_(std::move(seams)),
       told_(std::move(told)),
       work_(std::make_shared<LoopWork>(s_.io, s_.pool)),
+      index_(std::make_shared<InOrderOfIndex>(
+          work_, [this](const InOrderOfIndex::Job& job) { return s_.index.submit(job); })),
       timers_(s_.io),
-      saver_(s_.io),
+      changed_(s_.io.get_executor()),
       store_({.pool = s_.pool,
               .work = work_,
-              .index = s_.index,
+              .index = index_,
               .reservations = s_.reservations,
               .root = s_.root,
               .quota = s_.quota,
               .self = s_.core.self().id,
               .changed = s_.changed,
               .report = s_.report}),
-      peers_({.io = s_.io,
-              .work = work_,
-              .timers = timers_,
-              .lanes = s_.lanes,
-              .addressesOf = s_.addressesOf,
-              .report = s_.report}),
+      peers_({.work = work_, .timers = timers_, .lanes = s_.lanes, .addressesOf = s_.addressesOf}),
       watch_({.work = work_, .timers = timers_, .store = store_, .roots = s_.watched}) {}
 
 // ---- Life
@@ -68,11 +61,10 @@ asio::awaitable<void> Representations::run() {
   watch_.restore(watched);
   store_.settled();
   ready_ = true;
+  changed_.notify();
   asio::co_spawn(s_.io, watch_.run(), asio::detached);
   while (!stopped_) {
-    boost::system::error_code ignored;
-    saver_.expires_after(absl::ToChronoNanoseconds(kSavePeriod));
-    co_await saver_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await timers_.sleep(kSavePeriod);
     store_.saveUses();
   }
 }
@@ -80,22 +72,28 @@ asio::awaitable<void> Representations::run() {
 void Representations::stop() {
   stopped_ = true;
   watch_.stop();
-  saver_.cancel();
+  changed_.notify();
   store_.saveUses();
+  store_.stop();
+  index_->stop();
   work_->stop();
   timers_.stop();
 }
 
 asio::awaitable<void> Representations::becomeReady(bool acquainted) {
-  while (!stopped_ && (!ready_ || (acquainted && !s_.core.acquainted(absl::Now())))) {
+  while (!stopped_ && !ready_) co_await changed_.wait();
+  while (!stopped_ && acquainted && !s_.core.acquainted(absl::Now())) {
     co_await timers_.sleep(kPause);
   }
 }
 
 asio::awaitable<std::shared_ptr<void>> Representations::turn() {
-  while (!stopped_ && batches_ >= kRepresentationBatchesMax) co_await timers_.sleep(kPause);
+  while (!stopped_ && batches_ >= kRepresentationBatchesMax) co_await changed_.wait();
   ++batches_;
-  co_return std::shared_ptr<void>(this, [this](void*) { --batches_; });
+  co_return std::shared_ptr<void>(this, [this](void*) {
+    --batches_;
+    changed_.notify();
+  });
 }
 
 std::string Representations::nameOf(const NodeId& node) const {
@@ -200,14 +198,15 @@ asio::awaitable<absl::StatusOr<Representations::Got>> Representations::getSmall(
   const auto said = co_await peers_.provenances(one);
   if (!said.front()) co_return absl::NotFoundError("");
   Got got{wanted.claim, said.front()->canonical(), values.front(), nullptr};
-  asio::co_spawn(s_.io, keepBehind(one, values, nullptr), asio::detached);
+  std::vector<NewRepresentation> toKeep(1, {wanted.claim, said.front(), values.front()});
+  asio::co_spawn(s_.io, keepAll(std::move(toKeep)), asio::detached);
   co_return got;
 }
 
 // Another request for the same value waits for this one.
 asio::awaitable<absl::Status> Representations::fetchLarge(WantedRepresentation wanted) {
   if (flights_.contains(wanted.key)) {
-    while (!stopped_ && flights_.contains(wanted.key)) co_await timers_.sleep(kPause);
+    while (!stopped_ && flights_.contains(wanted.key)) co_await changed_.wait();
     co_return absl::OkStatus();
   }
   flights_.insert(wanted.key);
@@ -231,6 +230,7 @@ asio::awaitable<absl::Status> Representations::fetchLarge(WantedRepresentation w
     if (result.ok()) break;
   }
   flights_.erase(wanted.key);
+  changed_.notify();
   co_return result;
 }
 
@@ -239,7 +239,6 @@ asio::awaitable<Representations::GotMany> Representations::getMany(
   co_await becomeReady(false);
   GotMany got;
   const std::shared_ptr<void> held = co_await turn();
-  const Usable others = usable();
   std::vector<Value> values(keys.size());
   std::vector<bool> isLeft(keys.size(), false);
   std::vector<size_t> here;
@@ -250,6 +249,7 @@ asio::awaitable<Representations::GotMany> Representations::getMany(
     elsewhere.clear();
     std::vector<RepresentationKey> hereKeys;
     std::vector<WantedRepresentation> wanted;
+    const Usable others = usable();
     bool unknown = false;
     for (size_t i = 0; i < keys.size(); ++i) {
       if (values[i] || isLeft[i]) continue;
@@ -332,13 +332,22 @@ asio::awaitable<void> Representations::keepBehind(std::vector<WantedRepresentati
   }
   std::vector<NewRepresentation> toKeep;
   for (size_t i = 0; i < all->size(); ++i) {
-    const auto& one = (*all)[i];
-    if (!(*shared)[i] || !(*said)[i] || writing_.contains(one.key)) continue;
-    writing_.emplace(one.key, one.claim.blob.id);
-    toKeep.push_back({one.claim, (*said)[i], (*shared)[i]});
+    if (!(*shared)[i] || !(*said)[i]) continue;
+    toKeep.push_back({(*all)[i].claim, (*said)[i], (*shared)[i]});
   }
+  co_await keepAll(std::move(toKeep));
+}
+
+// But for those that are being written already.
+asio::awaitable<void> Representations::keepAll(std::vector<NewRepresentation> values) {
+  std::vector<NewRepresentation> toKeep;
   std::vector<RepresentationKey> keys;
-  for (const auto& one : toKeep) keys.push_back(one.provenance->key());
+  for (NewRepresentation& one : values) {
+    const RepresentationKey key = one.provenance->key();
+    if (!writing_.emplace(key, one.claim.blob.id).second) continue;
+    keys.push_back(key);
+    toKeep.push_back(std::move(one));
+  }
   const auto kept = co_await store_.keep(std::move(toKeep));
   for (const RepresentationKey& key : keys) writing_.erase(key);
 }
@@ -349,11 +358,11 @@ RepresentationClaim Representations::claimOf(const BlobInfo& value) const {
   return {value, absl::FromUnixMillis(absl::ToUnixMillis(absl::Now())), s_.core.self().id};
 }
 
-bool Representations::isToBeKept(const RepresentationKey& key, RepresentationClaim& claim,
-                                 Put& result) {
+bool Representations::isToBeKept(const RepresentationKey& key, const Usable& usable,
+                                 RepresentationClaim& claim, Put& result) {
   std::optional<BlobId> before;
   const auto arriving = writing_.find(key);
-  const Where at = where(key, usable());
+  const Where at = where(key, usable);
   if (arriving != writing_.end()) {
     before = arriving->second;
   } else if (at.claim) {
@@ -393,11 +402,12 @@ asio::awaitable<std::vector<Representations::Put>> Representations::putMany(
   std::vector<Put> results;
   std::vector<NewRepresentation> toKeep;
   std::vector<size_t> places;
+  const Usable others = usable();
   for (NewRepresentation& value : values) {
     Put result{absl::OkStatus(), value.claim.blob.id, false, std::nullopt};
     if (value.claim.blob.size > quota()) {
       result.status = absl::OutOfRangeError("larger than representations_quota");
-    } else if (isToBeKept(value.provenance->key(), value.claim, result)) {
+    } else if (isToBeKept(value.provenance->key(), others, value.claim, result)) {
       places.push_back(results.size());
       toKeep.push_back(std::move(value));
     }
@@ -423,7 +433,7 @@ asio::awaitable<Representations::Put> Representations::put(
     std::shared_ptr<const Provenance> provenance, Writer writer, BlobHashes hashes) {
   NewRepresentation value{claimOf({hashes.id, writer->bytes()}), provenance, nullptr};
   Put result{absl::OkStatus(), hashes.id, false, std::nullopt};
-  if (!isToBeKept(provenance->key(), value.claim, result)) co_return result;
+  if (!isToBeKept(provenance->key(), usable(), value.claim, result)) co_return result;
   result.status = co_await store_.keep(writer, value, std::move(hashes.pieces));
   wasKept(provenance->key(), result.status);
   co_return result;
@@ -521,15 +531,14 @@ void Representations::open(const BlobId& blob,
 
 void Representations::provenances(std::vector<RepresentationKey> keys,
                                   std::function<void(std::vector<std::string>)> answer) {
-  submitToIndex(work_, s_.index,
-                [keys = std::move(keys), answer = std::move(answer)](Index& index) {
-                  std::vector<std::string> texts;
-                  for (const RepresentationKey& key : keys) {
-                    const auto text = index.provenance(key);
-                    texts.push_back(text.ok() ? *text : "");
-                  }
-                  answer(std::move(texts));
-                });
+  index_->submit([keys = std::move(keys), answer = std::move(answer)](Index& index) {
+    std::vector<std::string> texts;
+    for (const RepresentationKey& key : keys) {
+      const auto text = index.provenance(key);
+      texts.push_back(text.ok() ? *text : "");
+    }
+    answer(std::move(texts));
+  });
 }
 
 void Representations::foundBad(const RepresentationKey& key, const absl::Status& why) {
@@ -567,7 +576,7 @@ asio::awaitable<std::vector<RepresentationCount>> Representations::count() {
     auto counts = index.countRepresentations();
     return counts.ok() ? *std::move(counts) : std::vector<RepresentationCount>();
   };
-  const auto counts = co_await onIndex<std::vector<RepresentationCount>>(work_, s_.index, read);
+  const auto counts = co_await onQueue(index_, read);
   co_return counts ? *counts : std::vector<RepresentationCount>();
 }
 

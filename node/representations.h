@@ -7,7 +7,6 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -26,6 +25,7 @@
 #include "node/representation_peers.h"
 #include "node/representation_store.h"
 #include "node/representation_watch.h"
+#include "protocol/signal.h"
 
 namespace roost {
 
@@ -117,7 +117,6 @@ class Representations {
   RepresentationStore::Evicted evictLeastUsed(uint64_t bytes);
   uint64_t ownBytes() const { return store_.table().ownBytes(); }
   std::vector<std::string> problems() const { return watch_.problems(); }
-  uint64_t bytesFromPeers() const { return peers_.bytesReceived(); }
 
  private:
   struct Where {
@@ -136,8 +135,10 @@ class Representations {
   boost::asio::awaitable<absl::Status> fetchLarge(WantedRepresentation wanted);
   boost::asio::awaitable<void> keepBehind(std::vector<WantedRepresentation> wanted,
                                           std::vector<Value> values, std::shared_ptr<void> turn);
-  // Ok: to be kept, with the claim as it is then.
-  bool isToBeKept(const RepresentationKey& key, RepresentationClaim& claim, Put& result);
+  boost::asio::awaitable<void> keepAll(std::vector<NewRepresentation> values);
+  // True: it is to be kept, with the claim as it is then.
+  bool isToBeKept(const RepresentationKey& key, const Usable& usable, RepresentationClaim& claim,
+                  Put& result);
   void wasKept(const RepresentationKey& key, const absl::Status& status);
   boost::asio::awaitable<void> askRegistrar(NodeId registrar, ComputeLeaseRequest request,
                                             std::shared_ptr<struct LeaseRound> round);
@@ -146,8 +147,9 @@ class Representations {
   Seams s_;
   std::vector<AdvertChange> told_;
   const std::shared_ptr<LoopWork> work_;
+  const std::shared_ptr<InOrderOfIndex> index_;
   LoopTimers timers_;
-  boost::asio::steady_timer saver_;
+  Signal changed_;  // ready, a turn or a flight is over, stopped
   RepresentationStore store_;
   RepresentationPeers peers_;
   RepresentationWatch watch_;

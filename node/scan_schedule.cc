@@ -15,8 +15,12 @@ constexpr std::chrono::seconds kPauseMax(20);
 
 }  // namespace
 
+ScanSchedule::Clock::duration ScanSchedule::pauseAfter(Clock::duration took) {
+  return std::min<Clock::duration>(kPauseShare * took, kPauseMax);
+}
+
 ScanSchedule::Clock::time_point ScanSchedule::notBefore(const Place& state) {
-  Clock::duration pause = std::min<Clock::duration>(kPauseShare * state.lastTook, kPauseMax);
+  Clock::duration pause = pauseAfter(state.lastTook);
   if (!state.filling && !state.filledSince) {
     pause = std::min(pause, std::max<Clock::duration>(state.lastTook, kOthersPause));
   }

@@ -46,6 +46,9 @@ class ScanSchedule {
   // Its folder is gone. What changed there meanwhile is still scanned.
   void gone(const RepoPlace& place);
 
+  // What takes long takes a fifth of the time at most.
+  static Clock::duration pauseAfter(Clock::duration took);
+
   bool knows(const RepoPlace& place) const { return places_.contains(place); }
   // Nothing runs, and nothing waits but for its time.
   bool idle() const { return running_ == 0 && queue_.empty(); }

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "node/await_callback.h"
+#include "node/endpoint/file_head.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -31,28 +32,15 @@ bool startsAgain(const HttpAsk& ask) {
 
 ByteRange BlobAnswers::rangeOf(const HttpAsk& ask, const BlobInfo& blob, absl::string_view etag,
                                HttpAnswer& answer) const {
-  const std::string* header = ask.find("range");
-  const std::string* condition = ask.find("if-range");
   const uint64_t size = blob.size;
-  ByteRange range = byteRange(header == nullptr ? "" : *header, size);
-  if (condition != nullptr && !absl::StrContains(*condition, etag)) {
-    range = byteRange("", size);
-  }
+  ByteRange range = askedRange(ask, etag, size);
   // What this client has of it may be wrong: it must not go on from there.
   if (range.kind == ByteRange::Kind::kPart && range.first > 0 && s_.readings.poisoned(blob.id)) {
     range =
         startsAgain(ask) ? byteRange("", size) : ByteRange{ByteRange::Kind::kUnsatisfiable, 0, 0};
   }
-  if (range.kind == ByteRange::Kind::kPart) {
-    answer.status = 206;
-    answer.headers.emplace_back("Content-Range",
-                                absl::StrCat("bytes ", range.first, "-", range.end - 1, "/", size));
-    answer.length = range.end - range.first;
-  } else if (range.kind == ByteRange::Kind::kUnsatisfiable) {
-    answer.status = 416;
-    answer.headers.emplace_back("Content-Range", absl::StrCat("bytes */", size));
-    answer.length = 0;
-  } else if (size == 0 && header != nullptr) {
+  putRange(range, size, answer);
+  if (size == 0 && ask.find("range") != nullptr && range.kind == ByteRange::Kind::kWhole) {
     // Clients read a file's size off this header, and take "/0" for none.
     answer.headers.emplace_back("Content-Range", "bytes */0");
   }

@@ -6,12 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "node/addresses.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/hub_files.h"
 #include "node/endpoint/hub_line.h"
 #include "node/endpoint/hub_metadata.h"
 #include "node/endpoint/hub_route.h"
+#include "node/endpoint/local_callers.h"
 #include "node/endpoint/public_word.h"
 #include "node/endpoint/repo_access.h"
 #include "node/endpoint/repo_names.h"
@@ -105,22 +105,6 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       word_.written(*route.repo);
     }
     co_return answer;
-  }
-
-  // For people and programs of this node: a page in a browser that had its own name pointed here
-  // (DNS rebinding), or that asks from elsewhere, is told nothing.
-  static std::optional<HttpAnswer> refusedToOthers(const HttpAsk& ask) {
-    const auto isHere = [](absl::string_view host) {
-      return isLoopback(std::string(host.substr(0, host.rfind(':'))));
-    };
-    const std::string* host = ask.find("host");
-    const std::string* from = ask.find("origin");
-    absl::string_view page = from == nullptr ? "" : *from;
-    if (!absl::ConsumePrefix(&page, "http://")) absl::ConsumePrefix(&page, "https://");
-    if ((host == nullptr || isHere(*host)) && (from == nullptr || isHere(page))) {
-      return std::nullopt;
-    }
-    return failure(403, "", "this page is for this node alone: ask for 127.0.0.1");
   }
 
   HttpAnswer own(const HubRoute& route) {

@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "cluster/hub_urls.h"
 #include "node/await_callback.h"
+#include "node/endpoint/file_head.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/large_files.h"
 #include "protocol/limits.h"
@@ -59,12 +60,7 @@ void HubFiles::landed(const LandedBlob& blob) {
   wanted_.erase(it);
   if (wanted.file.observedAs) return s_.kept.show(wanted);
   if (!publish_) return;
-  PublishRepo order{{s_.core.self().id, 0},
-                    {wanted.repo, wanted.commit, false, Visibility::kUnknown, {wanted.file}},
-                    {},
-                    {}};
-  if (wanted.ref) order.refs.push_back(*wanted.ref);
-  s_.folders.publish(order, [](RepoPublished) {});
+  s_.folders.publish(orderOf(wanted, s_.core.self().id), [](RepoPublished) {});
 }
 
 asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
@@ -198,11 +194,7 @@ HttpAnswer HubFiles::fileHead(const HttpAsk& ask, const Located& located, const 
                                 "roost; The hub does not answer: this is what the cluster holds.");
   }
   answer.length = file.blob.size;
-  const std::string* match = ask.find("if-none-match");
-  if (match != nullptr && (absl::StrContains(*match, etag) || *match == "*")) {
-    answer.status = 304;
-    answer.length = std::nullopt;
-  }
+  hasAlready(ask, etag, answer);
   return answer;
 }
 

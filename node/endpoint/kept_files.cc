@@ -12,6 +12,13 @@ namespace roost {
 
 namespace asio = boost::asio;
 
+PublishRepo orderOf(const ClientFile& file, const NodeId& self) {
+  PublishRepo order{
+      {self, 0}, {file.repo, file.commit, false, Visibility::kUnknown, {file.file}}, {}, {}};
+  if (file.ref) order.refs.push_back(*file.ref);
+  return order;
+}
+
 bool KeptFiles::isBusy(const Key& key) {
   std::erase_if(underWay_, [](const auto& entry) { return entry.second.expired(); });
   return absl::Now() < again_ || refused_.contains(key) || underWay_.size() >= kKeptBodiesMax ||
@@ -54,11 +61,8 @@ void KeptFiles::came(const ClientFile& file, absl::StatusOr<UnnamedWriter::Writt
 }
 
 void KeptFiles::show(const ClientFile& file) {
-  PublishRepo order{
-      {s_.self, 0}, {file.repo, file.commit, false, Visibility::kUnknown, {file.file}}, {}, {}};
-  if (file.ref) order.refs.push_back(*file.ref);
   const Key key{RepoKey{file.repo, file.commit}, file.file.path};
-  s_.folders.publishApart(order, [this, key](const RepoPublished& published) {
+  s_.folders.publishApart(orderOf(file, s_.self), [this, key](const RepoPublished& published) {
     if (absl::IsFailedPrecondition(published.status)) {
       if (refused_.size() < kRefsCachedMax) refused_.insert(key);
     } else if (!published.status.ok()) {

@@ -33,6 +33,9 @@ struct ClientFile {
   std::optional<RefState> ref;
 };
 
+// What shows it in the clients' cache, or in the agent's own folder.
+PublishRepo orderOf(const ClientFile& file, const NodeId& self);
+
 class KeptFiles {
  public:
   struct Seams {

@@ -12,12 +12,13 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "cluster/hub_urls.h"
-#include "node/addresses.h"
 #include "node/await_callback.h"
 #include "node/endpoint/blob_answers.h"
 #include "node/endpoint/endpoint_metrics.h"
+#include "node/endpoint/file_head.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/hub_line.h"
+#include "node/endpoint/local_callers.h"
 #include "node/endpoint/pip_pages.h"
 #include "node/loop_timers.h"
 #include "protocol/errors.h"
@@ -29,7 +30,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr char kMetadataSuffix[] = ".metadata";
 constexpr char kForGood[] = "max-age=365000000, immutable, public";  // as PyPI says of files
 constexpr absl::Duration kSizeTimeout = absl::Seconds(8);            // clients wait 10 s and more
 
@@ -117,11 +117,7 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
 
   asio::awaitable<HttpAnswer> answer(HttpAsk ask, PipRoute route) {
     if (s_.index == nullptr) co_return isOff();
-    // A page in a browser that had its own name pointed here (DNS rebinding) is told nothing.
-    const std::string* host = ask.find("host");
-    if (host != nullptr && !isLoopback(host->substr(0, host->rfind(':')))) {
-      co_return failure(403, "", "the pip index is for this node alone: ask for 127.0.0.1");
-    }
+    if (auto refused = refusedToOthers(ask)) co_return *std::move(refused);
     if (ask.method != "GET" && ask.method != "HEAD") {
       HttpAnswer refused = failure(405, "", "the pip index is read only");
       refused.headers.emplace_back("Allow", "GET, HEAD");
@@ -130,7 +126,7 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
     if (!route.exact) co_return movedTo(route);
     switch (route.kind) {
       case PipRoute::Kind::kProjects:
-        ask.target = "/";
+        ask.target.assign(1, '/');
         co_return co_await line_.forward(std::move(ask), true);
       case PipRoute::Kind::kPage:
         co_return co_await page(std::move(ask), std::move(route));
@@ -162,11 +158,7 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
     if (page.stale) {
       answer.headers.emplace_back("Warning", "110 roost \"the pip index does not answer\"");
     }
-    const std::string* match = ask.find("if-none-match");
-    if (match != nullptr && (absl::StrContains(*match, etag) || *match == "*")) {
-      answer.status = 304;
-      co_return answer;
-    }
+    if (hasAlready(ask, etag, answer)) co_return answer;
     answer.body = json ? shown->json : shown->html;
     co_return answer;
   }
@@ -175,20 +167,21 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
   // somebody has: without it, the client looks into the wheel.
   asio::awaitable<std::shared_ptr<const PipShown>> withoutLostMetadata(
       std::shared_ptr<const PipShown> shown) {
-    PipPage page = shown->page;
-    size_t lost = 0;
-    for (PipFile& file : page.files) {
-      if (!file.metadata || s_.folders.inventory().find(*file.metadata)) continue;
-      if (s_.core.sizeOf(*file.metadata)) continue;
-      file.metadata = std::nullopt;
-      ++lost;
+    std::vector<size_t> lost;
+    for (size_t i = 0; i < shown->page.files.size(); ++i) {
+      const std::optional<BlobId>& metadata = shown->page.files[i].metadata;
+      if (!metadata || s_.folders.inventory().find(*metadata)) continue;
+      if (!s_.core.sizeOf(*metadata)) lost.push_back(i);
     }
-    if (lost == 0) co_return shown;
+    if (lost.empty()) co_return shown;
     using Result = std::shared_ptr<const PipShown>;
     const std::function<void(std::function<void(Result)>)> start =
         [&](std::function<void(Result)> done) {
-          (void)s_.pool.submit({"pip page", WorkPriority::kReaderWaits, ""},
-                               [page = std::move(page), done] { done(pipShown(page)); });
+          (void)s_.pool.submit({"pip page", WorkPriority::kReaderWaits, ""}, [shown, lost, done] {
+            PipPage page = shown->page;
+            for (const size_t i : lost) page.files[i].metadata = std::nullopt;
+            done(pipShown(std::move(page)));
+          });
         };
     co_return co_await awaitCallback<Result>(start, shown);
   }
@@ -197,7 +190,7 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
 
   asio::awaitable<HttpAnswer> file(HttpAsk ask, PipRoute route) {
     std::optional<Wanted> wanted;
-    if (const auto known = co_await pages_.known(route.project)) {
+    if (const auto known = pages_.known(route.project)) {
       wanted = wantedOf(known->page, route);
     }
     if (!wanted) {
@@ -231,12 +224,7 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
                       {"Cache-Control", kForGood},
                       {"Date", httpDate()}};
     answer.length = blob.size;
-    const std::string* match = ask.find("if-none-match");
-    if (match != nullptr && (absl::StrContains(*match, etag) || *match == "*")) {
-      answer.status = 304;
-      answer.length = std::nullopt;
-      co_return answer;
-    }
+    if (hasAlready(ask, etag, answer)) co_return answer;
     const ByteRange range = bodies_.rangeOf(ask, blob, blob.id.hex(), answer);
     if (ask.method == "HEAD" || answer.status == 416 || range.first == range.end) co_return answer;
     const BlobPart part{blob, range.first, range.end};

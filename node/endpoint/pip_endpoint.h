@@ -14,10 +14,10 @@
 #include "cluster/core.h"
 #include "node/endpoint/blob_readings.h"
 #include "node/endpoint/http_values.h"
+#include "node/endpoint/pip_index.h"
 #include "node/endpoint/pip_route.h"
 #include "node/folders.h"
 #include "node/peer_question.h"
-#include "node/pip_index.h"
 
 namespace roost {
 

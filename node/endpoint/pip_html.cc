@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "protocol/utf8.h"
 
 namespace roost {
 namespace {
@@ -31,24 +32,6 @@ absl::string_view takeUntil(absl::string_view& text, absl::string_view ends) {
   return taken;
 }
 
-void appendUtf8(std::string& out, uint32_t code) {
-  if (code < 0x80) {
-    out.push_back(static_cast<char>(code));
-  } else if (code < 0x800) {
-    out.push_back(static_cast<char>(0xc0 | (code >> 6)));
-    out.push_back(static_cast<char>(0x80 | (code & 0x3f)));
-  } else if (code < 0x10000) {
-    out.push_back(static_cast<char>(0xe0 | (code >> 12)));
-    out.push_back(static_cast<char>(0x80 | ((code >> 6) & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (code & 0x3f)));
-  } else {
-    out.push_back(static_cast<char>(0xf0 | (code >> 18)));
-    out.push_back(static_cast<char>(0x80 | ((code >> 12) & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | ((code >> 6) & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (code & 0x3f)));
-  }
-}
-
 // `name` stands between '&' and ';'.
 bool appendEntity(std::string& out, absl::string_view name) {
   static constexpr std::pair<absl::string_view, char> kNamed[] = {
@@ -65,7 +48,7 @@ bool appendEntity(std::string& out, absl::string_view name) {
       name.size() <= 8 && (hex ? absl::SimpleHexAtoi(name, &code) : absl::SimpleAtoi(name, &code));
   const bool isCharacter = code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
   if (!isNumber || !isCharacter) return false;
-  appendUtf8(out, code);
+  appendUtf8(code, out);
   return true;
 }
 

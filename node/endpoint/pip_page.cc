@@ -5,14 +5,15 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "cluster/hub_urls.h"
 #include "node/endpoint/pip_html.h"
+#include "node/endpoint/pip_route.h"
 #include "protocol/limits.h"
+#include "protocol/percent.h"
 
 namespace roost {
 
@@ -22,7 +23,6 @@ namespace {
 
 constexpr char kJsonV1[] = "application/vnd.pypi.simple.v1+json";
 constexpr char kHtmlV1[] = "application/vnd.pypi.simple.v1+html";
-constexpr char kMetadataSuffix[] = ".metadata";
 constexpr absl::string_view kOtherHashes[] = {"sha512", "sha384", "sha224", "md5"};
 
 // It becomes a part of our URLs and of folders.
@@ -61,23 +61,12 @@ void takeHash(PipFile& file, absl::string_view name, absl::string_view hex) {
   if (known && isHex(hex)) file.otherHashes.emplace_back(name, absl::AsciiStrToLower(hex));
 }
 
-// The last segment of a URL's path, as text.
+// The last segment of a URL's path, as text; empty if it cannot be read.
 std::string lastSegment(absl::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   const size_t slash = url.rfind('/');
   const absl::string_view last = slash == absl::string_view::npos ? url : url.substr(slash + 1);
-  std::string text;
-  for (size_t i = 0; i < last.size(); ++i) {
-    uint32_t byte = 0;
-    if (last[i] == '%' && i + 2 < last.size() &&
-        absl::SimpleHexAtoi(last.substr(i + 1, 2), &byte)) {
-      text.push_back(static_cast<char>(byte));
-      i += 2;
-    } else {
-      text.push_back(last[i]);
-    }
-  }
-  return text;
+  return percentDecoded(last).value_or("");
 }
 
 // Sets the file's URL and what its fragment says; false: it cannot be used.

@@ -185,8 +185,8 @@ asio::awaitable<OrAnswer<PipPages::Found>> PipPages::find(std::string project) {
   co_await recall(project);
   const RepoId repo = repoOf(project);
   const PublicWord::Question question = questionOf(project);
-  const PublicWord::Said said = co_await word_.ask(repo, question, false, false);
-  const HttpHead& head = said.result.head;
+  PublicWord::Said said = co_await word_.ask(repo, question, false, false);
+  const HttpHead head = said.result.head;
   if (isOutage(said.result)) {
     const absl::string_view why = said.result.status.ok() ? absl::string_view("it has an error")
                                                           : said.result.status.message();
@@ -207,7 +207,9 @@ asio::awaitable<OrAnswer<PipPages::Found>> PipPages::find(std::string project) {
                                          "Look at the user and password in --pip-index"));
     co_return answer;
   }
-  absl::StatusOr<Shown> shown = co_await show(project, said);
+  const absl::Time at = said.at;
+  const bool stale = said.stale;
+  absl::StatusOr<Shown> shown = co_await show(project, std::move(said));
   if (!shown.ok()) {
     HttpAnswer answer =
         failure(502, "",
@@ -215,18 +217,17 @@ asio::awaitable<OrAnswer<PipPages::Found>> PipPages::find(std::string project) {
                          shown.status().message(), ""));
     co_return answer;
   }
-  const HubWord word{head.status, head.headers, "", said.at};
+  const HubWord word{head.status, head.headers, "", at};
   const absl::Duration counts =
-      said.stale ? absl::ZeroDuration()
-                 : std::max(absl::ZeroDuration(), said.at + lifetime(word) - absl::Now());
-  Found found{*std::move(shown), said.stale, counts};
+      stale ? absl::ZeroDuration()
+            : std::max(absl::ZeroDuration(), at + lifetime(word) - absl::Now());
+  Found found{*std::move(shown), stale, counts};
   co_return found;
 }
 
-asio::awaitable<PipPages::Shown> PipPages::known(std::string project) {
+PipPages::Shown PipPages::known(const std::string& project) const {
   const auto kept = shown_.find(project);
-  if (kept == shown_.end()) co_return nullptr;
-  co_return kept->second.shown;
+  return kept == shown_.end() ? nullptr : kept->second.shown;
 }
 
 // Parses where nobody waits for the loop.
@@ -250,7 +251,7 @@ asio::awaitable<absl::StatusOr<PipPages::Shown>> PipPages::show(std::string proj
     const auto before = shown_.find(project);
     const bool same = before != shown_.end() && before->second.shown->etag == (*shown)->etag;
     keep(project, at, *shown);
-    if (fresh && !same) save(project, *held);
+    if (fresh && !same) save(project, held);
   }
   co_return shown;
 }
@@ -275,14 +276,14 @@ void PipPages::keep(const std::string& project, absl::Time at, Shown shown) {
 
 // ---- On the disk
 
-void PipPages::save(const std::string& project, const PublicWord::Said& said) {
-  (void)s_.pool.submit(
-      {"pip page", WorkPriority::kNormal, folder_},
-      [folder = folder_, file = fileOf(project), text = savedText(s_.index.origin(), said)] {
-        std::error_code ignored;
-        std::filesystem::create_directories(folder, ignored);
-        writePage(file, text);
-      });
+void PipPages::save(const std::string& project, std::shared_ptr<const PublicWord::Said> said) {
+  (void)s_.pool.submit({"pip page", WorkPriority::kNormal, folder_},
+                       [folder = folder_, file = fileOf(project), origin = s_.index.origin(),
+                        said = std::move(said)] {
+                         std::error_code ignored;
+                         std::filesystem::create_directories(folder, ignored);
+                         writePage(file, savedText(origin, *said));
+                       });
 }
 
 asio::awaitable<void> PipPages::recall(std::string project) {

@@ -3,8 +3,8 @@
 // does not answer, the page that this node or any other keeps counts.
 //
 // Threads: `loop`; parsing and files on work threads. Everything given must outlive this.
-// Memory: kPipShownBytesMax of shown pages, besides that of PublicWord. Disk: kPipPagesKeptMax
-// pages.
+// Memory: kPipShownBytesMax of shown pages, besides that of PublicWord. Disk: the pages that were
+// ever asked for.
 #ifndef ROOST_NODE_ENDPOINT_PIP_PAGES_H_
 #define ROOST_NODE_ENDPOINT_PIP_PAGES_H_
 
@@ -61,7 +61,7 @@ class PipPages {
   // `project` is normalised.
   boost::asio::awaitable<OrAnswer<Found>> find(std::string project);
   // As it is known already, however old: what a page says of a file does not change. Or null.
-  boost::asio::awaitable<std::shared_ptr<const PipShown>> known(std::string project);
+  std::shared_ptr<const PipShown> known(const std::string& project) const;
   // A peer asks.
   void asked(const HubQuestionRequest& question, PeerAnswer answer);
 
@@ -81,7 +81,7 @@ class PipPages {
   boost::asio::awaitable<void> recall(std::string project);
   boost::asio::awaitable<absl::StatusOr<Shown>> show(std::string project, PublicWord::Said said);
   void keep(const std::string& project, absl::Time at, Shown shown);
-  void save(const std::string& project, const PublicWord::Said& said);
+  void save(const std::string& project, std::shared_ptr<const PublicWord::Said> said);
   static boost::asio::awaitable<void> answerPeer(std::shared_ptr<void> alive, PipPages* self,
                                                  std::string project, HubQuestionRequest question,
                                                  PeerAnswer answer);
@@ -90,7 +90,7 @@ class PipPages {
   const std::string folder_;
   PublicWord word_;
   std::map<std::string, Kept> shown_;
-  std::list<std::string> order_;  // the one that was shown longest ago first
+  std::list<std::string> order_;  // the one that was made longest ago first
   size_t shownBytes_ = 0;
 };
 

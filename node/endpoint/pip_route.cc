@@ -2,34 +2,15 @@
 
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "node/endpoint/pip_page.h"
 #include "protocol/blob_id.h"
+#include "protocol/percent.h"
 
 namespace roost {
 
 namespace {
-
-constexpr char kMetadataSuffix[] = ".metadata";
-
-std::optional<std::string> decoded(absl::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    uint32_t byte = 0;
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size() || !absl::SimpleHexAtoi(text.substr(i + 1, 2), &byte)) {
-      return std::nullopt;
-    }
-    out.push_back(static_cast<char>(byte));
-    i += 2;
-  }
-  return out;
-}
 
 bool isSha256(absl::string_view text) {
   const auto id = BlobId::parseHex(text);
@@ -46,7 +27,7 @@ std::optional<PipRoute> pipRoute(absl::string_view target) {
   }
   if (absl::ConsumePrefix(&target, "simple/")) {
     const bool slash = absl::ConsumeSuffix(&target, "/");
-    const auto text = decoded(target);
+    const auto text = percentDecoded(target);
     const auto name = text ? pipProjectName(*text) : std::nullopt;
     if (!name) return std::nullopt;
     return PipRoute{
@@ -56,7 +37,7 @@ std::optional<PipRoute> pipRoute(absl::string_view target) {
   const std::vector<absl::string_view> parts = absl::StrSplit(target, '/');
   if (parts.size() != 3 || (parts[1] != "-" && !isSha256(parts[1]))) return std::nullopt;
   const auto project = pipProjectName(parts[0]);
-  const auto name = decoded(parts[2]);
+  const auto name = percentDecoded(parts[2]);
   if (!project || *project != parts[0] || !name || name->empty()) return std::nullopt;
   absl::string_view file = *name;
   const bool metadata = absl::ConsumeSuffix(&file, kMetadataSuffix);

@@ -16,6 +16,9 @@
 
 namespace roost {
 
+// Behind the name of a file: what PEP 658 puts beside it.
+inline constexpr char kMetadataSuffix[] = ".metadata";
+
 struct PipRoute {
   enum class Kind { kProjects, kPage, kFile } kind;
   std::string project = {};  // normalised

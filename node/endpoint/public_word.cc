@@ -218,7 +218,6 @@ asio::awaitable<PublicWord::Said> PublicWord::askHub(std::string key, Question q
   said = saidOf(word, false);
   // A word that nobody can use takes no place of one that counts while the index is down.
   const bool counts = !ways_.lifetime || word.status == 200 || word.status == 404;
-  if (counts && ways_.heard) ways_.heard(question.target, word);
   if (counts) answers_.keep(key, std::move(word));
   co_return said;
 }

@@ -58,8 +58,6 @@ class PublicWord {
     // that has a validator is asked about by it, instead of asked for anew, and members that keep
     // one are asked for theirs when nobody else answers.
     std::function<absl::Duration(const HubWord&)> lifetime = nullptr;
-    // What was said anew.
-    std::function<void(const std::string& target, const HubWord&)> heard = nullptr;
 
     static Ways ofHub(const HubOrigin& origin);
   };

@@ -1,7 +1,5 @@
 #include "node/endpoint/representations_api.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -11,11 +9,12 @@
 #include "absl/time/time.h"
 #include "cache/json_reader.h"
 #include "node/endpoint/blob_body.h"
-#include "node/endpoint/byte_range.h"
+#include "node/endpoint/file_head.h"
 #include "node/endpoint/hub_failures.h"
 #include "node/endpoint/representation_bundle.h"
 #include "node/endpoint/upload_pipe.h"
 #include "node/on_worker.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -55,10 +54,7 @@ absl::Status otherKey() {
 }
 
 BlobId idOf(absl::string_view value) {
-  Sha256 digest;
-  unsigned int size = 0;
-  EVP_Digest(value.data(), value.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return BlobId::sha256(digest);
+  return BlobId::sha256(digestOf(value));
 }
 
 using ProvenancePtr = std::shared_ptr<const Provenance>;
@@ -167,28 +163,10 @@ asio::awaitable<HttpAnswer> RepresentationsApi::get(HttpAsk ask, RepresentationK
                     {"Content-Type", "application/octet-stream"},
                     {"Cache-Control", "no-store"}};
   answer.length = size;
-  const std::string* match = ask.find("if-none-match");
-  if (match != nullptr && (absl::StrContains(*match, etag) || *match == "*")) {
-    answer.status = 304;
-    answer.length = std::nullopt;
-    co_return answer;
-  }
-  const std::string* header = ask.find("range");
-  const std::string* condition = ask.find("if-range");
-  if (condition != nullptr && !absl::StrContains(*condition, etag)) header = nullptr;
-  const ByteRange range = byteRange(header == nullptr ? "" : *header, size);
-  if (range.kind == ByteRange::Kind::kUnsatisfiable) {
-    answer.status = 416;
-    answer.headers.emplace_back("Content-Range", absl::StrCat("bytes */", size));
-    answer.length = 0;
-    co_return answer;
-  }
-  if (range.kind == ByteRange::Kind::kPart) {
-    answer.status = 206;
-    answer.headers.emplace_back("Content-Range",
-                                absl::StrCat("bytes ", range.first, "-", range.end - 1, "/", size));
-    answer.length = range.end - range.first;
-  }
+  if (hasAlready(ask, etag, answer)) co_return answer;
+  const ByteRange range = askedRange(ask, etag, size);
+  putRange(range, size, answer);
+  if (range.kind == ByteRange::Kind::kUnsatisfiable) co_return answer;
   if (got->value) {
     answer.body = got->value->substr(range.first, range.end - range.first);
   } else if (got->file) {

@@ -115,9 +115,13 @@ TEST_F(RepresentationFiles, LinksAndUnfinishedNamesAreNotListed) {
   fs::create_symlink(at / "a.safetensors", at / "link.safetensors");
   fs::create_directory_symlink(at, at / "loop");
   RepresentationListing listing;
-  listRepresentations(folder.path(), true, listing);
+  listRepresentations(folder.path(), {}, listing);
   EXPECT_THAT(listing.files, SizeIs(2));
   EXPECT_THAT(listing.folders, SizeIs(2));
+  RepresentationListing again;
+  listRepresentations(folder.path(), {{at / "deep", 1}}, again);
+  EXPECT_THAT(again.files, SizeIs(1)) << "a known folder is looked at by itself";
+  EXPECT_THAT(again.folders, SizeIs(1));
 }
 
 }  // namespace

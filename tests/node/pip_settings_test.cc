@@ -11,7 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-PipFileReader files(std::map<std::string, std::string> all) {
+FileReader files(std::map<std::string, std::string> all) {
   return [all = std::move(all)](const std::string& path) -> absl::StatusOr<std::string> {
     const auto found = all.find(path);
     if (found == all.end()) return absl::NotFoundError(path);
@@ -62,9 +62,9 @@ TEST(BuiltInPipIndex, IsThatOfThePipOnThePath) {
 }
 
 TEST(PipCacheFolder, FollowsThePrecedence) {
-  EXPECT_EQ(pipCacheFolder({{"PIP_CACHE_DIR", "/c"}, {"HOME", "/h"}}, files({}))->value, "/c");
-  EXPECT_EQ(pipCacheFolder({{"XDG_CACHE_HOME", "/x"}, {"HOME", "/h"}}, files({}))->value, "/x/pip");
-  EXPECT_EQ(pipCacheFolder({{"HOME", "/h"}}, files({}))->value, "/h/.cache/pip");
+  EXPECT_EQ(pipCacheFolder({{"PIP_CACHE_DIR", "/c"}, {"HOME", "/h"}}, files({})), "/c");
+  EXPECT_EQ(pipCacheFolder({{"XDG_CACHE_HOME", "/x"}, {"HOME", "/h"}}, files({})), "/x/pip");
+  EXPECT_EQ(pipCacheFolder({{"HOME", "/h"}}, files({})), "/h/.cache/pip");
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ from . import _lazy
 from ._files import digest_of
 from ._keys import canonical_json, json_digest, text_digest
 from ._memory import remembered
+from ._tensors import flat_bytes
 
 # Libraries whose hooks and replaced methods are part of their own version, which is in the key.
 _LIBRARIES = ("torch", "transformers", "sentence_transformers", "accelerate")
@@ -116,22 +117,17 @@ def _version(tensor: Any) -> int:
         return -1
 
 
-def _flat(tensor: Any) -> Any:
-    torch = _lazy.torch()
-    return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-
-
 def _bytes(tensor: Any) -> memoryview:
     if not tensor.numel():
         return memoryview(b"")
-    return memoryview(_flat(tensor).to("cpu").numpy())
+    return memoryview(flat_bytes(tensor).to("cpu").numpy())
 
 
 def _sum(tensor: Any) -> int:
     """Changes with any byte, and with the order of blocks."""
     if not tensor.numel():
         return 0
-    flat = _flat(tensor)
+    flat = flat_bytes(tensor)
     if flat.device.type == "cpu":
         data = flat.numpy()
         words = data[: data.size // 8 * 8].view(np.int64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+from functools import lru_cache
 from typing import Any, Dict, Mapping, NamedTuple, Tuple, Union
 
 import numpy as np
@@ -126,20 +127,32 @@ def stored(array: Any) -> Stored:
     return Stored(name, tuple(given.shape), memoryview(flat))
 
 
-def _from_torch(tensor: Any) -> Stored:
+@lru_cache(maxsize=None)
+def _torch_names() -> Dict[Any, str]:
     torch = _lazy.torch()
-    names = {
+    return {
         getattr(torch, torch_name): name
         for name, torch_name in _TORCH.items()
         if hasattr(torch, torch_name)
     }
+
+
+def flat_bytes(tensor: Any) -> Any:
+    """The values of a tensor that has some, one after the other, as bytes on its own device."""
+    torch = _lazy.torch()
+    return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
+
+
+def _from_torch(tensor: Any) -> Stored:
+    torch = _lazy.torch()
+    names = _torch_names()
     if tensor.dtype not in names or tensor.layout != torch.strided:
         raise TypeError(f"tensors of {tensor.dtype} have no place in a safetensors file")
     shape = tuple(tensor.shape)
     if not tensor.numel():
         return Stored(names[tensor.dtype], shape, memoryview(b""))
-    flat = tensor.detach().to("cpu").resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return Stored(names[tensor.dtype], shape, memoryview(flat.view(torch.uint8).numpy()))
+    data = memoryview(flat_bytes(tensor.detach().to("cpu")).numpy())
+    return Stored(names[tensor.dtype], shape, data)
 
 
 def encode(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:

@@ -168,11 +168,12 @@ def _flatten(answer: Any) -> Dict[str, Any]:
     arrays: Dict[str, Any] = {}
     for at, (name, value) in enumerate(answer.items()):
         for rest, tensor in _members(name, value):
+            here = tensor.detach().to("cpu")
             try:
-                stored(tensor)
+                stored(here)
             except TypeError as error:
                 raise Uncacheable(str(error)) from None
-            arrays[f"{at}.{name}{rest}"] = tensor.detach().to("cpu")
+            arrays[f"{at}.{name}{rest}"] = here
     if not arrays:
         raise Uncacheable("the model returned no tensor")
     return arrays

@@ -1,4 +1,4 @@
-#include "node/pip_index.h"
+#include "node/endpoint/pip_index.h"
 
 #include "cluster/hub_urls.h"
 

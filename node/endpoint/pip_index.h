@@ -5,8 +5,8 @@
 // the same.
 //
 // Threads: made and destroyed on `loop`; see the parts.
-#ifndef ROOST_NODE_PIP_INDEX_H_
-#define ROOST_NODE_PIP_INDEX_H_
+#ifndef ROOST_NODE_ENDPOINT_PIP_INDEX_H_
+#define ROOST_NODE_ENDPOINT_PIP_INDEX_H_
 
 #include <optional>
 #include <string>
@@ -32,4 +32,4 @@ struct PipIndex {
 
 }  // namespace roost
 
-#endif  // ROOST_NODE_PIP_INDEX_H_
+#endif  // ROOST_NODE_ENDPOINT_PIP_INDEX_H_
