@@ -6,7 +6,8 @@ import os
 import random
 import socket
 
-_FIRST, _LAST = 15000, 32000
+# Runs beside each other have a part each: ROOST_TEST_PORTS=FIRST-LAST.
+_FIRST, _LAST = map(int, os.environ.get("ROOST_TEST_PORTS", "15000-32000").split("-"))
 _given: set[int] = set()
 _random = random.Random(os.getpid())
 

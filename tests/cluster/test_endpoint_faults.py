@@ -22,6 +22,8 @@ from tests.cluster.test_faults import MIB, flip_a_bit
 from tests.cluster.waiting import wait_until
 from tests.hub import Hub
 
+pytestmark = pytest.mark.waits
+
 REPO, WEIGHTS = "org/big", "model.safetensors"
 SIZE = 24 * MIB  # huggingface_hub counts what it has by 10 MiB: a resume needs more than that
 FILES = {"config.json": b"{}\n", WEIGHTS: hashlib.shake_128(b"big").digest(SIZE)}

@@ -15,6 +15,8 @@ from tests.hub import Hub
 from tests.hub.proxy import Proxy
 from tests.hub.tls import Certificates, make_certificates
 
+pytestmark = pytest.mark.waits
+
 REPO, WRITER = "org/model", "hf_writer"
 FILES = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 8192}  # git and LFS
 USER, PASSWORD = "ann", "s3cret/@:x"
