@@ -204,6 +204,10 @@ std::vector<RepresentationHolderView> Catalog::representation(const Representati
   return result;
 }
 
+void Catalog::eachRepresentation(absl::FunctionRef<void(const RepresentationKey&)> visit) const {
+  for (const auto& [key, claims] : representations_) visit(key);
+}
+
 std::vector<RepresentationConflict> Catalog::conflicts() const {
   std::vector<RepresentationConflict> result;
   for (const RepresentationKey& key : disagreed_) {

@@ -46,6 +46,8 @@ class Catalog {
 
   // Present nodes that claim a value for that key, the oldest claim first.
   std::vector<RepresentationHolderView> representation(const RepresentationKey& key) const;
+  // Each key of which any node, present or not, said that it has it; in no order.
+  void eachRepresentation(absl::FunctionRef<void(const RepresentationKey&)> visit) const;
   // Keys for which present nodes claim different values; kConflictsKept at most.
   std::vector<RepresentationConflict> conflicts() const;
 

@@ -275,6 +275,9 @@ std::vector<std::pair<NodeId, RefState>> Core::refs(const RepoId& repo) const {
 std::vector<RepresentationHolderView> Core::representation(const RepresentationKey& key) const {
   return parts_->catalog.representation(key);
 }
+void Core::eachRepresentation(absl::FunctionRef<void(const RepresentationKey&)> visit) const {
+  parts_->catalog.eachRepresentation(visit);
+}
 std::vector<RepresentationConflict> Core::representationConflicts() const {
   return parts_->catalog.conflicts();
 }

@@ -458,6 +458,7 @@ class Core {
   std::vector<NodeId> membersWith(uint64_t feature) const;  // there now, sorted, self if it has it
   // Claims of present nodes, this one among them; the oldest first.
   std::vector<RepresentationHolderView> representation(const RepresentationKey& key) const;
+  void eachRepresentation(absl::FunctionRef<void(const RepresentationKey&)> visit) const;
   std::vector<RepresentationConflict> representationConflicts() const;  // kConflictsKept at most
   std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
   std::optional<uint64_t> sizeOf(const BlobId& blob) const;   // as its complete holders say

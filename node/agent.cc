@@ -969,6 +969,13 @@ class Agent final : public BlobProvider {
     std::vector<Problem> all = notes_;
     for (const std::string& text : folders_->problems()) all.push_back({text, "", ""});
     for (const std::string& text : representations_->problems()) all.push_back({text, "", ""});
+    if (const size_t count = representations_->conflicts().size(); count > 0) {
+      all.push_back({absl::StrCat("different values were claimed for ", count,
+                                  count == 1 ? " representation" : " representations"),
+                     "of each the oldest is used",
+                     "`roost ls --type representation` names them. A provenance that leaves "
+                     "something out, such as the code's version, is the usual cause."});
+    }
     return all;
   }
 

@@ -73,6 +73,20 @@ bool matchesAny(const std::vector<std::string>& patterns, const std::string& pat
   });
 }
 
+absl::StatusOr<std::vector<RepresentationKey>> keysIn(const json& arguments) {
+  ROOST_ASSIGN_OR_RETURN(const auto texts, textsIn(arguments, "keys"));
+  if (texts.size() > kRepresentationKeysMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", kRepresentationKeysMax, " keys. Name fewer at once"));
+  }
+  std::vector<RepresentationKey> keys;
+  for (const std::string& text : texts) {
+    ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, RepresentationKey::parse(text));
+    keys.push_back(key);
+  }
+  return keys;
+}
+
 // Moves the files that were not asked for to `others`. kNotFound names a file that was asked for
 // and is not there.
 absl::Status select(const json& arguments, Listing& listing, std::vector<FileEntry>& others) {
@@ -125,6 +139,7 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   if (method == "job") document = job(parsed);
   if (method == "cancel") document = cancel(parsed);
   if (method == "warm") document = co_await warm(parsed, false);
+  if (method == "warm-representations") document = co_await warmRepresentations(parsed);
   if (method == "get") document = co_await warm(parsed, true);
   if (method == "verify") document = co_await verify(parsed);
   if (method == "env") {
@@ -239,12 +254,7 @@ Commands::Document Commands::evict(const json& arguments) const {
   if (s_.representations == nullptr || arguments.value("type", "") != "representation") {
     return absl::InvalidArgumentError("only representations can be evicted in this version");
   }
-  ROOST_ASSIGN_OR_RETURN(const auto texts, textsIn(arguments, "keys"));
-  std::vector<RepresentationKey> keys;
-  for (const std::string& text : texts) {
-    ROOST_ASSIGN_OR_RETURN(const RepresentationKey key, RepresentationKey::parse(text));
-    keys.push_back(key);
-  }
+  ROOST_ASSIGN_OR_RETURN(const std::vector<RepresentationKey> keys, keysIn(arguments));
   RepresentationStore::Evicted evicted = s_.representations->evict(keys);
   const auto free = arguments.find("free_bytes");
   if (free != arguments.end() && free->is_number_unsigned()) {
@@ -253,6 +263,21 @@ Commands::Document Commands::evict(const json& arguments) const {
     evicted.bytes += more.bytes;
   }
   return json{{"schema", "roost.evict.1"}, {"evicted", evicted.count}, {"bytes", evicted.bytes}};
+}
+
+asio::awaitable<Commands::Document> Commands::warmRepresentations(const json& arguments) const {
+  if (s_.representations == nullptr) co_return absl::UnimplementedError("no representations here");
+  ROOST_CO_ASSIGN_OR_RETURN(std::vector<RepresentationKey> keys, keysIn(arguments));
+  const Representations::Warmed warmed = co_await s_.representations->warm(std::move(keys));
+  json unknown = json::array();
+  for (const RepresentationKey& key : warmed.unknown) unknown.push_back(key.hex());
+  co_return json{{"schema", "roost.warm-representations.1"},
+                 {"fetched", warmed.fetched},
+                 {"bytes", warmed.bytes},
+                 {"left", warmed.left},
+                 {"failed", warmed.failed},
+                 {"no_room", warmed.noRoom},
+                 {"unknown", std::move(unknown)}};
 }
 
 Commands::Document Commands::job(const json& arguments) const {

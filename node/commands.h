@@ -51,6 +51,7 @@ class Commands {
   Document ls() const;
   boost::asio::awaitable<Document> representations() const;
   Document evict(const nlohmann::json& arguments) const;
+  boost::asio::awaitable<Document> warmRepresentations(const nlohmann::json& arguments) const;
   Document job(const nlohmann::json& arguments) const;
   Document cancel(const nlohmann::json& arguments);
   boost::asio::awaitable<void> becomeAcquainted() const;

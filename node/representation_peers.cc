@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "node/on_worker.h"
 #include "protocol/digest.h"
 #include "protocol/limits.h"
@@ -25,6 +26,10 @@ constexpr size_t kHoldersAsked = 3;  // for one small value
 constexpr absl::Duration kPatience = absl::Seconds(20);
 constexpr absl::Duration kBusyPause = absl::Milliseconds(50);
 constexpr int kBusyMax = 200;
+
+void shortHexOf(std::string* out, const NodeId& node) {
+  out->append(node.shortHex());
+}
 
 absl::string_view textOf(absl::Span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -194,6 +199,7 @@ asio::awaitable<std::vector<RepresentationPeers::ProvenancePtr>> RepresentationP
 
 struct RepresentationPeers::Pieces {
   explicit Pieces(const asio::any_io_executor& executor) : changed(executor) {}
+  std::vector<NodeId> holders;
   std::map<uint64_t, absl::StatusOr<ReadAnswer>> came;
   size_t asking = 0;
   Signal changed;
@@ -219,13 +225,21 @@ asio::awaitable<absl::StatusOr<ReadAnswer>> RepresentationPeers::askPiece(NodeId
   co_return co_await awaitCallback<Answer>(start, dropped);
 }
 
-asio::awaitable<void> RepresentationPeers::takePiece(std::shared_ptr<Pieces> pieces, NodeId holder,
-                                                     BlobInfo blob, uint64_t piece) {
-  auto answer = co_await askPiece(holder, blob, piece);
-  for (int busy = 0; answer.ok() && answer->outcome == ReadOutcome::kBusy && busy < kBusyMax;
-       ++busy) {
-    co_await s_.timers.sleep(kBusyPause);
+asio::awaitable<void> RepresentationPeers::takePiece(std::shared_ptr<Pieces> pieces, BlobInfo blob,
+                                                     uint64_t piece) {
+  absl::StatusOr<ReadAnswer> answer = absl::NotFoundError("no node has it");
+  const auto isBusy = [&] { return answer.ok() && answer->outcome == ReadOutcome::kBusy; };
+  const auto isThere = [&] { return answer.ok() && answer->outcome == ReadOutcome::kData; };
+  const std::vector<NodeId> order = pieces->holders;
+  for (size_t turn = 0; turn < order.size() && !isThere(); ++turn) {
+    const NodeId holder = order[(piece + turn) % order.size()];
     answer = co_await askPiece(holder, blob, piece);
+    for (int busy = 0; isBusy() && busy < kBusyMax; ++busy) {
+      co_await s_.timers.sleep(kBusyPause);
+      answer = co_await askPiece(holder, blob, piece);
+    }
+    // Whoever fails once is not asked for the pieces that are left.
+    if (!isThere() && pieces->holders.size() > 1) std::erase(pieces->holders, holder);
   }
   pieces->came.emplace(piece, std::move(answer));
   --pieces->asking;
@@ -233,18 +247,19 @@ asio::awaitable<void> RepresentationPeers::takePiece(std::shared_ptr<Pieces> pie
 }
 
 asio::awaitable<absl::StatusOr<BlobHashes>> RepresentationPeers::large(RepresentationClaim claim,
-                                                                       NodeId holder,
+                                                                       std::vector<NodeId> holders,
                                                                        Writer writer) {
   if (s_.lanes.empty()) co_return absl::UnavailableError("there is no lane");
   const auto executor = co_await asio::this_coro::executor;
   const auto pieces = std::make_shared<Pieces>(executor);
+  pieces->holders = holders;
   const uint64_t count = pieceCount(claim.blob.size);
   const WorkSpec spec{"representations", WorkPriority::kReaderWaits, ""};
   uint64_t asked = 0;
   for (uint64_t next = 0; next < count; ++next) {
     while (asked < std::min(count, next + kPieceWindow)) {
       ++pieces->asking;
-      asio::co_spawn(executor, takePiece(pieces, holder, claim.blob, asked++), asio::detached);
+      asio::co_spawn(executor, takePiece(pieces, claim.blob, asked++), asio::detached);
     }
     while (!pieces->came.contains(next)) co_await pieces->changed.wait();
     const auto answer = std::make_shared<absl::StatusOr<ReadAnswer>>(
@@ -267,8 +282,9 @@ asio::awaitable<absl::StatusOr<BlobHashes>> RepresentationPeers::large(Represent
   const auto hashes = co_await onWorker<Hashes>(s_.work, spec, finish);
   if (!hashes) co_return absl::CancelledError("the agent is stopping");
   if (hashes->ok() && (*hashes)->id != claim.blob.id) {
-    co_return absl::DataLossError(
-        absl::StrCat("node ", holder.shortHex(), " sent another value than it claims to have"));
+    co_return absl::DataLossError(absl::StrCat(holders.size() == 1 ? "node " : "one of the nodes ",
+                                               absl::StrJoin(holders, ", ", shortHexOf),
+                                               " sent another value than it claims to have"));
   }
   co_return *hashes;
 }

@@ -1,6 +1,6 @@
 // Values of representations from other nodes: small ones many in a round trip, large ones piece by
-// piece. What a holder sends counts if it has the hash that was claimed, and a provenance if it has
-// the key; otherwise the next holder is asked.
+// piece from all holders. What a holder sends counts if it has the hash that was claimed, and a
+// provenance if it has the key; otherwise the next holder is asked.
 //
 // Threads: `loop`. Memory: what is asked for, and at most kWindow answers a holder on their way.
 #ifndef ROOST_NODE_REPRESENTATION_PEERS_H_
@@ -44,9 +44,11 @@ class RepresentationPeers {
   using ProvenancePtr = std::shared_ptr<const Provenance>;
   boost::asio::awaitable<std::vector<ProvenancePtr>> provenances(
       std::vector<WantedRepresentation> wanted);
-  // A value of any size into a new writer, from one holder. kDataLoss: it is not what was claimed.
+  // A value of any size into a new writer, each piece from the next of these holders.
+  // kDataLoss: one of them sent something else than was claimed.
   using Writer = std::shared_ptr<RepresentationWriter>;
-  boost::asio::awaitable<absl::StatusOr<BlobHashes>> large(RepresentationClaim claim, NodeId holder,
+  boost::asio::awaitable<absl::StatusOr<BlobHashes>> large(RepresentationClaim claim,
+                                                           std::vector<NodeId> holders,
                                                            Writer writer);
 
  private:
@@ -57,8 +59,8 @@ class RepresentationPeers {
   boost::asio::awaitable<void> takeSlices(std::shared_ptr<SmallRound> round, NodeId holder);
   boost::asio::awaitable<absl::StatusOr<ReadAnswer>> askPiece(NodeId holder, BlobInfo blob,
                                                               uint64_t piece);
-  boost::asio::awaitable<void> takePiece(std::shared_ptr<Pieces> pieces, NodeId holder,
-                                         BlobInfo blob, uint64_t piece);
+  boost::asio::awaitable<void> takePiece(std::shared_ptr<Pieces> pieces, BlobInfo blob,
+                                         uint64_t piece);
   const BulkLane& laneOf(const NodeId& holder) const;
 
   Seams s_;

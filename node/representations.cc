@@ -18,6 +18,7 @@ namespace {
 constexpr absl::Duration kPause = absl::Milliseconds(10);
 constexpr absl::Duration kSavePeriod = absl::Minutes(1);
 constexpr int kGetTries = 3;
+constexpr size_t kWarmedMax = 2'048;  // in one call
 
 }  // namespace
 
@@ -213,16 +214,22 @@ asio::awaitable<absl::Status> Representations::fetchLarge(WantedRepresentation w
   absl::Status result = absl::NotFoundError("no node gave it");
   const std::vector<WantedRepresentation> one(1, wanted);
   const auto said = co_await peers_.provenances(one);
-  for (size_t i = 0; said.front() && i < wanted.holders.size() && !stopped_; ++i) {
+  // From all together; if one of them lies, from each alone.
+  std::vector<std::vector<NodeId>> tries(1, wanted.holders);
+  for (const NodeId& holder : wanted.holders) {
+    if (wanted.holders.size() > 1) tries.emplace_back(1, holder);
+  }
+  for (size_t i = 0; said.front() && i < tries.size() && !stopped_; ++i) {
     auto writer = co_await store_.openWriter(wanted.key, wanted.claim.blob.size);
     if (!writer.ok()) {
       result = writer.status();
       break;
     }
-    auto hashes = co_await peers_.large(wanted.claim, wanted.holders[i], *writer);
+    auto hashes = co_await peers_.large(wanted.claim, tries[i], *writer);
     if (!hashes.ok()) {
       result = hashes.status();
       if (absl::IsDataLoss(result)) s_.report(std::string(result.message()));
+      if (i == 0 && !absl::IsDataLoss(result)) break;  // each was asked for what was missing
       continue;
     }
     const NewRepresentation value{wanted.claim, said.front(), nullptr};
@@ -350,6 +357,59 @@ asio::awaitable<void> Representations::keepAll(std::vector<NewRepresentation> va
   }
   const auto kept = co_await store_.keep(std::move(toKeep));
   for (const RepresentationKey& key : keys) writing_.erase(key);
+}
+
+// ---- Warm
+
+asio::awaitable<Representations::Warmed> Representations::warm(
+    std::vector<RepresentationKey> keys) {
+  co_await becomeReady(true);
+  const std::shared_ptr<void> held = co_await turn();
+  if (keys.empty()) {
+    s_.core.eachRepresentation([&](const RepresentationKey& key) {
+      if (store_.table().find(key) == nullptr) keys.push_back(key);
+    });
+  }
+  const Usable others = usable();
+  Warmed result;
+  // What is kept may not push out what is here.
+  uint64_t room = quota() - std::min(quota(), ownBytes());
+  uint64_t asked = 0;
+  std::vector<WantedRepresentation> small, large;
+  for (const RepresentationKey& key : keys) {
+    const Where at = where(key, others);
+    if (!at.claim) result.unknown.push_back(key);
+    if (!at.claim || at.isHere) continue;
+    const uint64_t size = at.claim->blob.size;
+    const size_t chosen = small.size() + large.size();
+    if (size > room) {
+      ++result.noRoom;
+    } else if (chosen == kWarmedMax ||
+               (chosen > 0 && asked + size > kRepresentationBundleBytesMax)) {
+      ++result.left;
+    } else {
+      room -= size;
+      asked += size;
+      auto& list = size <= kInlineBlobBytesMax ? small : large;
+      list.push_back({key, *at.claim, at.holders});
+    }
+  }
+  const auto note = [&](const WantedRepresentation& one) {
+    const bool isHere = store_.table().find(one.key) != nullptr;
+    ++(isHere ? result.fetched : result.failed);
+    if (isHere) result.bytes += one.claim.blob.size;
+  };
+  if (!small.empty()) {
+    const auto values = co_await peers_.small(small);
+    co_await keepBehind(small, values, nullptr);
+  }
+  std::for_each(small.begin(), small.end(), note);
+  for (const WantedRepresentation& one : large) {
+    if (stopped_) break;
+    co_await fetchLarge(one);
+    note(one);
+  }
+  co_return result;
 }
 
 // ---- Put

@@ -70,6 +70,17 @@ class Representations {
   };
   boost::asio::awaitable<GotMany> getMany(std::vector<RepresentationKey> keys);
 
+  struct Warmed {
+    uint64_t fetched = 0, bytes = 0;
+    uint64_t failed = 0;                     // no holder gave it
+    uint64_t noRoom = 0;                     // the quota is full
+    uint64_t left = 0;                       // for the next call
+    std::vector<RepresentationKey> unknown;  // no node that is there has it
+  };
+  // Brings some of these here, or of all that peers have, from peers. For as long as something is
+  // left it is to be called again.
+  boost::asio::awaitable<Warmed> warm(std::vector<RepresentationKey> keys);
+
   struct Put {
     absl::Status status;
     BlobId value;                // of what was put

@@ -40,6 +40,7 @@ struct Parser {
   }
 };
 
+constexpr char kRepresentation[] = "representation";
 constexpr char kForceText[] = "Replace a HF_ENDPOINT that is set to something else";
 
 // The origin of what is typed is not known here: the agent's own hub is meant, and only the name
@@ -68,13 +69,11 @@ struct TypedOrder {
   std::vector<std::string> include, exclude;
 };
 
+constexpr char kRepoText[] = "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME[@REVISION]";
+constexpr char kTypeText[] = "model, dataset or space, if REPO has no prefix";
+const std::vector<std::string> kRepoTypes = {"model", "dataset", "space"};
+
 void addOrder(CLI::App& command, TypedOrder& order) {
-  command
-      .add_option("REPO", order.repo, "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME[@REVISION]")
-      ->required();
-  command.add_option("--type", order.type, "model, dataset or space, if REPO has no prefix")
-      ->check(CLI::IsMember({"model", "dataset", "space"}))
-      ->type_name("TYPE");
   command.add_option("--revision", order.revision, "Branch, tag or commit (default: main)")
       ->type_name("REVISION");
   addMany(command, "--include", order.include, "Only files that match (repeatable)")
@@ -148,15 +147,42 @@ void addStatus(Parser& parser) {
       [](StatusCommand& typed) -> absl::StatusOr<Command> { return typed; });
 }
 
+absl::StatusOr<Command> finishRepresentations(const WarmCommand& warm, const TypedOrder& order,
+                                              const std::string& nodes,
+                                              const std::vector<std::string>& keys) {
+  if (!nodes.empty() && nodes != "self") {
+    return absl::InvalidArgumentError(
+        "--nodes: representations are brought to this node only. Run it on the others too");
+  }
+  if (!order.revision.empty() || !order.include.empty() || !order.exclude.empty() ||
+      order.from == "hub" || warm.dryRun || warm.noWait) {
+    return absl::InvalidArgumentError(
+        "--type representation takes keys and --json or --quiet, and no other option");
+  }
+  for (const std::string& key : keys) {
+    ROOST_RETURN_IF_ERROR(RepresentationKey::parse(key).status());
+  }
+  return WarmRepresentationsCommand{warm.output, keys};
+}
+
 void addWarm(Parser& parser) {
   struct Typed {
     WarmCommand command;
     TypedOrder order;
-    std::string nodes = "all";
+    std::string nodes;
+    std::vector<std::string> words;
   };
   parser.add<Typed>(
       "warm", "Bring a repo into the caches of nodes, from each other where possible",
       [](CLI::App& command, Typed& typed) {
+        command.add_option("REPO", typed.words, absl::StrCat(kRepoText, "; or KEY…"));
+        std::vector<std::string> types = kRepoTypes;
+        types.push_back(kRepresentation);
+        command
+            .add_option("--type", typed.order.type,
+                        absl::StrCat(kTypeText, "; or representation: KEY…, or all of them"))
+            ->check(CLI::IsMember(types))
+            ->type_name("TYPE");
         addOrder(command, typed.order);
         command
             .add_option("--nodes", typed.nodes,
@@ -172,8 +198,20 @@ void addWarm(Parser& parser) {
         addOutput(command, typed.command.output);
       },
       [](Typed& typed) -> absl::StatusOr<Command> {
+        if (typed.order.type == kRepresentation) {
+          return finishRepresentations(typed.command, typed.order, typed.nodes, typed.words);
+        }
+        if (typed.words.empty()) {
+          return absl::InvalidArgumentError("warm: which REPO? See roost warm --help");
+        }
+        if (typed.words.size() > 1) {
+          return absl::InvalidArgumentError(absl::StrCat("warm: one REPO at a time, and ",
+                                                         roost::quoted(typed.words[1]),
+                                                         " is another. See roost warm --help"));
+        }
+        typed.order.repo = typed.words.front();
         ROOST_ASSIGN_OR_RETURN(typed.command.order, finishOrder(typed.order));
-        auto nodes = NodeSelection::parse(typed.nodes);
+        auto nodes = NodeSelection::parse(typed.nodes.empty() ? "all" : typed.nodes);
         if (!nodes.ok()) {
           return absl::InvalidArgumentError(absl::StrCat("--nodes: ", nodes.status().message()));
         }
@@ -190,6 +228,10 @@ void addGet(Parser& parser) {
   parser.add<Typed>(
       "get", "Bring a repo, or some files of it, into this node's cache; prints the snapshot path",
       [](CLI::App& command, Typed& typed) {
+        command.add_option("REPO", typed.order.repo, kRepoText)->required();
+        command.add_option("--type", typed.order.type, kTypeText)
+            ->check(CLI::IsMember(kRepoTypes))
+            ->type_name("TYPE");
         addOrder(command, typed.order);
         command.add_option("FILE", typed.command.files, "Only these files");
         addOutput(command, typed.command.output);
@@ -257,8 +299,6 @@ void addWhere(Parser& parser) {
         return WhereCommand{typed.output, std::move(query)};
       });
 }
-
-constexpr char kRepresentation[] = "representation";
 
 void addLs(Parser& parser) {
   struct Typed {

@@ -48,6 +48,11 @@ struct WarmCommand {
   bool dryRun = false;
   bool noWait = false;
 };
+// From peers to this node.
+struct WarmRepresentationsCommand {
+  OutputOptions output;
+  std::vector<std::string> keys;  // empty: all
+};
 struct GetCommand {
   OutputOptions output;
   FileOrder order;
@@ -94,9 +99,10 @@ struct VersionCommand {
   OutputOptions output;
 };
 
-using Command = std::variant<AgentCommand, StatusCommand, WarmCommand, GetCommand, JobsCommand,
-                             WhereCommand, LsCommand, EvictCommand, VerifyCommand, EnvCommand,
-                             ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
+using Command =
+    std::variant<AgentCommand, StatusCommand, WarmCommand, WarmRepresentationsCommand, GetCommand,
+                 JobsCommand, WhereCommand, LsCommand, EvictCommand, VerifyCommand, EnvCommand,
+                 ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
 
 // --help was asked for.
 struct HelpText {

@@ -38,6 +38,7 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const GetCommand& comman
 absl::StatusOr<ExitCode> run(const CliContext& context, const JobsCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command);
+absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentationsCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EvictCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VerifyCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EnvCommand& command);

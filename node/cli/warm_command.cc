@@ -1,8 +1,10 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "node/cli/commands.h"
 #include "node/cli/document.h"
+#include "node/cli/live.h"
 #include "node/cli/render.h"
 
 namespace roost {
@@ -66,6 +68,48 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WarmCommand& comma
     context.message(failure);
   }
   return exitCodeOfJob(job);
+}
+
+// The agent brings some at a time: asked until nothing is left, or nothing more comes.
+absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentationsCommand& command) {
+  ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  const Console& console = context.seams.err;
+  const bool draw = console.terminal && !command.output.json && !command.output.quiet;
+  LiveArea area(console);
+  context.seams.catchInterrupts();
+  uint64_t fetched = 0, bytes = 0;
+  nlohmann::json round;
+  do {
+    ROOST_ASSIGN_OR_RETURN(round, agent->call("warm-representations", {{"keys", command.keys}}));
+    fetched += numberAt(round, "fetched");
+    bytes += numberAt(round, "bytes");
+    if (draw) {
+      area.show(absl::StrCat(counted(fetched, "representation", "representations"), ", ",
+                             formatBytes(bytes), "; ", numberAt(round, "left"), " left\n"));
+    }
+    if (!context.seams.pause(absl::ZeroDuration())) {
+      return absl::CancelledError(absl::StrCat("stopped; ", fetched, " came, and stay"));
+    }
+  } while (numberAt(round, "left") > 0 && numberAt(round, "fetched") > 0);
+  area.clear();
+  round["fetched"] = fetched;
+  round["bytes"] = bytes;
+  if (command.output.json) {
+    context.print(dumped(round) + "\n");
+  } else if (!command.output.quiet) {
+    context.print(absl::StrCat(counted(fetched, "representation", "representations"),
+                               " brought here, ", formatBytes(bytes), "\n"));
+  }
+  std::vector<std::string> missing;
+  const auto note = [&](uint64_t count, absl::string_view why) {
+    if (count > 0) missing.push_back(absl::StrCat(count, " ", why));
+  };
+  note(listAt(round, "unknown").size(), "that no node has");
+  note(numberAt(round, "failed"), "that no holder gave");
+  note(numberAt(round, "no_room"), "for which representations_quota leaves no room");
+  if (missing.empty()) return ExitCode::kOk;
+  context.message(absl::StrCat("not brought here: ", absl::StrJoin(missing, ", ")));
+  return ExitCode::kPartial;
 }
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const GetCommand& command) {

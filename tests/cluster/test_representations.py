@@ -63,6 +63,16 @@ def conflicts(agent: Agent) -> list[Any]:
     return listed
 
 
+def rot(agent: Agent, key: str) -> None:
+    """Changes the value's last byte, with nothing to be seen of it."""
+    file = file_of(agent, key)
+    before = file.stat()
+    with file.open("r+b") as changed:
+        changed.seek(-1, os.SEEK_END)
+        changed.write(b"!")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 # ---- One node
 
 
@@ -289,12 +299,7 @@ def test_a_file_that_somebody_changed_is_not_served(one: Agent, size: int) -> No
 def test_a_small_file_that_rots_unseen_is_not_served(one: Agent) -> None:
     what = provenance()
     put(one, what, value(bytes(1000)))
-    file = file_of(one, key_of(what))
-    before = file.stat()
-    with file.open("r+b") as changed:
-        changed.seek(-1, os.SEEK_END)
-        changed.write(b"!")
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    rot(one, key_of(what))
     assert get(one, key_of(what)).status == 404
 
 
@@ -421,18 +426,63 @@ def test_a_restarted_node_has_what_its_peers_hold_at_once(pair: tuple[Agent, Age
     assert get(b, key_of(what)).status == 200
 
 
+def test_one_of_two_holders_that_rots_does_not_stop_a_large_value(
+    clusters: Callable[..., Cluster],
+) -> None:
+    a, b, c = clusters(3)
+    what, body = provenance(), value(os.urandom(20 * MIB + 7))
+    key = key_of(what)
+    put(a, what, body)
+    assert comes(b, key).body == body
+    rot(a, key)
+    # As soon as c has heard of b too.
+    assert comes(c, key).body == body
+
+
+def test_warm_brings_what_peers_have(pair: tuple[Agent, Agent]) -> None:
+    a, b = pair
+    bodies = {key_of(w): value(os.urandom(900)) for w in (provenance(str(i)) for i in range(40))}
+    put_many(a, [(provenance(str(i)), body) for i, body in enumerate(bodies.values())])
+    large, body = provenance("large"), value(os.urandom(3 * MIB))
+    put(a, large, body)
+    bodies[key_of(large)] = body
+    wait_until(lambda: get(b, key_of(large), "HEAD").status == 200, SOON_S, "b hears of the last")
+
+    some = list(bodies)[:2]
+    done = b.roost_json("warm", "--type", "representation", *some)
+    assert (done["fetched"], done["left"], done["failed"]) == (2, 0, 0)
+    done = b.roost_json("warm", "--type", "representation")
+    assert (done["fetched"], done["left"], done["failed"]) == (len(bodies) - 2, 0, 0)
+    a.stop()
+    assert {key: get(b, key).body for key in bodies} == bodies
+    assert b.roost_json("warm", "--type", "representation")["fetched"] == 0
+    unknown = b.roost("warm", "--type", "representation", "0" * 64)
+    assert unknown.returncode == 10
+    assert "1 that no node has" in unknown.stderr
+
+
+def test_warm_gives_up_nothing_for_what_it_brings(clusters: Callable[..., Cluster]) -> None:
+    a, b = clusters(2, options=("--representations-quota", "1MB"))
+    own, others = ([provenance(f"{name}{i}") for i in range(2)] for name in "ba")
+    body = value(bytes(400_000))
+    for agent, whats in ((b, own), (a, others)):
+        for what in whats:
+            put(agent, what, body)
+    wait_until(lambda: get(b, key_of(others[1]), "HEAD").status == 200, SOON_S, "b hears of them")
+    done = b.roost("warm", "--type", "representation")
+    assert done.returncode == 10
+    assert "2 for which representations_quota leaves no room" in done.stderr
+    a.stop()
+    assert [get(b, key_of(what)).status for what in own + others] == [200, 200, 404, 404]
+
+
 def test_wrong_bytes_of_a_peer_are_not_taken(pair: tuple[Agent, Agent]) -> None:
     a, b = pair
     for size in (1000, 3 * MIB):
         what = provenance(str(size))
         put(a, what, value(bytes(size)))
         wait_until(lambda: get(b, key_of(what), "HEAD").status == 200, SOON_S, "b hears of it")
-        file = file_of(a, key_of(what))
-        before = file.stat()
-        with file.open("r+b") as changed:
-            changed.seek(-1, os.SEEK_END)
-            changed.write(b"!")
-        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        rot(a, key_of(what))
         assert get(b, key_of(what)).status == 404
         assert get_many(b, [key_of(what)]).values == {}
         assert not file_of(b, key_of(what)).exists()
@@ -455,6 +505,7 @@ def test_of_two_values_the_older_is_used_by_all_and_the_conflict_is_shown(
     shown = {"key": key, "used": digests[0], "others": digests[1:]}
     for agent in pair:
         wait_until(lambda: conflicts(agent) == [shown], SOON_S, f"{agent.name} shows the conflict")
+        assert "different values were claimed for 1 representation" in agent.roost("status").stdout
     assert get(b, key).body == older
     assert get(a, key).body == older
 

@@ -182,6 +182,9 @@ TEST(CommandLine, UnknownOptionsAndMissingArgumentsAreNamed) {
   EXPECT_THAT(refusal("status --bogus"), AllOf(HasSubstr("--bogus"), HasSubstr("status --help")));
   EXPECT_THAT(refusal("warm"), AllOf(HasSubstr("REPO"), HasSubstr("warm --help")));
   EXPECT_THAT(refusal("warm org/m org/n"), HasSubstr("org/n"));
+  EXPECT_THAT(refusal("warm --type representation org/m"), HasSubstr("64"));
+  EXPECT_THAT(refusal("warm --type representation --nodes all"), HasSubstr("this node only"));
+  EXPECT_THAT(refusal("warm --type representation --dry-run"), HasSubstr("no other option"));
   EXPECT_THAT(refusal(""), HasSubstr("status"));
 }
 
