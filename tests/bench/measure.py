@@ -68,6 +68,30 @@ class Figures:
         return any(len(values) >= 50 for ways in self.samples.values() for values in ways.values())
 
 
+def print_table(table: Figures, references: tuple[str, ...] = ()) -> None:
+    """With the ratio to the first of `references` that is a way of this table."""
+    reference = next((way for way in references if way in table.samples), None)
+    tail = f" {'p99':>8}" if table.many() else ""
+    print(f"\n{table.name}, {table.unit}")
+    ratio = f"÷ {reference}" if reference else ""
+    print(f"  {'':36} {'median':>8} {'least':>8} {'most':>8}{tail}  {ratio}".rstrip())
+    for way in table.samples:
+        rounds = table.of_rounds(way)
+        values = [table.median(way), min(rounds), max(rounds)]
+        line = " ".join(f"{value:8.2f}" for value in values)
+        if tail:
+            line += f" {table.median(way, 99):8.2f}"
+        if reference and way != reference:
+            line += f"  {table.median(way) / table.median(reference):.2f}"
+        print(f"  {way:36} {line}")
+
+
+def machine() -> str:
+    model = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition("\n")[0]
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
+    return f"{os.cpu_count()} cores,{model.partition(':')[2]}, {memory:.0f} GiB"
+
+
 def write_csv(path: Path, tables: list[Figures]) -> None:
     with path.open("w", newline="") as out:
         writer = csv.writer(out)

@@ -26,7 +26,7 @@ _KEPT_VARIABLES = ("PATH", "LANG", "TMPDIR", "ASAN_OPTIONS", "TSAN_OPTIONS", "UB
 
 def roost_binary() -> Path:
     """$ROOST_BIN, or the release build."""
-    binary = Path(os.environ.get("ROOST_BIN") or TOP / "build/roost")
+    binary = Path(os.environ.get("ROOST_BIN") or TOP / "build/roost").absolute()
     assert binary.exists(), f"{binary} is missing; build it, or set ROOST_BIN"
     return binary
 
