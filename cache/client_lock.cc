@@ -50,7 +50,10 @@ absl::StatusOr<ClientLock> ClientLock::tryAcquire(const SafeDir& hubRoot, const 
                                                   const BlobId& blob) {
   ROOST_ASSIGN_OR_RETURN(const SafeDir locks, hubRoot.openOrMake(".locks"));
   ROOST_ASSIGN_OR_RETURN(const SafeDir folder, locks.openOrMake(repo.folder()));
-  const std::string name = absl::StrCat(blob.hex(), ".lock");
+  return tryAcquire(folder, absl::StrCat(blob.hex(), ".lock"));
+}
+
+absl::StatusOr<ClientLock> ClientLock::tryAcquire(const SafeDir& folder, const std::string& name) {
   for (int i = 0; i < kTries; ++i) {
     ROOST_ASSIGN_OR_RETURN(LockFile file, openLockFile(folder, name));
     if (::flock(file.fd.get(), LOCK_EX | LOCK_NB) != 0) {

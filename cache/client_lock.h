@@ -1,12 +1,14 @@
-// The lock that Python clients hold while they download a blob:
-// <hub>/.locks/<repo folder>/<etag>.lock with flock(LOCK_EX). It is only ever tried, held for the
-// moment of a publish, and never unlinked (filelock/_unix.py, huggingface_hub/utils/_fixes.py).
+// The locks that Python clients hold while they write, with flock(LOCK_EX). They are only ever
+// tried, held for the moment of a publish, and never unlinked (filelock/_unix.py,
+// huggingface_hub/utils/_fixes.py). Of a blob that is downloaded:
+// <hub>/.locks/<repo folder>/<etag>.lock
 //
 // Threads: any; does not wait. Errors: errnoStatus().
 #ifndef ROOST_CACHE_CLIENT_LOCK_H_
 #define ROOST_CACHE_CLIENT_LOCK_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -29,6 +31,9 @@ class ClientLock {
   // `hubRoot` is the hub cache folder. Makes .locks and the repo's folder in it if absent.
   static absl::StatusOr<ClientLock> tryAcquire(const SafeDir& hubRoot, const RepoId& repo,
                                                const BlobId& blob);
+
+  // Of any lock file.
+  static absl::StatusOr<ClientLock> tryAcquire(const SafeDir& folder, const std::string& name);
 
   // A client holds it now, or the lock that Rust clients take beside the blob
   // (blobs/<etag>.lock). Looks without making anything or waiting; another's try in the same

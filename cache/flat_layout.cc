@@ -197,7 +197,7 @@ class FlatScanner {
   };
 
   Repo& repoOf(const RepoId& id) {
-    return repos_.try_emplace(id, Repo{{id, {}, {}, {}, {}, {}, {}}, {}}).first->second;
+    return repos_.try_emplace(id, Repo{{id, {}, {}, {}, {}, {}, {}, {}}, {}}).first->second;
   }
 
   void leaveOut(const std::string& name, Unused why) {

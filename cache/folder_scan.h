@@ -56,6 +56,14 @@ struct ScannedSnapshot {
   bool madeUp = false;
 };
 
+// A directory that somebody finished (finished_directory.h). What commit it is, is known once all
+// its files have been hashed: Inventory says it then.
+struct ScannedFinished {
+  RefName ref;                     // its name among those of the repo
+  absl::Time written;              // the directory's mtime: of several, clients take the newest
+  std::vector<ScannedFile> files;  // sorted by path
+};
+
 // What a root shows of a repo.
 struct RepoScan {
   RepoId repo;
@@ -67,16 +75,18 @@ struct RepoScan {
   std::vector<ScannedSnapshot> snapshots;  // sorted by commit; also of trees without a snapshot
   KnownTrees trees;
   std::vector<ScannedDirectory> directories;
-  std::vector<std::string> problems;  // sentences; at most kScanProblemsMax and one "… more"
+  std::vector<std::string> problems;      // sentences; at most kScanProblemsMax and one "… more"
+  std::vector<ScannedFinished> finished;  // sorted by ref
 };
 
 struct RootScan {
   std::string realPath;  // of the root, without links
   FileSystemKind kind = FileSystemKind::kLocal;
-  std::vector<RepoId> repos;          // sorted
-  ScannedDirectory directory;         // the root's own
-  std::vector<std::string> problems;  // what in it is not used
-  std::vector<RepoScan> contents;     // of `repos`, if the layout is read as a whole (layouts.h)
+  std::vector<RepoId> repos;            // sorted
+  ScannedDirectory directory;           // the root's own
+  std::vector<std::string> problems;    // what in it is not used
+  std::vector<RepoScan> contents;       // of `repos`, if the layout is read as a whole (layouts.h)
+  std::vector<ScannedDirectory> below;  // then also all other directories
 };
 
 }  // namespace roost

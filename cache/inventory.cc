@@ -5,6 +5,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cache/datasets_layout.h"
+#include "cache/finished_directory.h"
 #include "cache/layouts.h"
 #include "protocol/errors.h"
 
@@ -199,6 +201,52 @@ void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const Cop
   folder.trees = scan.trees;
   folder.refs = scan.refs;
   folder.problems = scan.problems;
+  folder.finished = scan.finished;
+  nameFinished(key);
+  touchRepo(key);
+}
+
+// ---- Finished directories
+
+BlobId Inventory::nameless(const Copy& copy) const {
+  // What the hub names by git sha1 has no place in pip's cache, nor in directories that no hub has.
+  const auto& [root, repo] = *copy.folder;
+  const bool bySha256 = at(root).root.config.layout == Layout::kPip || !isOfHub(repo.type());
+  return bySha256 ? BlobId::sha256(Sha256{}) : BlobId::gitSha1(GitSha1{});
+}
+
+// None: not all are known yet, or one cannot be read.
+std::optional<std::vector<FileEntry>> Inventory::filesOf(const Folder& folder,
+                                                         const ScannedFinished& directory) const {
+  std::vector<FileEntry> files;
+  files.reserve(directory.files.size());
+  for (const ScannedFile& file : directory.files) {
+    const Copy& copy = copies_.find(folder.copies[file.copy])->second;
+    if (!copy.usable() || !copy.verified()) return std::nullopt;
+    files.push_back({file.path, {BlobId::sha256(copy.sha256), copy.stamp.size}, std::nullopt});
+  }
+  return files;
+}
+
+void Inventory::nameFinished(const FolderKey& key) {
+  const auto found = folders_.find(key);
+  if (found == folders_.end() || isOfHub(key.second.type())) return;
+  Folder& folder = found->second;
+  touchRepo(key);
+  folder.snapshots.clear();
+  folder.trees.clear();
+  folder.refs.clear();
+  for (const ScannedFinished& directory : folder.finished) {
+    auto files = filesOf(folder, directory);
+    if (!files) continue;
+    const Commit commit = finishedCommit(*files);
+    folder.refs.push_back({directory.ref, commit, directory.written});
+    folder.snapshots.push_back({commit, directory.files, /*madeUp=*/true});
+    folder.trees[commit] = {
+        {},
+        std::make_shared<const Listing>(
+            Listing{key.second, commit, true, Visibility::kUnknown, *std::move(files)})};
+  }
   touchRepo(key);
 }
 
@@ -296,6 +344,7 @@ void Inventory::landed(RootIndex root, const RepoId& repo, const BlobId& blob,
 
 void Inventory::setVisibility(const RepoId& repo, Visibility visibility) {
   visibility_.insert_or_assign(repo, visibility);
+  if (const auto cache = datasetCacheOf(repo)) setVisibility(*cache, visibility);
   for (const auto& [key, folder] : foldersOf(repo, /*forPeers=*/false)) {
     touchRepo(*key);
     for (CopyId id : folder->copies) touch(copies_.find(id)->second);
@@ -341,12 +390,9 @@ std::optional<VerifyJob> Inventory::nextToVerify() {
   const auto id = queue_.next();
   if (!id) return std::nullopt;
   const Copy& copy = copies_.find(*id)->second;
-  // What the hub names by git sha1 has no place in pip's cache.
-  const bool ofPip = at(copy.folder->first).root.config.layout == Layout::kPip;
-  const BlobId nobody = ofPip ? BlobId::sha256(Sha256{}) : BlobId::gitSha1(GitSha1{});
   return VerifyJob{*id,
                    pathOf(copy),
-                   {copy.name.value_or(nobody), copy.stamp.size},
+                   {copy.name.value_or(nameless(copy)), copy.stamp.size},
                    copy.name.has_value(),
                    copy.stamp};
 }
@@ -361,6 +407,7 @@ void Inventory::checked(CopyId id, const CheckedCopy& result) {
     copy.content = result.content;
     copy.sha256 = result.sha256;
   });
+  nameFinished(*found->second.folder);
 }
 
 void Inventory::checkFailed(CopyId id, const absl::Status& why) {
@@ -369,6 +416,7 @@ void Inventory::checkFailed(CopyId id, const absl::Status& why) {
   queue_.done(id);
   if (absl::IsAborted(why) || absl::IsCancelled(why)) return enqueue(id, found->second);
   changeCopy(id, [&](Copy& copy) { copy.failure = std::string(why.message()); });
+  nameFinished(*found->second.folder);
 }
 
 void Inventory::rotten(CopyId id, const FileStamp& stamp) {
@@ -378,6 +426,7 @@ void Inventory::rotten(CopyId id, const FileStamp& stamp) {
     copy.trust = Trust::kWrong;
     copy.content = std::nullopt;
   });
+  nameFinished(*found->second.folder);
 }
 
 // ---- Questions
@@ -391,7 +440,7 @@ const Inventory::Copy* Inventory::best(const Blob& blob, bool forPeers, CopyId* 
   for (CopyId candidate : blob.copies) {
     const Copy& copy = copies_.find(candidate)->second;
     if (!copy.usable() || (!copy.verified() && !copy.plausible)) continue;
-    if (forPeers && follows(copy)) continue;
+    if (forPeers && !isForPeers(*copy.folder)) continue;
     if (best != nullptr && rank(*best) <= rank(copy)) continue;
     best = &copy;
     if (id != nullptr) *id = candidate;

@@ -1,6 +1,9 @@
 // What this node holds: the one picture that scans, the hasher and the publisher change, and that
 // everything else asks. It turns what the folders show into adverts, and says what to hash next.
 //
+// Finished directories (folder_scan.h) have a commit here as soon as all their files are verified:
+// a made-up one, of a complete list.
+//
 // Ownership: values only; no I/O, no clock. Threads: `loop` only. Never blocks, but apply() of a
 // repo with 100,000 files takes some 100 ms.
 //
@@ -50,7 +53,7 @@ struct CopyTrust {
 };
 
 // What hashing a copy found out. Copies with a name are hashed by the algorithm of the name; those
-// without by git sha1, which gives both.
+// without by git sha1, which gives both, or of finished directories by sha256, which names them.
 struct CheckedCopy {
   FileStamp stamp;
   BlobId content;
@@ -167,6 +170,8 @@ class Inventory {
   std::optional<LocalCopy> findIn(RootIndex root, const RepoId& repo, const BlobId& blob) const;
   // Manifest if one is known, else what the folders show. None if nothing is known of the commit.
   std::optional<Listing> listing(const RepoId& repo, const Commit& commit) const;
+  // For a peer that asks: none of what this node keeps to itself.
+  std::optional<Listing> listingForPeers(const RepoId& repo, const Commit& commit) const;
   std::vector<RepoView> repos() const;  // sorted
   Visibility visibilityOf(const RepoId& repo) const;
   InventorySummary summary() const;
@@ -198,6 +203,7 @@ class Inventory {
     KnownTrees trees;
     std::vector<RefState> refs;
     std::vector<std::string> problems;
+    std::vector<ScannedFinished> finished;  // of those that are known: snapshots, trees and refs
     Moment seen{};  // it is there for sure: a scan that began then, or a landing
   };
 
@@ -227,6 +233,14 @@ class Inventory {
   RootState& at(RootIndex index) { return roots_[static_cast<size_t>(index)]; }
   void setFollower(size_t root, bool follower);
   bool follows(const Copy& copy) const { return at(copy.folder->first).follower; }
+  // What was made of a dataset that is not public, unless its root is shared.
+  bool keepsToItself(const FolderKey& key) const;
+  // Peers may be told of what lies there.
+  bool isForPeers(const FolderKey& key) const;
+  BlobId nameless(const Copy& copy) const;  // by which algorithm it is hashed
+  std::optional<std::vector<FileEntry>> filesOf(const Folder& folder,
+                                                const ScannedFinished& directory) const;
+  void nameFinished(const FolderKey& key);
 
   // Names under which a copy can be asked for.
   static absl::InlinedVector<BlobId, 2> namesOf(const Copy& copy);

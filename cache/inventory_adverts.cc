@@ -56,6 +56,17 @@ Visibility Inventory::visibilityOf(const RepoId& repo) const {
   return result;
 }
 
+bool Inventory::keepsToItself(const FolderKey& key) const {
+  const auto& [root, repo] = key;
+  if (isOfHub(repo.type()) || at(root).root.config.share == Share::kCluster) return false;
+  const Visibility visibility = visibilityOf(repo);
+  return visibility == Visibility::kGated || visibility == Visibility::kPrivate;
+}
+
+bool Inventory::isForPeers(const FolderKey& key) const {
+  return !at(key.first).follower && !keepsToItself(key);
+}
+
 Visibility Inventory::visibilityOfBlob(const Blob& blob) const {
   Visibility result = Visibility::kPrivate;
   for (CopyId id : blob.copies) {
@@ -84,9 +95,9 @@ std::vector<std::pair<const Inventory::FolderKey*, const Inventory::Folder*>> In
   const auto roots = rootsOfRepo_.find(repo);
   if (roots == rootsOfRepo_.end()) return folders;
   for (RootIndex root : roots->second) {
-    if (forPeers && at(root).follower) continue;
     const auto folder = folders_.find({root, repo});
-    if (folder != folders_.end()) folders.emplace_back(&folder->first, &folder->second);
+    if (folder == folders_.end() || (forPeers && !isForPeers(folder->first))) continue;
+    folders.emplace_back(&folder->first, &folder->second);
   }
   return folders;
 }
@@ -100,8 +111,9 @@ std::vector<FileEntry> Inventory::shownFiles(const Folder& folder,
     if (!copy.usable() || (!copy.verified() && !copy.plausible)) continue;
     if (copy.name) {
       files.push_back({file.path, {*copy.name, copy.stamp.size}, std::nullopt, file.observedAs});
-    } else if (copy.stamp.size > kGitFileBytesMax) {
-      // Nobody names it, but what is this large can only be an LFS file.
+    } else if (copy.stamp.size > kGitFileBytesMax || !isOfHub(copy.folder->second.type())) {
+      // Nobody names it, but what is this large can only be an LFS file; and what no hub has goes
+      // by sha256.
       files.push_back({file.path, {BlobId::sha256(copy.sha256), copy.stamp.size}, std::nullopt});
     } else if (snapshot.madeUp && copy.content) {
       files.push_back({file.path, {*copy.content, copy.stamp.size}, std::nullopt});
@@ -266,6 +278,13 @@ std::optional<Listing> Inventory::listing(const RepoId& repo, const Commit& comm
   Listing listing = shown(repo, commit, /*forPeers=*/false);
   if (listing.files.empty()) return std::nullopt;
   return listing;
+}
+
+std::optional<Listing> Inventory::listingForPeers(const RepoId& repo, const Commit& commit) const {
+  if (!isOfHub(repo.type()) && manifest(repo, commit, /*forPeers=*/true) == nullptr) {
+    return std::nullopt;
+  }
+  return listing(repo, commit);
 }
 
 std::vector<RepoView> Inventory::repos() const {

@@ -1,6 +1,7 @@
 #include "cache/layouts.h"
 
 #include "absl/strings/str_cat.h"
+#include "cache/datasets_layout.h"
 #include "cache/flat_layout.h"
 #include "cache/hub_layout.h"
 #include "cache/pip_cache.h"
@@ -8,15 +9,19 @@
 namespace roost {
 
 bool isReadable(Layout layout) {
-  return layout == Layout::kHub || layout == Layout::kFlat;
+  return layout == Layout::kHub || isReadAsAWhole(layout);
 }
 
 bool isReadAsAWhole(Layout layout) {
-  return layout == Layout::kFlat;
+  return layout == Layout::kFlat || layout == Layout::kDatasets;
 }
 
 bool takesArrivals(const RootConfig& root) {
   return root.write && root.layout == Layout::kHub && !root.names;
+}
+
+bool takesDatasets(const RootConfig& root) {
+  return root.write && root.layout == Layout::kDatasets;
 }
 
 std::string repoBase(const RootConfig& root, const RepoId& repo) {
@@ -26,7 +31,9 @@ std::string repoBase(const RootConfig& root, const RepoId& repo) {
 
 absl::StatusOr<RootScan> scanRoot(const RootConfig& root, const HubOrigin& origin) {
   if (root.layout == Layout::kPip) return scanPipRoot(root.path, origin);
-  return root.layout == Layout::kFlat ? scanFlat(root.path, origin) : scanRoot(root.path, origin);
+  if (root.layout == Layout::kFlat) return scanFlat(root.path, origin);
+  if (root.layout == Layout::kDatasets) return scanDatasets(root.path, root.share, origin);
+  return scanRoot(root.path, origin);
 }
 
 }  // namespace roost

@@ -91,9 +91,9 @@ class Search {
     return std::nullopt;
   }
 
-  RootConfig homeHub() const {
+  RootConfig inHome(absl::string_view folder) const {
     RootConfig root;
-    root.path = environment_.expand(joinPath(environment_.huggingFaceHome(), "hub"));
+    root.path = environment_.expand(joinPath(environment_.huggingFaceHome(), folder));
     root.origin = environment_.get("HF_HOME")          ? "HF_HOME"
                   : environment_.get("XDG_CACHE_HOME") ? "XDG_CACHE_HOME"
                                                        : "default";
@@ -168,8 +168,8 @@ RootSearch findRoots(const ClientEnvironment& environment, const RootOptions& op
     search.add(optionRoot(environment, options.hubCache, "--hub-cache"));
   } else {
     const auto named = search.fromVariables({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}, true);
-    search.add(named ? *named : search.homeHub());
-    if (named && environment.get("HF_HOME")) search.add(search.homeHub());
+    search.add(named ? *named : search.inHome("hub"));
+    if (named && environment.get("HF_HOME")) search.add(search.inHome("hub"));
   }
   // These three and LLAMA_CACHE are used as they stand: no "~", no "$NAME" (transformers 4
   // utils/hub.py, llama.cpp hf-cache.cpp).
@@ -192,6 +192,12 @@ RootSearch findRoots(const ClientEnvironment& environment, const RootOptions& op
     root.show = std::nullopt;
     search.add(std::move(root));
   }
+  auto datasets = options.datasetsCache.empty()
+                      ? search.fromVariables({"HF_DATASETS_CACHE"}, true)
+                      : optionRoot(environment, options.datasetsCache, "--datasets-cache");
+  if (!datasets) datasets = search.inHome("datasets");
+  datasets->layout = Layout::kDatasets;
+  search.add(*std::move(datasets));
   for (RootConfig root : options.roots) {
     root.path = environment.expand(root.path);
     search.add(std::move(root));

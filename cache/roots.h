@@ -60,6 +60,7 @@ struct RootConfig {
 struct RootOptions {
   std::string hubCache;           // --hub-cache; empty: not given
   std::string transformersCache;  // --transformers-cache; empty: not given
+  std::string datasetsCache;      // --datasets-cache; empty: not given
   std::vector<RootConfig> roots;  // --root and [[root]]
 };
 
@@ -78,6 +79,8 @@ struct RootSearch {
 // then of flat layout, what transformers before 4.22 wrote:
 //   the same folder as for transformers 4; if none is named its defaults then,
 //   $HF_HOME/transformers and $TORCH_HOME/transformers ($XDG_CACHE_HOME/torch, ~/.cache/torch)
+// then of datasets layout, what the datasets library has prepared:
+//   datasets cache  --datasets-cache > HF_DATASETS_CACHE > $HF_HOME/datasets
 // and the operator's own roots. The Hugging Face home itself holds tokens and is refused, as are
 // relative paths: a client's working folder is its own. A folder that is named again with
 // the same layout keeps its place and takes what is said of it last, so [[root]] can say more of a

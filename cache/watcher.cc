@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "cache/datasets_layout.h"
 #include "cache/flat_layout.h"
 #include "cache/pip_cache.h"
 #include "protocol/blob_id.h"
@@ -46,7 +47,9 @@ Watcher::Watcher(std::unique_ptr<Inotify> inotify) : inotify_(std::move(inotify)
 void Watcher::addRoot(const Root& root) {
   const auto index = static_cast<RootIndex>(roots_.size());
   roots_.push_back({root.realPath, root.polled || fd() < 0,
-                    root.config.layout == Layout::kFlat ? Kind::kFlat : Kind::kRoot});
+                    root.config.layout == Layout::kFlat       ? Kind::kFlat
+                    : root.config.layout == Layout::kDatasets ? Kind::kDatasets
+                                                              : Kind::kRoot});
   if (!root.exists) forgetRoot(index);
 }
 
@@ -72,7 +75,9 @@ bool Watcher::watchRoot(RootIndex root, const RootScan& scan) {
   RootState& state = roots_[static_cast<size_t>(root)];
   state.path = scan.realPath;
   state.polled = scan.kind != FileSystemKind::kLocal || fd() < 0;
-  return watchAll({root, std::nullopt}, {scan.directory});
+  std::vector<ScannedDirectory> directories = {scan.directory};
+  directories.insert(directories.end(), scan.below.begin(), scan.below.end());
+  return watchAll({root, std::nullopt}, directories);
 }
 
 bool Watcher::watchRepo(RootIndex root, const RepoScan& scan) {
@@ -193,7 +198,7 @@ void Watcher::lostWatch(int watch, std::vector<Dirty>& dirty) {
   const auto found = interests_.find(watch);
   if (found == interests_.end()) return;
   for (const Interest& interest : found->second) {
-    const bool isRoot = !interest.repo;
+    const bool isRoot = !interest.repo && interest.path.empty();
     const auto places = places_.find({interest.root, interest.repo});
     if (places != places_.end()) {
       // Until then a root is polled for: it may be mounted again.
@@ -217,6 +222,9 @@ bool Watcher::matters(const Interest& interest, const inotify_event& event) cons
       return isRepoFolder(name);
     case Kind::kFlat:
       if (!isFlatName(name)) return false;
+      break;
+    case Kind::kDatasets:
+      if (!mattersInDatasets(name)) return false;
       break;
     case Kind::kRepo:
       return name == "blobs" || name == "snapshots" || name == "refs" || name == "trees";

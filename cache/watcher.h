@@ -71,6 +71,7 @@ class Watcher {
   enum class Kind : uint8_t {
     kRoot,
     kFlat,
+    kDatasets,
     kRepo,
     kBlobs,
     kSnapshots,
@@ -99,7 +100,7 @@ class Watcher {
   struct RootState {
     std::string path;  // without links
     bool polled = false;
-    Kind kind = Kind::kRoot;  // of its own directory
+    Kind kind = Kind::kRoot;  // of its own directory, and of all if it is read as a whole
   };
 
   static Kind kindOf(const std::string& path, const std::string& folder);

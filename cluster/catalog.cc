@@ -384,6 +384,9 @@ ClusterTotals Catalog::totals(
       case RepoType::kSpace:
         ++totals.spaces;
         break;
+      case RepoType::kDatasetCache:
+        ++totals.datasetCaches;
+        break;
     }
   }
   return totals;

@@ -408,7 +408,7 @@ struct RepresentationConflict {
 };
 struct ClusterTotals {
   uint64_t uniqueBlobs = 0, uniqueBytes = 0, heldBytes = 0;
-  uint32_t models = 0, datasets = 0, spaces = 0;
+  uint32_t models = 0, datasets = 0, spaces = 0, datasetCaches = 0;
 };
 
 // What to do with a control link whose hellos are done.

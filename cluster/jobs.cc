@@ -95,6 +95,8 @@ ObtainRequest Jobs::requestOf(const Job& job) const {
 }
 
 const Jobs::Target* Jobs::deputyOf(const Job& job, const Target& target) const {
+  // Stores are of hub caches; processed datasets may lie elsewhere.
+  if (!isOfHub(job.order.listing.repo.type())) return nullptr;
   const MemberInfo* info = members_.find(target.node);
   if (info == nullptr || info->stores.empty()) return nullptr;
   for (const Target& other : job.targets) {

@@ -126,7 +126,10 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
   }
   const Listing& listing = obtain.request.listing;
   const BlobSite site{listing.repo, listing.commit, listing.files[missing.file].path};
-  const absl::Status status = fetches_.want(turn, missing.blob, site, obtain.request.from, key);
+  // What no hub has is never asked of one, whatever the order says.
+  const SourceRule from =
+      isOfHub(listing.repo.type()) ? obtain.request.from : SourceRule::kClusterOnly;
+  const absl::Status status = fetches_.want(turn, missing.blob, site, from, key);
   if (status.ok()) {
     missing.state = Missing::State::kFetching;
     ++obtain.fetching;

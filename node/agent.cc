@@ -23,6 +23,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "cache/datasets_publisher.h"
 #include "cache/disk_space.h"
 #include "cache/layouts.h"
 #include "cache/leftovers.h"
@@ -243,6 +244,7 @@ class Agent final : public BlobProvider {
   std::vector<Root> findFolders() {
     RootOptions options{.hubCache = config_.hubCache.value_or(""),
                         .transformersCache = config_.transformersCache.value_or(""),
+                        .datasetsCache = config_.datasetsCache.value_or(""),
                         .roots = config_.roots};
     RootSearch search = findRoots(environment_, options);
     // Used where none of the clients' folders can be written.
@@ -272,10 +274,11 @@ class Agent final : public BlobProvider {
       return !isReadable(root.config.layout) && !root.config.names;
     });
     for (const Root& root : resolved.roots) {
-      const bool flat = root.config.layout == Layout::kFlat;
-      if (flat && !root.exists) continue;  // most nodes never had one
+      const bool hub = root.config.layout == Layout::kHub;
+      if (!hub && !root.exists) continue;  // most nodes have none
       spdlog::info("folder {} ({}{}){}", root.config.path, root.config.origin,
-                   flat ? ", flat layout" : "", root.exists ? "" : ", not there yet");
+                   hub ? "" : absl::StrCat(", ", layoutName(root.config.layout), " layout"),
+                   root.exists ? "" : ", not there yet");
     }
     return resolved.roots;
   }
@@ -327,8 +330,12 @@ class Agent final : public BlobProvider {
       if (!root.exists || !root.config.write) continue;
       ROOST_RETURN_IF_ERROR(
           pool_.submit({"tidy", WorkPriority::kIdle, root.config.path},
-                       [path = root.config.path, node = identity_.id(), partials] {
-                         removeLeftovers(path, node, partials, kLeftoverAge);
+                       [config = root.config, node = identity_.id(), partials] {
+                         if (takesDatasets(config)) {
+                           removeStaleStaging(config.path, node, partials, kLeftoverAge);
+                         } else {
+                           removeLeftovers(config.path, node, partials, kLeftoverAge);
+                         }
                        }));
     }
     return absl::OkStatus();
@@ -497,7 +504,7 @@ class Agent final : public BlobProvider {
   }
 
   absl::StatusOr<std::shared_ptr<const HubPublisher>> publisherOf(const BlobSite& site) const {
-    if (site.url.empty()) return folders_->publisher(site.apart);
+    if (site.url.empty()) return folders_->publisher(site);
     if (pipPublisher_) return pipPublisher_;
     return absl::FailedPreconditionError("this node keeps no files of a pip index");
   }
@@ -747,8 +754,8 @@ class Agent final : public BlobProvider {
   // the core's.
   void answer(const NodeId& peer, AskId ask, Request request) {
     if (const auto* listing = std::get_if<ListingRequest>(&request)) {
-      links_->respond(ask,
-                      ListingReply{folders_->inventory().listing(listing->repo, listing->commit)});
+      links_->respond(
+          ask, ListingReply{folders_->inventory().listingForPeers(listing->repo, listing->commit)});
       return;
     }
     if (const auto* question = std::get_if<HubQuestionRequest>(&request)) {

@@ -118,6 +118,22 @@ absl::Status select(const json& arguments, Listing& listing, std::vector<FileEnt
   return absl::OkStatus();
 }
 
+// No hub has them, and a part of a finished directory is none.
+absl::Status refuseForFinished(const json& arguments, SourceRule from) {
+  if (from == SourceRule::kHubOnly) {
+    return absl::InvalidArgumentError(
+        "no hub has what datasets were prepared to. Leave out --from, or take --type dataset");
+  }
+  for (const char* key : {"include", "exclude", "files"}) {
+    ROOST_ASSIGN_OR_RETURN(const auto texts, textsIn(arguments, key));
+    if (texts.empty()) continue;
+    return absl::InvalidArgumentError(
+        "processed datasets are copied as whole directories. Name one with --revision instead of "
+        "its files");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
@@ -347,7 +363,11 @@ asio::awaitable<void> Commands::becomeAcquainted() const {
 
 asio::awaitable<Commands::Document> Commands::warm(const json& arguments, bool get) {
   ROOST_CO_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
-  ROOST_CO_ASSIGN_OR_RETURN(const SourceRule from, sourceRuleIn(arguments));
+  ROOST_CO_ASSIGN_OR_RETURN(SourceRule from, sourceRuleIn(arguments));
+  if (!isOfHub(query.repo.type())) {
+    ROOST_CO_RETURN_IF_ERROR(refuseForFinished(arguments, from));
+    from = SourceRule::kClusterOnly;
+  }
   co_await becomeAcquainted();
   std::vector<NodeId> nodes(1, s_.core.self().id);
   if (!get) {

@@ -293,7 +293,8 @@ absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
   ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
   if (isReadable(layout) || layout == Layout::kRepresentations) return layout;
   return absl::InvalidArgumentError(absl::StrCat(
-      "layout ", text, " is not in this version of roost. Use hub, flat or representations"));
+      "layout ", text,
+      " is not in this version of roost. Use hub, flat, datasets or representations"));
 }
 
 // --root PATH:LAYOUT. The path may have colons.
@@ -428,6 +429,8 @@ const std::vector<AgentOption>& agentOptions() {
       {"hub-cache", "DIR", "", "Hub cache (default: where the clients' variables say)"},
       {"transformers-cache", "DIR", "",
        "Cache of transformers 4 and before (default: where the clients' variables say)"},
+      {"datasets-cache", "DIR", "",
+       "Cache of the datasets library (default: where the clients' variables say)"},
       {"zone", "ZONE", "ROOST_ZONE", "Label for --nodes zone=ZONE"},
       {"representations-quota", "SIZE", "ROOST_REPRESENTATIONS_QUOTA",
        "Disk space for representations that programs put (default: 10GB, at most a tenth of the "
@@ -443,7 +446,6 @@ const std::vector<AgentOption>& agentOptions() {
       {"pip-space", "SIZE", "ROOST_PIP_SPACE",
        "What its files may take in the state folder: 500MB, 20GB (default), 1TB"},
       {"pip-cache", "DIR", "", "pip's cache (default: where pip's own settings say)", false},
-      {"datasets-cache", "DIR", "", "", false, false},
   };
   return options;
 }
@@ -489,6 +491,7 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   ROOST_RETURN_IF_ERROR(pip(sources, readFile, config));
   ROOST_ASSIGN_OR_RETURN(config.hubCache, sources.optionalPath("hub-cache"));
   ROOST_ASSIGN_OR_RETURN(config.transformersCache, sources.optionalPath("transformers-cache"));
+  ROOST_ASSIGN_OR_RETURN(config.datasetsCache, sources.optionalPath("datasets-cache"));
   ROOST_ASSIGN_OR_RETURN(config.roots, roots(sources, arguments));
   if (const auto zone = sources.find("zone")) {
     ROOST_ASSIGN_OR_RETURN(config.zone, from(*zone, parseNodeName(zone->text)));

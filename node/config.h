@@ -41,6 +41,7 @@ struct AgentConfig {
   std::optional<HubOrigin> hub;               // none: never opens an outside connection
   std::optional<std::string> hubCache;        // override of what clients' variables say; absolute
   std::optional<std::string> transformersCache;  // same
+  std::optional<std::string> datasetsCache;      // same
   std::vector<RootConfig> roots;                 // --root and [[root]]
   std::string zone;                              // label; empty: none
   // Of the values that the agent itself keeps, in bytes. None: kRepresentationsQuotaDefault, at

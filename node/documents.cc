@@ -155,6 +155,7 @@ json statusDocument(const Core& core, const std::vector<Problem>& problems, absl
             {"models", totals.models},
             {"datasets", totals.datasets},
             {"spaces", totals.spaces},
+            {"dataset_caches", totals.datasetCaches},
             {"unique_blobs", totals.uniqueBlobs},
             {"unique_bytes", totals.uniqueBytes},
             {"held_bytes", totals.heldBytes},

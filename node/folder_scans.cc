@@ -98,12 +98,18 @@ void FolderScans::scanRootSoon(RootIndex root) {
   });
 }
 
+void FolderScans::whenRootScanned(RootIndex root, std::function<void()> then) {
+  rootWaiting_[root].push_back(std::move(then));
+  scanRootSoon(root);
+}
+
 void FolderScans::scanRoot(RootIndex root) {
   const auto [running, first] = rootsRunning_.try_emplace(root, false);
   if (!first) {
     running->second = true;
     return;
   }
+  if (auto waiters = rootWaiting_.extract(root)) rootServed_.insert(std::move(waiters));
   const RootConfig config = s_.inventory.root(root).config;
   const HubOrigin origin = config.names.value_or(s_.origin);
   auto found = std::make_shared<FoundRoot>(FoundRoot{s_.inventory.scanBegins()});
@@ -138,6 +144,9 @@ void FolderScans::rootRead(RootIndex root, const FoundRoot& found) {
   if (isReadAsAWhole(s_.inventory.root(root).config.layout)) rootsTook_[root] = found.took;
   rootScanned(root, found);
   if (rootsRunning_.extract(root).mapped()) scanRootSoon(root);
+  const auto served = rootServed_.extract(root);
+  if (!served) return;
+  for (const auto& waiter : served.mapped()) waiter();
 }
 
 void FolderScans::rootScanned(RootIndex root, const FoundRoot& found) {

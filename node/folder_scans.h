@@ -54,6 +54,9 @@ class FolderScans {
   // The inventory was told already what landed there: a scan to follow, which may take its time.
   void landed(const RepoPlace& place);
   void scanRootSoon(RootIndex root);
+  // `then` runs after the root was read, its contents too if it is read as a whole, by a scan that
+  // began from now on; never if the agent stops.
+  void whenRootScanned(RootIndex root, std::function<void()> then);
   // `then` runs after a scan that began from now on; never if the agent stops.
   void whenScanned(const RepoPlace& place, std::function<void()> then);
 
@@ -87,8 +90,9 @@ class FolderScans {
   ScanSchedule schedule_;
   boost::asio::steady_timer timer_;  // until schedule_.nextDue()
   std::optional<ScanSchedule::Clock::time_point> timerDue_;
-  std::map<RepoPlace, Waiters> waiting_;  // for a scan that has not begun
-  std::map<RepoPlace, Waiters> served_;   // by the one that runs
+  std::map<RepoPlace, Waiters> waiting_;                   // for a scan that has not begun
+  std::map<RepoPlace, Waiters> served_;                    // by the one that runs
+  std::map<RootIndex, Waiters> rootWaiting_, rootServed_;  // the same of roots
 };
 
 }  // namespace roost

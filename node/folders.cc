@@ -9,8 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "node/arrivals.h"
 #include "node/copy_checks.h"
+#include "node/dataset_arrivals.h"
 #include "node/folder_scans.h"
 #include "node/loop_work.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -56,7 +58,16 @@ class Folders::Impl {
                    .self = s_.self,
                    .whenVerified = [this](const BlobId& blob,
                                           auto done) { whenVerified(blob, std::move(done)); },
-                   .changed = [this] { flushSoon(); }}) {}
+                   .changed = [this] { flushSoon(); }}),
+        datasets_({.pool = s_.pool,
+                   .work = work_,
+                   .index = s_.index,
+                   .inventory = inventory_,
+                   .scans = scans_,
+                   .reservations = s_.reservations,
+                   .self = s_.self,
+                   .patience = kFinishedLockPatience,
+                   .pause = kFinishedLockPause}) {}
 
   void stop() {
     work_->stop();
@@ -168,6 +179,7 @@ class Folders::Impl {
   CopyChecks checks_;
   FolderScans scans_;
   Arrivals arrivals_;
+  DatasetArrivals datasets_;
   bool mayCheck_ = false;
   std::map<BlobId, std::vector<std::function<void(absl::Status)>>> verifying_;
 };
@@ -223,15 +235,24 @@ void Folders::setVisibility(const RepoId& repo, Visibility visibility) {
 void Folders::foundBad(const BlobId& blob, const absl::Status& why) {
   impl_->foundBad(blob, why);
 }
-absl::StatusOr<std::shared_ptr<const HubPublisher>> Folders::publisher(bool apart) const {
-  return impl_->arrivals_.publisher(apart);
+absl::StatusOr<std::shared_ptr<const HubPublisher>> Folders::publisher(const BlobSite& site) const {
+  return isOfHub(site.repo.type()) ? impl_->arrivals_.publisher(site.apart)
+                                   : impl_->datasets_.publisher();
 }
 void Folders::checkPresent(const CheckPresent& question,
                            std::function<void(PresenceKnown)> answer) {
-  impl_->arrivals_.checkPresent(question, std::move(answer));
+  if (isOfHub(question.listing.repo.type())) {
+    impl_->arrivals_.checkPresent(question, std::move(answer));
+  } else {
+    impl_->datasets_.checkPresent(question, std::move(answer));
+  }
 }
 void Folders::publish(const PublishRepo& order, std::function<void(RepoPublished)> answer) {
-  impl_->arrivals_.publish(order, std::move(answer));
+  if (isOfHub(order.listing.repo.type())) {
+    impl_->arrivals_.publish(order, std::move(answer));
+  } else {
+    impl_->datasets_.publish(order, std::move(answer));
+  }
 }
 void Folders::openApart(
     std::function<void(absl::StatusOr<std::shared_ptr<const HubPublisher>>)> answer) {
@@ -241,7 +262,8 @@ void Folders::publishApart(const PublishRepo& order, std::function<void(RepoPubl
   impl_->arrivals_.publishApart(order, std::move(answer));
 }
 std::string Folders::snapshotPath(const RepoId& repo, const Commit& commit) const {
-  return impl_->arrivals_.snapshotPath(repo, commit);
+  return isOfHub(repo.type()) ? impl_->arrivals_.snapshotPath(repo, commit)
+                              : impl_->datasets_.path(repo);
 }
 asio::awaitable<VerifiedRepo> Folders::verifyRepo(RepoId repo) {
   return checkRepo(impl_->inventory_, impl_->checks_, std::move(repo));

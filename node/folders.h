@@ -77,9 +77,10 @@ class Folders {
   // A copy failed while it was served.
   void foundBad(const BlobId& blob, const absl::Status& why);
 
-  // Where blobs are written: in a client's cache, or apart in the agent's own folder. Valid after a
+  // Where blobs are written: in a client's cache, apart in the agent's own folder, or where
+  // finished directories are put together. Valid after a
   // checkPresent(), or an openApart(), that went well.
-  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher(bool apart) const;
+  absl::StatusOr<std::shared_ptr<const HubPublisher>> publisher(const BlobSite& site) const;
   void checkPresent(const CheckPresent& question, std::function<void(PresenceKnown)> answer);
   void publish(const PublishRepo& order, std::function<void(RepoPublished)> answer);
   // The agent's own folder, made if it is not there, and the same for what is published in it.

@@ -18,6 +18,9 @@ namespace {
 std::string shownAt(const Inventory& inventory, const RepoView& view, const Commit& commit,
                     const FileEntry& file) {
   if (view.roots.empty()) return "";
+  if (!isOfHub(view.repo.type())) {
+    return absl::StrCat(inventory.root(view.roots.front()).config.path, "/", file.path.text());
+  }
   return absl::StrCat(inventory.root(view.roots.front()).config.path, "/", view.repo.folder(),
                       "/snapshots/", commit.hex(), "/", file.path.text());
 }

@@ -9,20 +9,6 @@
 namespace roost {
 namespace {
 
-// A hard link changed the ctime of the file it names; a copy is a new file with the same content.
-void rememberLink(IndexQueue& queue, const FileStamp& before, const FileStamp& after,
-                  const BlobId& blob) {
-  (void)queue.submit([before, after, blob](Index& index) {
-    const auto pieces = index.pieces(before);
-    const auto record = index.trustRecord(before);
-    if (!pieces.ok() || !record.ok() || !*record) return;
-    TrustRecord moved = **record;
-    moved.stamp = after;
-    moved.claimed = blob;
-    (void)index.rememberTrust(moved, *pieces);
-  });
-}
-
 // What the repo's folder in `target` lacks of the listing and this node has elsewhere.
 std::vector<BlobToLink> blobsElsewhere(const Inventory& inventory, RootIndex target,
                                        const Listing& listing) {
@@ -37,6 +23,19 @@ std::vector<BlobToLink> blobsElsewhere(const Inventory& inventory, RootIndex tar
 }
 
 }  // namespace
+
+void rememberLink(IndexQueue& queue, const FileStamp& before, const FileStamp& after,
+                  const BlobId& blob) {
+  (void)queue.submit([before, after, blob](Index& index) {
+    const auto pieces = index.pieces(before);
+    const auto record = index.trustRecord(before);
+    if (!pieces.ok() || !record.ok() || !*record) return;
+    TrustRecord moved = **record;
+    moved.stamp = after;
+    moved.claimed = blob;
+    (void)index.rememberTrust(moved, *pieces);
+  });
+}
 
 std::vector<BlobToLink> blobsToLink(const Inventory& inventory, RootIndex target,
                                     const Listing& listing) {

@@ -36,6 +36,11 @@ struct LinkedHere {
   Sha256 sha256{};
 };
 
+// What the index knows of a verified file holds under its new stamp: a hard link or a rename
+// changed the ctime; a copy is a new file with the same content.
+void rememberLink(IndexQueue& queue, const FileStamp& before, const FileStamp& after,
+                  const BlobId& blob);
+
 // mayCopy: what cannot be shared is copied, else kFailedPrecondition.
 absl::StatusOr<std::vector<LinkedHere>> publishRepo(const HubPublisher& publisher,
                                                     const PublishRepo& order,

@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cache/datasets_layout.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -25,7 +26,7 @@ absl::StatusOr<RepoQuery> parseRepoQuery(const HubOrigin& origin, absl::string_v
     ROOST_ASSIGN_OR_RETURN(revision, parseRevision(text.substr(at + 1)));
     name = text.substr(0, at);
   }
-  for (RepoType prefixed : {RepoType::kModel, RepoType::kDataset, RepoType::kSpace}) {
+  for (RepoType prefixed : kRepoTypes) {
     const std::string prefix = absl::StrCat(repoTypePlural(prefixed), "/");
     if (!absl::StartsWith(name, prefix)) continue;
     if (type && *type != prefixed) {
@@ -37,7 +38,10 @@ absl::StatusOr<RepoQuery> parseRepoQuery(const HubOrigin& origin, absl::string_v
     name.remove_prefix(prefix.size());
     break;
   }
-  ROOST_ASSIGN_OR_RETURN(RepoId repo, RepoId::make(origin, type.value_or(RepoType::kModel), name));
+  const RepoType wanted = type.value_or(RepoType::kModel);
+  ROOST_ASSIGN_OR_RETURN(RepoId repo, wanted == RepoType::kDatasetCache
+                                          ? datasetCacheNamed(origin, name)
+                                          : RepoId::make(origin, wanted, name));
   return RepoQuery{std::move(repo), std::move(revision)};
 }
 

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cache/datasets_layout.h"
+#include "cache/finished_directory.h"
 #include "node/await_callback.h"
 #include "protocol/errors.h"
 
@@ -19,11 +22,29 @@ bool isFinal(const absl::Status& status) {
          absl::IsUnauthenticated(status) || absl::IsInvalidArgument(status);
 }
 
+bool names(const std::optional<Revision>& revision, const RefState& state) {
+  if (!revision) return true;
+  if (const auto* commit = std::get_if<Commit>(&*revision)) return state.commit == *commit;
+  const std::string& wanted = std::get<RefName>(*revision).text();
+  return state.ref.text() == wanted ||
+         absl::StartsWith(state.ref.text(), absl::StrCat(wanted, "/"));
+}
+
+// Nothing of another directory is in it.
+bool isOfDirectory(const Listing& listing, const RefName& ref) {
+  const std::string directory = absl::StrCat(datasetsFolder(listing.repo), "/", ref.text());
+  return std::all_of(listing.files.begin(), listing.files.end(), [&](const FileEntry& file) {
+    const auto place = datasetsPlace(listing.repo, file.path);
+    return place && place->directory() == directory;
+  });
+}
+
 }  // namespace
 
 asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolve(RepoId repo,
                                                                 std::optional<Revision> revision,
                                                                 SourceRule from) {
+  if (!isOfHub(repo.type())) co_return co_await resolveFinished(repo, revision);
   ResolvedRepo resolved{{repo, *Commit::parse(std::string(40, '0')), false, {}, {}}, {}};
   Visibility visibility = Visibility::kUnknown;
   if (revision && std::holds_alternative<Commit>(*revision)) {
@@ -144,10 +165,67 @@ asio::awaitable<std::vector<Listing>> Resolver::listingsInCluster(RepoId repo, C
     // A peer may only answer what it was asked.
     if (!listing || listing->repo != repo || listing->commit != commit) continue;
     if (manifestsOnly && !listing->complete) continue;
+    if (!isOfHub(repo.type()) && !isFinishedListing(*listing)) continue;
     listings.push_back(*listing);
     if (manifestsOnly) break;
   }
   co_return listings;
+}
+
+// ---- Dataset caches
+
+std::vector<std::vector<RefState>> Resolver::finishedInCluster(
+    const RepoId& repo, const std::optional<Revision>& revision) const {
+  std::map<Commit, uint32_t> files;
+  for (const RepoHolderView& holder : core_.repoHolders(repo)) {
+    if (holder.advert.manifest) files[holder.advert.commit] = holder.advert.files;
+  }
+  std::map<RefName, std::vector<RefState>> directories;
+  for (const auto& [node, state] : core_.refs(repo)) {
+    if (names(revision, state) && files.contains(state.commit)) {
+      directories[state.ref].push_back(state);
+    }
+  }
+  std::vector<std::vector<RefState>> best;
+  for (auto& [ref, states] : directories) {
+    std::sort(states.begin(), states.end(), [&](const RefState& a, const RefState& b) {
+      const uint32_t filesOfA = files[a.commit], filesOfB = files[b.commit];
+      if (filesOfA != filesOfB) return filesOfA > filesOfB;
+      if (a.hubTime != b.hubTime) return a.hubTime > b.hubTime;
+      return a.commit < b.commit;
+    });
+    best.push_back(std::move(states));
+  }
+  return best;
+}
+
+asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolveFinished(
+    RepoId repo, std::optional<Revision> revision) {
+  ResolvedRepo resolved{{repo, finishedCommit({}), true, {}, {}}, {}};
+  Listing& all = resolved.listing;
+  const std::vector<std::vector<RefState>> directories = finishedInCluster(repo, revision);
+  for (const std::vector<RefState>& candidates : directories) {
+    for (const RefState& state : candidates) {
+      const std::vector<Listing> found = co_await listingsInCluster(repo, state.commit, true);
+      if (found.empty() || !isOfDirectory(found.front(), state.ref)) continue;
+      const Listing& one = found.front();
+      all.files.insert(all.files.end(), one.files.begin(), one.files.end());
+      all.visibility = std::max(all.visibility, one.visibility);
+      resolved.refs.push_back(state);
+      break;
+    }
+  }
+  if (all.files.empty()) {
+    const std::string revisionOf =
+        revision ? absl::StrCat("@", revisionText(*revision)) : std::string();
+    co_return absl::NotFoundError(
+        sentence(absl::StrCat("cannot find ", repo.toString(), revisionOf),
+                 "no node of the cluster has prepared that dataset and shares it",
+                 "`roost ls` on the node that has says what it shares"));
+  }
+  ROOST_CO_RETURN_IF_ERROR(normalize(all));
+  all.commit = finishedCommit(all.files);
+  co_return resolved;
 }
 
 }  // namespace roost

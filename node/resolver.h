@@ -6,6 +6,10 @@
 // of its own under a commit while the hub can be asked. Without a manifest the listings of all
 // holders are united, and completeness stays unknown.
 //
+// Of a dataset cache no hub knows: its refs are the finished directories that members hold, each as
+// one node has it and none mixed of two. Where they differ that of most files counts, then the
+// newest, then the smallest commit. A revision names one directory, or all below it.
+//
 // Threads: `loop`. Errors: kNotFound with what was not found and where; kPermissionDenied;
 // kUnavailable if neither hub nor peers can answer.
 #ifndef ROOST_NODE_RESOLVER_H_
@@ -28,7 +32,7 @@ namespace roost {
 
 struct ResolvedRepo {
   Listing listing;
-  std::vector<RefState> refs;  // the branch that was named, with what it points at
+  std::vector<RefState> refs;  // the branch that was named, with what it points at; directories
 };
 
 class Resolver {
@@ -53,6 +57,11 @@ class Resolver {
   // the most files.
   std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
 
+  // Of each directory of a dataset cache that the revision names, what any node has of it: best
+  // first.
+  std::vector<std::vector<RefState>> finishedInCluster(
+      const RepoId& repo, const std::optional<Revision>& revision) const;
+
   // The hub is not asked any more: it may go now.
   void stop() {
     hub_ = nullptr;
@@ -65,6 +74,8 @@ class Resolver {
     Visibility visibility = Visibility::kUnknown;
     std::optional<RefState> ref;
   };
+  boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolveFinished(
+      RepoId repo, std::optional<Revision> revision);
   boost::asio::awaitable<absl::StatusOr<Named>> commitOf(RepoId repo, RefName ref, SourceRule from);
   boost::asio::awaitable<absl::StatusOr<Listing>> filesOf(RepoId repo, Commit commit,
                                                           SourceRule from);

@@ -202,6 +202,12 @@ absl::StatusOr<AdvertChange> change(uint64_t sequence, absl::StatusOr<Result> wh
   return AdvertChange{sequence, *std::move(what)};
 }
 
+// Of a type that only later versions know: nothing that this one could want.
+template <typename Reader>
+bool isOfLaterType(Reader from) {
+  return static_cast<uint16_t>(from.getRepo().getType()) > kRepoTypes.size();
+}
+
 // nullopt: an advert of a kind that only later versions know.
 absl::StatusOr<std::optional<AdvertChange>> read(wire::AdvertChange::Reader from) {
   const uint64_t sequence = from.getSequence();
@@ -209,16 +215,20 @@ absl::StatusOr<std::optional<AdvertChange>> read(wire::AdvertChange::Reader from
     case wire::AdvertChange::BLOB:
       return change(sequence, read(from.getBlob()));
     case wire::AdvertChange::REPO:
+      if (isOfLaterType(from.getRepo())) break;
       return change(sequence, read(from.getRepo()));
     case wire::AdvertChange::REF:
+      if (isOfLaterType(from.getRef())) break;
       return change(sequence, read(from.getRef()));
     case wire::AdvertChange::WITHDRAWN_BLOB: {
       ROOST_ASSIGN_OR_RETURN(BlobId id, fromWire(from.getWithdrawnBlob()));
       return AdvertChange{sequence, AdvertKey(id)};
     }
     case wire::AdvertChange::WITHDRAWN_REPO:
+      if (isOfLaterType(from.getWithdrawnRepo())) break;
       return change(sequence, read(from.getWithdrawnRepo()));
     case wire::AdvertChange::WITHDRAWN_REF:
+      if (isOfLaterType(from.getWithdrawnRef())) break;
       return change(sequence, read(from.getWithdrawnRef()));
     case wire::AdvertChange::REPRESENTATION:
       return change(sequence, read(from.getRepresentation()));
@@ -303,7 +313,8 @@ void toWire(const RepoId& value, wire::RepoId::Builder to) {
 
 absl::StatusOr<RepoId> fromWire(wire::RepoId::Reader from) {
   ROOST_ASSIGN_OR_RETURN(HubOrigin origin, HubOrigin::parse(toView(from.getOrigin())));
-  ROOST_ASSIGN_OR_RETURN(auto type, enumOf<RepoType>(from.getType(), 1, 3, "repo type"));
+  ROOST_ASSIGN_OR_RETURN(auto type,
+                         enumOf<RepoType>(from.getType(), 1, kRepoTypes.size(), "repo type"));
   return RepoId::make(std::move(origin), type, toView(from.getName()));
 }
 

@@ -207,6 +207,10 @@ inline constexpr size_t kTreesReadMax = 64;         // newest trees/*.json read 
 inline constexpr uint64_t kGitFileBytesMax = 10 << 20;  // the hub keeps larger files in LFS only
 inline constexpr size_t kRefFileBytesMax = 256;         // a ref has 40; longer ones are none
 inline constexpr size_t kLinkTargetBytesMax = 4'096;    // PATH_MAX
+inline constexpr size_t kFinishedMax = 50'000;          // finished directories in one root
+inline constexpr absl::Duration kFinishedLockPause = absl::Milliseconds(500);  // between tries
+inline constexpr absl::Duration kFinishedLockPatience =
+    absl::Minutes(10);  // a client that prepares the same directory is waited for so long
 
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some

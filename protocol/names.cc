@@ -173,6 +173,8 @@ absl::string_view repoTypeName(RepoType type) {
       return "dataset";
     case RepoType::kSpace:
       return "space";
+    case RepoType::kDatasetCache:
+      return "dataset-cache";
   }
   return "model";
 }
@@ -185,15 +187,21 @@ absl::string_view repoTypePlural(RepoType type) {
       return "datasets";
     case RepoType::kSpace:
       return "spaces";
+    case RepoType::kDatasetCache:
+      return "dataset-caches";
   }
   return "models";
 }
 
+bool isOfHub(RepoType type) {
+  return type != RepoType::kDatasetCache;
+}
+
 absl::StatusOr<RepoType> parseRepoType(absl::string_view name) {
-  for (RepoType type : {RepoType::kModel, RepoType::kDataset, RepoType::kSpace}) {
+  for (RepoType type : kRepoTypes) {
     if (name == repoTypeName(type) || name == repoTypePlural(type)) return type;
   }
-  return refused("repo type", name, "expected model, dataset or space");
+  return refused("repo type", name, "expected model, dataset, space or dataset-cache");
 }
 
 absl::StatusOr<RepoId> RepoId::make(HubOrigin origin, RepoType type, absl::string_view name) {
@@ -216,7 +224,7 @@ absl::StatusOr<RepoId> RepoId::ofFolder(HubOrigin origin, absl::string_view fold
   }
   if (absl::StrContains(folder, '/')) return refused("cache folder", folder, "has a '/'");
   const auto type = parseRepoType(parts[0]);
-  if (!type.ok() || parts[0] != repoTypePlural(*type)) {
+  if (!type.ok() || !isOfHub(*type) || parts[0] != repoTypePlural(*type)) {
     return refused("cache folder", folder, "unknown type");
   }
   return make(std::move(origin), *type,

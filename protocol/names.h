@@ -41,11 +41,16 @@ class HubOrigin {
   std::string url_;
 };
 
-// Numbers are on the wire: never renumber.
-enum class RepoType : uint8_t { kModel = 1, kDataset = 2, kSpace = 3 };
+// Numbers are on the wire: never renumber. No hub knows a dataset cache: it is what the datasets
+// library made of a dataset on some node, and its commits are made of its content
+// (cache/finished_directory.h).
+enum class RepoType : uint8_t { kModel = 1, kDataset = 2, kSpace = 3, kDatasetCache = 4 };
+inline constexpr std::array<RepoType, 4> kRepoTypes = {RepoType::kModel, RepoType::kDataset,
+                                                       RepoType::kSpace, RepoType::kDatasetCache};
 
 absl::string_view repoTypeName(RepoType type);    // "model"
 absl::string_view repoTypePlural(RepoType type);  // "models": folder prefix and API path
+bool isOfHub(RepoType type);                      // hubs have repos of that type
 absl::StatusOr<RepoType> parseRepoType(absl::string_view name);  // singular or plural
 
 // A repo on a hub. Name: one or two segments of [A-Za-z0-9._-], each starting and ending with
@@ -54,7 +59,8 @@ absl::StatusOr<RepoType> parseRepoType(absl::string_view name);  // singular or 
 class RepoId {
  public:
   static absl::StatusOr<RepoId> make(HubOrigin origin, RepoType type, absl::string_view name);
-  // "models--org--name" as clients name folders. Folders that could mean two repos are refused.
+  // "models--org--name" as clients name folders. Folders that could mean two repos are refused, and
+  // types that hubs do not have.
   static absl::StatusOr<RepoId> ofFolder(HubOrigin origin, absl::string_view folder);
 
   const HubOrigin& origin() const { return origin_; }

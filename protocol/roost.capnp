@@ -10,7 +10,7 @@ $Cxx.namespace("roost::wire");
 # ---- Values ----------------------------------------------------------------------------------------------------------
 
 enum HashAlgorithm { none @0; sha256 @1; gitSha1 @2; }
-enum RepoType { none @0; model @1; dataset @2; space @3; }
+enum RepoType { none @0; model @1; dataset @2; space @3; datasetCache @4; }
 enum Visibility { unknown @0; public @1; gated @2; private @3; }
 enum NodeState { starting @0; checking @1; ready @2; warming @3; full @4; draining @5; suspected @6; gone @7; }
 

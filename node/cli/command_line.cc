@@ -70,8 +70,8 @@ struct TypedOrder {
 };
 
 constexpr char kRepoText[] = "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME[@REVISION]";
-constexpr char kTypeText[] = "model, dataset or space, if REPO has no prefix";
-const std::vector<std::string> kRepoTypes = {"model", "dataset", "space"};
+constexpr char kTypeText[] = "model, dataset, space or dataset-cache, if REPO has no prefix";
+const std::vector<std::string> kTypeNames = {"model", "dataset", "space", "dataset-cache"};
 
 void addOrder(CLI::App& command, TypedOrder& order) {
   command.add_option("--revision", order.revision, "Branch, tag or commit (default: main)")
@@ -130,7 +130,8 @@ void addAgent(Parser& parser) {
           if (!option.supported) added->group("");
         }
         addMany(command, "--root", arguments.roots,
-                "A further folder to share, layout hub, flat or representations (repeatable)")
+                "A further folder to share, layout hub, flat, datasets or "
+                "representations (repeatable)")
             ->type_name("PATH:LAYOUT");
       },
       [](AgentArguments& arguments) -> absl::StatusOr<Command> { return AgentCommand{arguments}; });
@@ -176,7 +177,7 @@ void addWarm(Parser& parser) {
       "warm", "Bring a repo into the caches of nodes, from each other where possible",
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.words, absl::StrCat(kRepoText, "; or KEY…"));
-        std::vector<std::string> types = kRepoTypes;
+        std::vector<std::string> types = kTypeNames;
         types.push_back(kRepresentation);
         command
             .add_option("--type", typed.order.type,
@@ -230,7 +231,7 @@ void addGet(Parser& parser) {
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.order.repo, kRepoText)->required();
         command.add_option("--type", typed.order.type, kTypeText)
-            ->check(CLI::IsMember(kRepoTypes))
+            ->check(CLI::IsMember(kTypeNames))
             ->type_name("TYPE");
         addOrder(command, typed.order);
         command.add_option("FILE", typed.command.files, "Only these files");
@@ -283,8 +284,10 @@ void addWhere(Parser& parser) {
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.what, "A repo[@REVISION], or a digest: sha256:… or hex")
             ->required();
-        command.add_option("--type", typed.type, "model, dataset or space, if REPO has no prefix")
-            ->check(CLI::IsMember({"model", "dataset", "space"}))
+        command
+            .add_option("--type", typed.type,
+                        "model, dataset, space or dataset-cache, if REPO has no prefix")
+            ->check(CLI::IsMember({"model", "dataset", "space", "dataset-cache"}))
             ->type_name("TYPE");
         addOutput(command, typed.output);
       },
@@ -365,8 +368,10 @@ void addVerify(Parser& parser) {
       "verify", "Read and hash what this node holds, and name what is wrong",
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.repo, "A repo[@REVISION] (default: everything)");
-        command.add_option("--type", typed.type, "model, dataset or space, if REPO has no prefix")
-            ->check(CLI::IsMember({"model", "dataset", "space"}))
+        command
+            .add_option("--type", typed.type,
+                        "model, dataset, space or dataset-cache, if REPO has no prefix")
+            ->check(CLI::IsMember({"model", "dataset", "space", "dataset-cache"}))
             ->type_name("TYPE");
         addOutput(command, typed.output);
       },
@@ -481,7 +486,7 @@ bool hasName(const CLI::Option& option, absl::string_view name) {
 }
 
 std::vector<std::string> choicesOf(const CLI::App& command, const CLI::Option& option) {
-  if (hasName(option, "type")) return {"model", "dataset", "space"};
+  if (hasName(option, "type")) return kTypeNames;
   if (hasName(option, "from")) return {"any", "cluster", "hub"};
   if (hasName(option, "nodes") && command.get_name() == "warm") return {"all", "self"};
   if (hasName(option, "catalog")) return {"mesh"};

@@ -31,6 +31,7 @@ std::string contents(const nlohmann::json& cluster) {
   add("models", "model", "models");
   add("datasets", "dataset", "datasets");
   add("spaces", "space", "spaces");
+  add("dataset_caches", "processed dataset", "processed datasets");
   return parts.empty() ? "nothing cached yet" : absl::StrJoin(parts, ", ");
 }
 

@@ -117,7 +117,7 @@ class FlatLayoutTest : public ::testing::Test {
   RepoScan theRepo() const {
     RootScan found = scan();
     EXPECT_THAT(found.contents, SizeIs(1));
-    return found.contents.empty() ? RepoScan{repo_, {}, {}, {}, {}, {}, {}} : found.contents[0];
+    return found.contents.empty() ? RepoScan{repo_, {}, {}, {}, {}, {}, {}, {}} : found.contents[0];
   }
   std::vector<std::string> pathsOf(const ScannedSnapshot& snapshot) const {
     std::vector<std::string> paths;

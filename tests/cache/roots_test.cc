@@ -210,6 +210,19 @@ TEST(Roots, OldTransformersHadDefaultsOfTheirOwn) {
               ElementsAre("/hf/transformers", "/t/transformers"));
 }
 
+TEST(Roots, TheDatasetsCacheIsTheLibrarys) {
+  const auto pathsIn = [](Variables variables, const std::string& option = "") {
+    RootOptions options;
+    options.datasetsCache = option;
+    return pathsOf(findRoots(environmentOf(std::move(variables)), options), Layout::kDatasets);
+  };
+  EXPECT_THAT(pathsIn({{"HOME", "/h"}}), ElementsAre("/h/.cache/huggingface/datasets"));
+  EXPECT_THAT(pathsIn({{"HF_HOME", "/hf"}}), ElementsAre("/hf/datasets"));
+  EXPECT_THAT(pathsIn({{"HOME", "/h"}, {"HF_HOME", "/hf"}, {"HF_DATASETS_CACHE", "~/d"}}),
+              ElementsAre("/h/d"));
+  EXPECT_THAT(pathsIn({{"HF_DATASETS_CACHE", "/d"}}, "/mine"), ElementsAre("/mine"));
+}
+
 TEST(Roots, AFolderMayHaveTwoLayoutsByWord) {
   RootOptions options;
   options.hubCache = "/c";

@@ -35,6 +35,7 @@ class FoldersTest : public ::testing::Test {
             {PublishOutcome::kPublished, *FileStamp::ofPath(path)},
             hashesOf(std::vector<uint8_t>(content.begin(), content.end()))};
   }
+  BlobSite site() const { return {repo_, commit_, *RelativePath::parse("a")}; }
   Listing listing(const std::vector<std::pair<std::string, std::string>>& files,
                   bool complete = false) const {
     Listing listing{repo_, commit_, complete};
@@ -348,13 +349,13 @@ TEST_F(FoldersTest, ArrivalsGoToTheFirstRootThatCanBeWritten) {
   const std::string fresh = (hub_.outside() / "made/hub").string();
   FoldersAtWork folders(io_, {served, rootAt(file + "/hub"), rootAt(fresh), rootAt(last.root())});
   folders.start();
-  EXPECT_FALSE(folders->publisher(false).ok()) << "nobody asked yet";
+  EXPECT_FALSE(folders->publisher(site()).ok()) << "nobody asked yet";
 
   const PresenceKnown known = checkPresent(folders, listing({{"a", "aa"}}));
 
   EXPECT_TRUE(known.status.ok()) << known.status;
   EXPECT_GT(known.freeBytes, 0u);
-  EXPECT_EQ((*folders->publisher(false))->root().path(), fresh);
+  EXPECT_EQ((*folders->publisher(site()))->root().path(), fresh);
   EXPECT_THAT(folders->snapshotPath(repo_, commit_), HasSubstr(fresh));
   std::filesystem::remove(file);
 }

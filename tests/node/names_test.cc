@@ -90,14 +90,16 @@ struct RepoCase {
 
 TEST(RepoQuery, ReadsWhatPeopleType) {
   const std::string commit(40, 'a');
-  const std::vector<RepoCase> cases = {{"org/model", "org/model", ""},
-                                       {"gpt2", "gpt2", ""},
-                                       {"models/org/model", "org/model", ""},
-                                       {"datasets/org/data", "datasets/org/data", ""},
-                                       {"datasets/squad", "datasets/squad", ""},
-                                       {"spaces/org/app@v1.0", "spaces/org/app", "v1.0"},
-                                       {"org/model@refs/pr/1", "org/model", "refs/pr/1"},
-                                       {"org/model@" + commit, "org/model", commit}};
+  const std::vector<RepoCase> cases = {
+      {"org/model", "org/model", ""},
+      {"gpt2", "gpt2", ""},
+      {"models/org/model", "org/model", ""},
+      {"datasets/org/data", "datasets/org/data", ""},
+      {"datasets/squad", "datasets/squad", ""},
+      {"dataset-caches/Org/MyData@default/0.0.0", "dataset-caches/Org/my_data", "default/0.0.0"},
+      {"spaces/org/app@v1.0", "spaces/org/app", "v1.0"},
+      {"org/model@refs/pr/1", "org/model", "refs/pr/1"},
+      {"org/model@" + commit, "org/model", commit}};
   for (const RepoCase& expected : cases) {
     const auto query = parseRepoQuery(HubOrigin::huggingFace(), expected.text);
     ASSERT_TRUE(query.ok()) << expected.text << query.status();

@@ -11,6 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cache/datasets_layout.h"
+#include "cache/finished_directory.h"
 #include "gmock/gmock.h"
 #include "protocol/preface.h"
 #include "protocol/socket_deadline.h"
@@ -168,7 +170,7 @@ class ResolverTest : public HubTest {
   }
   // What this node's own folders show.
   void own(const Listing& shown) {
-    RepoScan scan{repo_, {}, {}, {}, {}, {}, {}};
+    RepoScan scan{repo_, {}, {}, {}, {}, {}, {}, {}};
     ScannedSnapshot snapshot{shown.commit, {}};
     scan.copies.push_back(
         {absl::StrCat("blobs/", blobOf('9').hex()), blobOf('9'), {1, 1, 12, 1000, 1000}});
@@ -183,6 +185,36 @@ class ResolverTest : public HubTest {
     RefState state{RefName::main(), commitOf(commit), std::nullopt};
     if (hubTime != 0) state.hubTime = absl::FromUnixSeconds(hubTime);
     return state;
+  }
+
+  // A linked node that has a finished directory of cache_, written then.
+  Peer& preparer(const std::string& ref, const std::vector<std::string>& names, int written,
+                 char content = '9') {
+    Listing shown{cache_, commitOf('0'), true, Visibility::kUnknown, {}};
+    for (const std::string& name : names) {
+      shown.files.push_back({*RelativePath::parse(absl::StrCat("org___rows/", ref, "/", name)),
+                             {*BlobId::parseHex(std::string(64, content)), 12},
+                             std::nullopt});
+    }
+    shown.commit = finishedCommit(shown.files);
+    RepoAdvert advert{cache_, shown.commit};
+    advert.files = static_cast<uint32_t>(names.size());
+    advert.manifest = true;
+    const RefState state{*RefName::parse(ref), shown.commit, absl::FromUnixSeconds(written)};
+    const uint64_t number = 2 + peers_.size();
+    core_.on(CatalogRestored{NodeId::ofNumber(number),
+                             {7, 2},
+                             {{1, Advert(advert)}, {2, Advert(RefAdvert{cache_, state})}}},
+             now_);
+    peers_.push_back(std::make_unique<Peer>(loop_, number));
+    peers_.back()->listing = shown;
+    links_->dial(peers_.back()->address());
+    loop_.runUntil([&] { return ups_ == peers_.size(); });
+    return *peers_.back();
+  }
+  absl::StatusOr<ResolvedRepo> resolveCache(std::optional<Revision> revision = std::nullopt) {
+    Resolver resolver(core_, *links_, inventory_, nullptr, nullptr);
+    return loop_.run(resolver.resolve(cache_, std::move(revision), SourceRule::kClusterOnly));
   }
 
   absl::StatusOr<ResolvedRepo> resolve(std::optional<Revision> revision = std::nullopt,
@@ -217,6 +249,7 @@ class ResolverTest : public HubTest {
   TestAnswer tree_{503, {}, "{}"};
   TestHttpServer hub_;
   const RepoId repo_ = repoAt(hub_.url());
+  const RepoId cache_ = *datasetCacheNamed(HubOrigin::huggingFace(), "org/rows");
 };
 
 // ---- Which commit
@@ -433,6 +466,64 @@ TEST_F(ResolverTest, IfTheHubIsAwayAndNobodyKnowsTheHubsFaultIsTold) {
   const absl::Status status = resolve().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_THAT(std::string(status.message()), Not(HasSubstr("no node of the cluster")));
+}
+
+// ---- Dataset caches
+
+TEST_F(ResolverTest, OfADatasetCacheAllDirectoriesAreMeant) {
+  preparer("a/0.0.0/x", {"a.arrow", "dataset_info.json"}, 100);
+  preparer("b/0.0.0/x", {"b.arrow"}, 100);
+
+  const auto resolved = resolveCache();
+
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(pathsOf(*resolved),
+              ElementsAre("org___rows/a/0.0.0/x/a.arrow", "org___rows/a/0.0.0/x/dataset_info.json",
+                          "org___rows/b/0.0.0/x/b.arrow"));
+  EXPECT_TRUE(isFinishedListing(resolved->listing));
+  EXPECT_EQ(resolved->refs.size(), 2u);
+}
+
+TEST_F(ResolverTest, ARevisionIsADirectoryOrAllBelowOne) {
+  preparer("a/0.0.0/x", {"a.arrow"}, 100);
+  preparer("ab/0.0.0/x", {"b.arrow"}, 100);
+
+  for (const char* revision : {"a", "a/0.0.0", "a/0.0.0/x"}) {
+    const auto resolved = resolveCache(*RefName::parse(revision));
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_THAT(pathsOf(*resolved), ElementsAre("org___rows/a/0.0.0/x/a.arrow")) << revision;
+  }
+  EXPECT_TRUE(absl::IsNotFound(resolveCache(*RefName::parse("c")).status()));
+  EXPECT_TRUE(absl::IsNotFound(resolveCache(commitOf('1')).status()));
+}
+
+TEST_F(ResolverTest, OfOneDirectoryThatOfMostFilesCountsThenTheNewest) {
+  preparer("a/0.0.0/x", {"a.arrow", "cache-1.arrow"}, 100, '1');
+  preparer("a/0.0.0/x", {"a.arrow", "cache-2.arrow"}, 200, '2');
+  preparer("a/0.0.0/x", {"a.arrow"}, 300, '3');
+
+  const auto resolved = resolveCache();
+
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(pathsOf(*resolved),
+              ElementsAre("org___rows/a/0.0.0/x/a.arrow", "org___rows/a/0.0.0/x/cache-2.arrow"))
+      << "never mixed of two nodes";
+}
+
+TEST_F(ResolverTest, AListThatIsNotWhatWasAdvertisedIsPassedOver) {
+  Peer& liar = preparer("a/0.0.0/x", {"a.arrow", "evil.arrow"}, 100);
+  liar.listing->files[0].blob.size += 1;
+  preparer("a/0.0.0/x", {"a.arrow"}, 100);
+  preparer("b/0.0.0/x", {"b.arrow"}, 100);
+  // Its commit is right, its files are of another directory.
+  Peer& mixer = preparer("c/0.0.0/x", {"c.arrow"}, 100);
+  mixer.listing->files[0].path = *RelativePath::parse("org___rows/a/0.0.0/x/c.arrow");
+
+  const auto resolved = resolveCache();
+
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(pathsOf(*resolved),
+              ElementsAre("org___rows/a/0.0.0/x/a.arrow", "org___rows/b/0.0.0/x/b.arrow"));
 }
 
 }  // namespace

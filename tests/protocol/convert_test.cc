@@ -149,6 +149,28 @@ TEST(Convert, AQuestionForALeaseIsBounded) {
   EXPECT_FALSE(trip<wire::Peer::ComputeLeaseParams>(request).ok());
 }
 
+TEST(Convert, AdvertsOfReposThatOnlyLaterVersionsKnowArePassedOver) {
+  FollowReply page{.reset = true, .next = {42, 7}, .more = false};
+  page.changes = {{1, Advert(RepoAdvert{repo(), commit()})},
+                  {2, Advert(RefAdvert{repo(), {RefName::main(), commit(), std::nullopt}})},
+                  {3, AdvertKey(RepoKey{repo(), commit()})},
+                  {4, AdvertKey(RefKey{repo(), RefName::main()})},
+                  {5, AdvertKey(blob('a', 5).id)}};
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::AdvertPage>();
+  toWire(page, root);
+  const auto later = static_cast<wire::RepoType>(kRepoTypes.size() + 1);
+  root.getChanges()[0].getRepo().getRepo().setType(later);
+  root.getChanges()[1].getRef().getRepo().setType(later);
+  root.getChanges()[2].getWithdrawnRepo().getRepo().setType(later);
+  root.getChanges()[3].getWithdrawnRef().getRepo().setType(later);
+
+  const auto read = fromWire(root.asReader());
+
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->changes, std::vector(1, page.changes[4]));
+}
+
 TEST(Convert, WantsAndGrantsSurviveTheTrip) {
   const Want want{blob('c', 1 << 30), WantPhase::kDone, true, false, 77, 99};
   EXPECT_EQ(trip<wire::Want>(want).value(), want);

@@ -114,7 +114,7 @@ TEST(RepoId, isReadFromAFolderOnlyIfThatMeansOneRepo) {
   for (const char* bad :
        {"models", "models--", "models----a", "models--a--", "models--a--b--c", "model--a--b",
         "Models--a", "models-a", "--a", "models--a---b", "models--..--b", "models--a/b", ".locks",
-        "models--a.--b", "spaces--a--.git"}) {
+        "models--a.--b", "spaces--a--.git", "dataset-caches--a--b"}) {
     EXPECT_FALSE(RepoId::ofFolder(kHub, bad).ok()) << bad;
   }
 }
@@ -130,6 +130,7 @@ TEST(RepoId, theSameNameElsewhereIsAnotherRepo) {
 TEST(RepoType, isNamedInTwoWays) {
   EXPECT_EQ(parseRepoType("datasets").value(), RepoType::kDataset);
   EXPECT_EQ(parseRepoType("space").value(), RepoType::kSpace);
+  EXPECT_EQ(parseRepoType("dataset-cache").value(), RepoType::kDatasetCache);
   for (const char* bad : {"", "Model", "modelss", "models/"}) EXPECT_FALSE(parseRepoType(bad).ok());
 }
 

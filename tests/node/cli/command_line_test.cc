@@ -70,6 +70,8 @@ TEST(CommandLine, AnOptionMayStandBeforeTheRepo) {
 TEST(CommandLine, TheTypeMayStandInAnOption) {
   EXPECT_EQ(parsed<WarmCommand>("warm org/d --type dataset").order.repo, "datasets/org/d");
   EXPECT_EQ(parsed<GetCommand>("get org/d --type space").order.repo, "spaces/org/d");
+  EXPECT_EQ(parsed<WarmCommand>("warm org___d --type dataset-cache").order.repo,
+            "dataset-caches/org/d");
   EXPECT_THAT(refusal("warm datasets/org/d --type model"), HasSubstr("--type"));
   EXPECT_THAT(refusal("warm org/d --type thing"), HasSubstr("--type"));
 }
