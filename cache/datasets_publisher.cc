@@ -41,6 +41,16 @@ void removeEmpty(const SafeDir& parent, const std::string& name) {
   (void)::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR);
 }
 
+// Of blobs: here nobody but this node ever took one.
+void removeLocks(const SafeDir& locks) {
+  const auto repos = locks.names();
+  if (!repos.ok()) return;
+  for (const std::string& name : *repos) {
+    const auto repo = locks.open(name);
+    if (repo.ok() && removeFilesIn(*repo).ok()) removeEmpty(locks, name);
+  }
+}
+
 // builder.py: str(cache_dir) with "_" for "/". The library gives longer names a random end, which
 // locks nobody out.
 std::string cacheLockName(const std::string& directory) {
@@ -279,6 +289,7 @@ void removeStaleStaging(const std::string& root, const NodeId& node,
       }
     }
     for (const char* part : {"blobs", "refs", "snapshots"}) removeEmpty(*repo, part);
+    if (name == ".locks") removeLocks(*repo);
     removeEmpty(*stage, name);
   }
   removeEmpty(*all, node.shortHex());

@@ -11,6 +11,7 @@
 #include "cache/finished_directory.h"
 #include "cache/layouts.h"
 #include "node/repo_publication.h"
+#include "node/saved_state.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -174,8 +175,10 @@ void DatasetArrivals::tried(const PublishRepo& order, absl::Time until,
   }
   // As the holder knows it: what it shared with this node is not this node's to share.
   const Listing& listing = order.listing;
-  if (s_.inventory.visibilityOf(listing.repo) == Visibility::kUnknown) {
+  if (listing.visibility != Visibility::kUnknown &&
+      s_.inventory.visibilityOf(listing.repo) == Visibility::kUnknown) {
     s_.inventory.setVisibility(listing.repo, listing.visibility);
+    saveVisibility(s_.index, listing.repo, listing.visibility);
   }
   s_.scans.whenRootScanned(*root(),
                            [answer, obtain = order.obtain, status = partial(shown->leftAlone)] {

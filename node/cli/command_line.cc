@@ -284,10 +284,8 @@ void addWhere(Parser& parser) {
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.what, "A repo[@REVISION], or a digest: sha256:… or hex")
             ->required();
-        command
-            .add_option("--type", typed.type,
-                        "model, dataset, space or dataset-cache, if REPO has no prefix")
-            ->check(CLI::IsMember({"model", "dataset", "space", "dataset-cache"}))
+        command.add_option("--type", typed.type, kTypeText)
+            ->check(CLI::IsMember(kTypeNames))
             ->type_name("TYPE");
         addOutput(command, typed.output);
       },
@@ -368,10 +366,8 @@ void addVerify(Parser& parser) {
       "verify", "Read and hash what this node holds, and name what is wrong",
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.repo, "A repo[@REVISION] (default: everything)");
-        command
-            .add_option("--type", typed.type,
-                        "model, dataset, space or dataset-cache, if REPO has no prefix")
-            ->check(CLI::IsMember({"model", "dataset", "space", "dataset-cache"}))
+        command.add_option("--type", typed.type, kTypeText)
+            ->check(CLI::IsMember(kTypeNames))
             ->type_name("TYPE");
         addOutput(command, typed.output);
       },
