@@ -26,7 +26,8 @@ Commit finishedCommit(absl::Span<const FileEntry> files) {
 bool isFinishedListing(const Listing& listing) {
   const bool named =
       std::all_of(listing.files.begin(), listing.files.end(), [](const FileEntry& file) {
-        return file.blob.id.algorithm() == HashAlgorithm::kSha256 && !file.pointer;
+        return file.blob.id.algorithm() == HashAlgorithm::kSha256 && !file.pointer &&
+               !file.observedAs;
       });
   return named && listing.complete && !listing.files.empty() &&
          finishedCommit(listing.files) == listing.commit;
