@@ -75,8 +75,8 @@ struct RepoScan {
   std::vector<ScannedSnapshot> snapshots;  // sorted by commit; also of trees without a snapshot
   KnownTrees trees;
   std::vector<ScannedDirectory> directories;
-  std::vector<std::string> problems;      // sentences; at most kScanProblemsMax and one "… more"
-  std::vector<ScannedFinished> finished;  // sorted by ref
+  std::vector<std::string> problems;  // sentences; at most kScanProblemsMax and one "… more"
+  std::vector<ScannedFinished> finished = {};  // sorted by ref
 };
 
 struct RootScan {
