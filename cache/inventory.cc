@@ -5,8 +5,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "cache/datasets_layout.h"
-#include "cache/finished_directory.h"
 #include "cache/layouts.h"
 #include "protocol/errors.h"
 
@@ -127,7 +125,7 @@ std::pair<const Inventory::FolderKey*, Inventory::Folder*> Inventory::folderSeen
   const auto entry = folders_.try_emplace({root, repo}).first;
   entry->second.seen = std::max(entry->second.seen, when);
   failedFolders_.erase(entry->first);
-  rootsOfRepo_[repo].insert(root);
+  if (rootsOfRepo_[repo].insert(root).second) noteSource(repo);
   return {&entry->first, &entry->second};
 }
 
@@ -203,50 +201,6 @@ void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const Cop
   folder.problems = scan.problems;
   folder.finished = scan.finished;
   nameFinished(key);
-  touchRepo(key);
-}
-
-// ---- Finished directories
-
-BlobId Inventory::nameless(const Copy& copy) const {
-  // What the hub names by git sha1 has no place in pip's cache, nor in directories that no hub has.
-  const auto& [root, repo] = *copy.folder;
-  const bool bySha256 = at(root).root.config.layout == Layout::kPip || !isOfHub(repo.type());
-  return bySha256 ? BlobId::sha256(Sha256{}) : BlobId::gitSha1(GitSha1{});
-}
-
-// None: not all are known yet, or one cannot be read.
-std::optional<std::vector<FileEntry>> Inventory::filesOf(const Folder& folder,
-                                                         const ScannedFinished& directory) const {
-  std::vector<FileEntry> files;
-  files.reserve(directory.files.size());
-  for (const ScannedFile& file : directory.files) {
-    const Copy& copy = copies_.find(folder.copies[file.copy])->second;
-    if (!copy.usable() || !copy.verified()) return std::nullopt;
-    files.push_back({file.path, {BlobId::sha256(copy.sha256), copy.stamp.size}, std::nullopt});
-  }
-  return files;
-}
-
-void Inventory::nameFinished(const FolderKey& key) {
-  const auto found = folders_.find(key);
-  if (found == folders_.end() || isOfHub(key.second.type())) return;
-  Folder& folder = found->second;
-  touchRepo(key);
-  folder.snapshots.clear();
-  folder.trees.clear();
-  folder.refs.clear();
-  for (const ScannedFinished& directory : folder.finished) {
-    auto files = filesOf(folder, directory);
-    if (!files) continue;
-    const Commit commit = finishedCommit(*files);
-    folder.refs.push_back({directory.ref, commit, directory.written});
-    folder.snapshots.push_back({commit, directory.files, /*madeUp=*/true});
-    folder.trees[commit] = {
-        {},
-        std::make_shared<const Listing>(
-            Listing{key.second, commit, true, Visibility::kUnknown, *std::move(files)})};
-  }
   touchRepo(key);
 }
 
@@ -344,7 +298,11 @@ void Inventory::landed(RootIndex root, const RepoId& repo, const BlobId& blob,
 
 void Inventory::setVisibility(const RepoId& repo, Visibility visibility) {
   visibility_.insert_or_assign(repo, visibility);
-  if (const auto cache = datasetCacheOf(repo)) setVisibility(*cache, visibility);
+  touchFolders(repo);
+  noteSource(repo);
+}
+
+void Inventory::touchFolders(const RepoId& repo) {
   for (const auto& [key, folder] : foldersOf(repo, /*forPeers=*/false)) {
     touchRepo(*key);
     for (CopyId id : folder->copies) touch(copies_.find(id)->second);

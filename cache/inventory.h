@@ -1,8 +1,8 @@
 // What this node holds: the one picture that scans, the hasher and the publisher change, and that
 // everything else asks. It turns what the folders show into adverts, and says what to hash next.
 //
-// Finished directories (folder_scan.h) have a commit here as soon as all their files are verified:
-// a made-up one, of a complete list.
+// Finished directories (folder_scan.h) have a commit here as soon as what was prepared is verified:
+// a made-up one, of a complete list. What was made of that comes along when it is verified too.
 //
 // Ownership: values only; no I/O, no clock. Threads: `loop` only. Never blocks, but apply() of a
 // repo with 100,000 files takes some 100 ms.
@@ -173,7 +173,12 @@ class Inventory {
   // For a peer that asks: none of what this node keeps to itself.
   std::optional<Listing> listingForPeers(const RepoId& repo, const Commit& commit) const;
   std::vector<RepoView> repos() const;  // sorted
+  // As it was said, or as the roots say that it lies in; of a dataset cache as of its sources.
   Visibility visibilityOf(const RepoId& repo) const;
+  // Datasets of that name that lie here or that something was said of. Sorted.
+  std::vector<RepoId> sourcesOf(const RepoId& cache) const;
+  // Nobody said yet whether everybody may have that dataset cache, and no operator wants it shared.
+  bool waitsForWord(const RepoId& cache) const;
   InventorySummary summary() const;
   // What is wrong, why, and what to do; sentences for status and doctor.
   std::vector<std::string> problems() const;
@@ -238,9 +243,10 @@ class Inventory {
   // Peers may be told of what lies there.
   bool isForPeers(const FolderKey& key) const;
   BlobId nameless(const Copy& copy) const;  // by which algorithm it is hashed
-  std::optional<std::vector<FileEntry>> filesOf(const Folder& folder,
-                                                const ScannedFinished& directory) const;
+  struct NamedDirectory;
+  std::optional<NamedDirectory> named(const Folder& folder, const ScannedFinished& directory) const;
   void nameFinished(const FolderKey& key);
+  void noteSource(const RepoId& repo);  // a dataset is there, or something was said of it
 
   // Names under which a copy can be asked for.
   static absl::InlinedVector<BlobId, 2> namesOf(const Copy& copy);
@@ -257,8 +263,9 @@ class Inventory {
   // Changes a copy by `change` and marks what depends on it.
   template <typename Change>
   void changeCopy(CopyId id, const Change& change);
-  void touch(const Copy& copy);          // its blobs' adverts
-  void touchRepo(const FolderKey& key);  // all commits and refs of a folder
+  void touch(const Copy& copy);           // its blobs' adverts
+  void touchRepo(const FolderKey& key);   // all commits and refs of a folder
+  void touchFolders(const RepoId& repo);  // all that is told of it
   void forgetFolder(std::map<FolderKey, Folder>::iterator folder);
 
   // inventory_adverts.cc: what should be told.
@@ -281,6 +288,7 @@ class Inventory {
   absl::node_hash_map<CopyId, Copy> copies_;
   absl::flat_hash_map<BlobId, Blob> blobs_;
   absl::flat_hash_map<RepoId, Visibility> visibility_;
+  std::map<RepoId, std::set<RepoId>> sources_;  // of dataset caches: datasets
   std::map<FolderKey, std::string> failedFolders_;
   std::set<CopyId> bad_;  // wrong or unreadable
   VerifyQueue queue_;

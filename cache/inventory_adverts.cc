@@ -44,6 +44,15 @@ int openness(Visibility visibility) {
 Visibility Inventory::visibilityOf(const RepoId& repo) const {
   const auto told = visibility_.find(repo);
   Visibility result = told == visibility_.end() ? Visibility::kUnknown : told->second;
+  // What is known of its source counts more than what another node said of a dataset cache.
+  Visibility inherited = Visibility::kUnknown;
+  if (!isOfHub(repo.type())) {
+    for (const RepoId& source : sourcesOf(repo)) {
+      const Visibility said = visibilityOf(source);
+      if (strictness(said) > strictness(inherited)) inherited = said;
+    }
+  }
+  if (inherited != Visibility::kUnknown) result = inherited;
   const auto roots = rootsOfRepo_.find(repo);
   if (roots == rootsOfRepo_.end()) return result;
   for (RootIndex index : roots->second) {
@@ -54,13 +63,6 @@ Visibility Inventory::visibilityOf(const RepoId& repo) const {
     if (strictness(said) > strictness(result)) result = said;
   }
   return result;
-}
-
-bool Inventory::keepsToItself(const FolderKey& key) const {
-  const auto& [root, repo] = key;
-  if (isOfHub(repo.type()) || at(root).root.config.share == Share::kCluster) return false;
-  const Visibility visibility = visibilityOf(repo);
-  return visibility == Visibility::kGated || visibility == Visibility::kPrivate;
 }
 
 bool Inventory::isForPeers(const FolderKey& key) const {
@@ -278,13 +280,6 @@ std::optional<Listing> Inventory::listing(const RepoId& repo, const Commit& comm
   Listing listing = shown(repo, commit, /*forPeers=*/false);
   if (listing.files.empty()) return std::nullopt;
   return listing;
-}
-
-std::optional<Listing> Inventory::listingForPeers(const RepoId& repo, const Commit& commit) const {
-  if (!isOfHub(repo.type()) && manifest(repo, commit, /*forPeers=*/true) == nullptr) {
-    return std::nullopt;
-  }
-  return listing(repo, commit);
 }
 
 std::vector<RepoView> Inventory::repos() const {
