@@ -754,8 +754,7 @@ class Agent final : public BlobProvider {
   // the core's.
   void answer(const NodeId& peer, AskId ask, Request request) {
     if (const auto* listing = std::get_if<ListingRequest>(&request)) {
-      links_->respond(
-          ask, ListingReply{folders_->inventory().listingForPeers(listing->repo, listing->commit)});
+      asio::co_spawn(io_, answerListing(ask, listing->repo, listing->commit), asio::detached);
       return;
     }
     if (const auto* question = std::get_if<HubQuestionRequest>(&request)) {
@@ -773,6 +772,11 @@ class Agent final : public BlobProvider {
     }
     hearRest(std::get_if<HeartbeatRequest>(&request));
     apply(Asked{peer, ask, std::move(request)});
+  }
+
+  asio::awaitable<void> answerListing(AskId ask, RepoId repo, Commit commit) {
+    auto listing = co_await resolver_->listingForPeer(std::move(repo), commit);
+    if (!stopping_) links_->respond(ask, ListingReply{std::move(listing)});
   }
 
   void answerPiece(const AnswerPiece& effect) {

@@ -292,9 +292,9 @@ absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
 absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
   ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
   if (isReadable(layout) || layout == Layout::kRepresentations) return layout;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "layout ", text,
-      " is not in this version of roost. Use hub, flat, datasets or representations"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("layout ", text,
+                   " is not in this version of roost. Use hub, flat, datasets or representations"));
 }
 
 // --root PATH:LAYOUT. The path may have colons.

@@ -174,6 +174,40 @@ asio::awaitable<std::vector<Listing>> Resolver::listingsInCluster(RepoId repo, C
 
 // ---- Dataset caches
 
+// Asks the hub how public that is which a dataset cache of this node was made of.
+asio::awaitable<void> Resolver::learnSources(RepoId cache) {
+  std::vector<RepoId> sources = inventory_.sourcesOf(cache);
+  if (sources.empty()) {
+    // Its files are gone from the hub cache. The folder's name is the hub's but for capitals.
+    auto named = RepoId::make(cache.origin(), RepoType::kDataset, cache.name());
+    if (!named.ok()) co_return;
+    sources.push_back(*std::move(named));
+  }
+  for (const RepoId& source : sources) {
+    if (hurried_ == nullptr || !learnt_) co_return;
+    using Answer = absl::StatusOr<HubRevision>;
+    const std::function<void(std::function<void(Answer)>)> ask =
+        [&](std::function<void(Answer)> done) {
+          hurried_->revision(source, RefName::main().text(), done);
+        };
+    const Answer stopping = absl::CancelledError("the agent is stopping");
+    const Answer answer = co_await awaitCallback<Answer>(ask, stopping);
+    if (answer.ok()) {
+      learnt_(source, answer->visibility);
+    } else if (isFinal(answer.status())) {
+      learnt_(cache, Visibility::kPrivate);  // whatever the source is, not everybody may have it
+    }
+  }
+}
+
+asio::awaitable<std::optional<Listing>> Resolver::listingForPeer(RepoId repo, Commit commit) {
+  if (inventory_.waitsForWord(repo) && hub_ != nullptr) {
+    co_await learnSources(repo);
+    if (inventory_.waitsForWord(repo)) co_return std::nullopt;
+  }
+  co_return inventory_.listingForPeers(repo, commit);
+}
+
 std::vector<std::vector<RefState>> Resolver::finishedInCluster(
     const RepoId& repo, const std::optional<Revision>& revision) const {
   std::map<Commit, uint32_t> files;
@@ -203,6 +237,8 @@ asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolveFinished(
     RepoId repo, std::optional<Revision> revision) {
   ResolvedRepo resolved{{repo, finishedCommit({}), true, {}, {}}, {}};
   Listing& all = resolved.listing;
+  // What this node has it may have; others only if everybody may.
+  if (inventory_.waitsForWord(repo)) co_await learnSources(repo);
   const std::vector<std::vector<RefState>> directories = finishedInCluster(repo, revision);
   for (const std::vector<RefState>& candidates : directories) {
     for (const RefState& state : candidates) {
@@ -218,10 +254,11 @@ asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolveFinished(
   if (all.files.empty()) {
     const std::string revisionOf =
         revision ? absl::StrCat("@", revisionText(*revision)) : std::string();
-    co_return absl::NotFoundError(
-        sentence(absl::StrCat("cannot find ", repo.toString(), revisionOf),
-                 "no node of the cluster has prepared that dataset and shares it",
-                 "`roost ls` on the node that has says what it shares"));
+    co_return absl::NotFoundError(sentence(
+        absl::StrCat("cannot find ", repo.toString(), revisionOf),
+        "no node of the cluster has prepared that dataset and shares it",
+        "What is not public, or not known to be, stays on its node unless share = \"cluster\" "
+        "is set for the folder there"));
   }
   ROOST_CO_RETURN_IF_ERROR(normalize(all));
   all.commit = finishedCommit(all.files);

@@ -53,6 +53,10 @@ class Resolver {
                                                                std::optional<Revision> revision,
                                                                SourceRule from);
 
+  // What a peer may have that asks for a list. Of a dataset cache nobody may before this node knows
+  // how public its source is: the hub is asked if need be, and without its word there is none.
+  boost::asio::awaitable<std::optional<Listing>> listingForPeer(RepoId repo, Commit commit);
+
   // The newest word of the hub that any node has; if none has one, the commit of which a node has
   // the most files.
   std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
@@ -74,6 +78,7 @@ class Resolver {
     Visibility visibility = Visibility::kUnknown;
     std::optional<RefState> ref;
   };
+  boost::asio::awaitable<void> learnSources(RepoId cache);
   boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolveFinished(
       RepoId repo, std::optional<Revision> revision);
   boost::asio::awaitable<absl::StatusOr<Named>> commitOf(RepoId repo, RefName ref, SourceRule from);

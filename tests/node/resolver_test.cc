@@ -212,6 +212,41 @@ class ResolverTest : public HubTest {
     loop_.runUntil([&] { return ups_ == peers_.size(); });
     return *peers_.back();
   }
+  // A finished directory of this node. Nobody has said how public it is.
+  Listing ownCache(Share share = Share::kNode) {
+    Root root;
+    root.config.path = "/datasets";
+    root.config.layout = Layout::kDatasets;
+    root.config.share = share;
+    const RootIndex index = inventory_.addRoot(root);
+    const RelativePath path = *RelativePath::parse("org___rows/a/0.0.0/x/a.arrow");
+    RepoScan scan{ownCache_, {}, {}, {}, {}, {}, {}, {}};
+    scan.copies.push_back({path.text(), std::nullopt, {1, 2, 12, 1000, 1000}});
+    scan.finished.push_back({*RefName::parse("a/0.0.0/x"), now_, {{path, 0}}});
+    CopyTrust trust{Trust::kVerified, BlobId::sha256(Sha256{}), Sha256{}};
+    inventory_.apply(index, scan, {trust});
+    Listing shown{ownCache_, commitOf('0'), true, Visibility::kUnknown, {}};
+    shown.files.push_back({path, {BlobId::sha256(Sha256{}), 12}, std::nullopt});
+    shown.commit = finishedCommit(shown.files);
+    return shown;
+  }
+  void hubSays(const std::string& visibility) {
+    revision_ = {200,
+                 {{"Content-Type", "application/json"}},
+                 absl::StrCat(R"({"id":"org/rows","sha":")", commitOf('7').hex(), R"(",)",
+                              visibility, R"(,"siblings":[]})")};
+  }
+  std::optional<Listing> listingForPeer(const Listing& own, bool withHub = true) {
+    HubPatience once = hasty();
+    once.tries = 1;
+    HubApi api(originOf(hub_.url()), http, token(), once);
+    HubApi* hub = withHub ? &api : nullptr;
+    Resolver resolver(
+        core_, *links_, inventory_, hub, hub,
+        [this](const RepoId& repo, Visibility known) { inventory_.setVisibility(repo, known); });
+    return loop_.run(resolver.listingForPeer(own.repo, own.commit));
+  }
+
   absl::StatusOr<ResolvedRepo> resolveCache(std::optional<Revision> revision = std::nullopt) {
     Resolver resolver(core_, *links_, inventory_, nullptr, nullptr);
     return loop_.run(resolver.resolve(cache_, std::move(revision), SourceRule::kClusterOnly));
@@ -250,6 +285,7 @@ class ResolverTest : public HubTest {
   TestHttpServer hub_;
   const RepoId repo_ = repoAt(hub_.url());
   const RepoId cache_ = *datasetCacheNamed(HubOrigin::huggingFace(), "org/rows");
+  const RepoId ownCache_ = *datasetCacheNamed(originOf(hub_.url()), "org/rows");
 };
 
 // ---- Which commit
@@ -524,6 +560,68 @@ TEST_F(ResolverTest, AListThatIsNotWhatWasAdvertisedIsPassedOver) {
   ASSERT_TRUE(resolved.ok()) << resolved.status();
   EXPECT_THAT(pathsOf(*resolved),
               ElementsAre("org___rows/a/0.0.0/x/a.arrow", "org___rows/b/0.0.0/x/b.arrow"));
+}
+
+// ---- What peers get of this node's
+
+TEST_F(ResolverTest, ADatasetCacheOfAPublicDatasetIsForPeers) {
+  const Listing own = ownCache();
+  hubSays(R"("private":false,"gated":false)");
+
+  const auto given = listingForPeer(own);
+
+  ASSERT_TRUE(given.has_value());
+  EXPECT_EQ(given->files, own.files);
+  EXPECT_EQ(given->visibility, Visibility::kPublic);
+  ASSERT_TRUE(listingForPeer(own).has_value());
+  EXPECT_EQ(hubWasAsked("revision"), 1u) << "once";
+}
+
+TEST_F(ResolverTest, WhatTheHubDoesNotShowToEverybodyIsNot) {
+  for (const char* word :
+       {R"("private":false,"gated":"auto")", R"("private":true,"gated":false)"}) {
+    inventory_ = Inventory();
+    const Listing own = ownCache();
+    hubSays(word);
+    EXPECT_FALSE(listingForPeer(own).has_value()) << word;
+  }
+  for (const int refusal : {401, 403, 404}) {
+    inventory_ = Inventory();
+    const Listing own = ownCache();
+    hubRefuses(refusal, "RepoNotFound");
+    EXPECT_FALSE(listingForPeer(own).has_value()) << refusal;
+    EXPECT_EQ(inventory_.visibilityOf(own.repo), Visibility::kPrivate) << refusal;
+  }
+}
+
+TEST_F(ResolverTest, WhileTheHubIsSilentNobodyGetsIt) {
+  const Listing own = ownCache();
+
+  EXPECT_FALSE(listingForPeer(own).has_value());
+
+  hubSays(R"("private":false,"gated":false)");
+  EXPECT_TRUE(listingForPeer(own).has_value()) << "it is asked again";
+}
+
+TEST_F(ResolverTest, TheDatasetThatLiesHereIsAskedForByItsOwnName) {
+  const Listing own = ownCache();
+  const RepoId dataset = *RepoId::make(ownCache_.origin(), RepoType::kDataset, "org/Rows");
+  inventory_.apply(RootIndex{0}, RepoScan{dataset, {}, {}, {}, {}, {}, {}, {}}, {});
+  hubSays(R"("private":false,"gated":false)");
+
+  EXPECT_TRUE(listingForPeer(own).has_value());
+
+  ASSERT_FALSE(hub_.requests().empty());
+  EXPECT_THAT(hub_.requests().front().target, HasSubstr("org/Rows"));
+}
+
+TEST_F(ResolverTest, WithoutAHubOrWithTheOperatorsWordNobodyIsAsked) {
+  EXPECT_TRUE(listingForPeer(ownCache(), /*withHub=*/false).has_value());
+  inventory_ = Inventory();
+
+  EXPECT_TRUE(listingForPeer(ownCache(Share::kCluster)).has_value());
+
+  EXPECT_EQ(hubWasAsked("revision"), 0u);
 }
 
 }  // namespace
