@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -16,7 +17,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "cache/datasets_info.h"
 #include "cache/directory_reader.h"
+#include "cache/file_io.h"
 #include "cache/unique_fd.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
@@ -28,6 +31,7 @@ constexpr absl::string_view kInfo = "dataset_info.json";
 constexpr absl::string_view kArrow = ".arrow";
 constexpr absl::string_view kIncomplete = ".incomplete";
 constexpr absl::string_view kOrgEnd = "___";
+inline constexpr size_t kDatasetInfoBytesMax = 4 << 20;  // 100,000 names of classes: 2 MB
 
 bool isUpper(char c) {
   return absl::ascii_isupper(static_cast<unsigned char>(c));
@@ -144,7 +148,8 @@ class DatasetsScanner {
       FileStamp stamp;
     };
     std::vector<File> files;
-    bool info = false, base = false;
+    std::set<std::string> present;
+    bool base = false;
     for (const std::string& name : namesIn(directory)) {
       if (!isDatasetsFile(name)) continue;
       const auto status = directory.look(name);
@@ -157,11 +162,14 @@ class DatasetsScanner {
       if (!directory.mayRead(name, *status)) {
         return problem(place, absl::StrCat(quoted(name), " in it cannot be read"));
       }
-      info = info || name == kInfo;
+      present.insert(name);
       base = base || (absl::EndsWith(name, kArrow) && !isDerivedFile(name));
       files.push_back({*path, FileStamp::of(*status)});
     }
-    if (!info || !base) return;  // in the making, or what is left of one
+    if (!base || !present.contains(std::string(kInfo))) return;  // what is left of one
+    const auto info = infoIn(directory, place);
+    if (!info.ok()) return problem(place, info.status().message());
+    if (!hasAllSplits(*info, present)) return;  // somebody is deleting it
     const auto ref = RefName::parse(place.substr(place.find('/') + 1));
     if (!ref.ok()) return problem(place, ref.status().message());
     if (finished_ == kFinishedMax || files_ + files.size() > kManifestFilesMax) {
@@ -177,6 +185,15 @@ class DatasetsScanner {
       scan.copies.push_back({file.path.text(), std::nullopt, file.stamp});
     }
     scan.finished.push_back(std::move(finished));
+  }
+
+  static absl::StatusOr<std::string> infoIn(const DirectoryReader& directory,
+                                            const std::string& place) {
+    const std::string name(kInfo);
+    const UniqueFd fd(
+        openat(directory.fd(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    if (!fd) return errnoStatus(errno, "cannot open", absl::StrCat(place, "/", name));
+    return readSmallFile(fd.get(), name, kDatasetInfoBytesMax);
   }
 
   static absl::Time writtenAt(const DirectoryReader& directory) {

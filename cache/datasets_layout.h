@@ -7,10 +7,11 @@
 //          <hash>.incomplete/                              in progress; renamed when it is done
 //          <hash>_builder.lock                             held meanwhile
 //   <root>/<path of the directory with "_" for "/">.lock  held while a builder looks at it
-// A directory is finished if it has a dataset_info.json and an arrow file and nobody is making it
-// anew. It is a ref "<config>/<version>/<hash>" of a dataset cache (RepoType::kDatasetCache) that
-// is named as its folder is; paths in its listing are below the root. Paths, not contents, are what
-// the library looks for: what lies at the same path on another node is found there.
+// A directory is finished if it has a dataset_info.json and an Arrow file, all those that the info
+// names, and nobody is making it anew. It is a ref "<config>/<version>/<hash>" of a dataset cache
+// (RepoType::kDatasetCache) that is named as its folder is; paths in its listing are below the
+// root. Paths, not contents, are what the library looks for: what lies at the same path on another
+// node is found there.
 //
 // A directory of the hub's dataset of that name is told of as the dataset is (Inventory). One that
 // was made of local files (<name> has no org, and <hash> is no commit of a repo) derives from

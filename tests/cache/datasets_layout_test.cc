@@ -85,6 +85,18 @@ TEST_F(DatasetsLayoutTest, WhatIsNotFinishedIsNotTold) {
   EXPECT_THAT(scan().problems, IsEmpty());
 }
 
+TEST_F(DatasetsLayoutTest, WhatIsBeingDeletedIsNotTold) {
+  folder_.prepare(kDirectory, {{"dataset_info.json",
+                                R"({"dataset_name": "rows", "splits": {"train": {}, "test": {}}})"},
+                               {"rows-train.arrow", "rows"},
+                               {"rows-test.arrow", "rows"}});
+  EXPECT_THAT(told(), SizeIs(1));
+
+  std::filesystem::remove(folder_ / (kDirectory + "/rows-test.arrow"));
+
+  EXPECT_THAT(told(), IsEmpty());
+}
+
 TEST_F(DatasetsLayoutTest, WhatIsBeingMadeAnewIsNotTold) {
   folder_.prepare();
   folder_.write(kDirectory + ".incomplete/rows-train.arrow", "new");
