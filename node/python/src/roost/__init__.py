@@ -15,6 +15,7 @@ from .cache import RepresentationCache, Stats
 from .encode import CachedEncoder, cached_encode
 from .forward import CachedForward, Outputs, cached_forward
 from .functions import CachedFunction, cached
+from .prepared import bring_prepared
 
 __all__ = [
     "CachedEncoder",
@@ -24,6 +25,7 @@ __all__ = [
     "RepresentationCache",
     "Stats",
     "Uncacheable",
+    "bring_prepared",
     "cached",
     "cached_encode",
     "cached_forward",

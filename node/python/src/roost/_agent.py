@@ -101,6 +101,14 @@ class Agent:
     def release(self, keys: Sequence[str], holder: str) -> None:
         self._post("lease", {"keys": list(keys), "holder": holder, "release": True})
 
+    def is_there(self) -> bool:
+        """Whether an agent was found, now or before; takes DISCOVERY_S at most."""
+        try:
+            self._found()
+        except Away:
+            return False
+        return True
+
     # -- inside ------------------------------------------------------------------------------------
 
     def _get_one(self, key: str) -> Optional[memoryview]:
