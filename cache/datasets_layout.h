@@ -56,9 +56,6 @@ bool isDerivedFile(absl::string_view name);
 // May change what a scan finds.
 bool mattersInDatasets(absl::string_view name);
 
-// The agent's own folder in the root, passed over by the library and by the scan.
-inline constexpr absl::string_view kDatasetsStaging = ".roost-staging";
-
 // The whole folder, with `contents` and `below`.
 absl::StatusOr<RootScan> scanDatasets(const std::string& root, Share share,
                                       const HubOrigin& origin);

@@ -16,7 +16,8 @@ Commit finishedCommit(absl::Span<const FileEntry> files) {
   std::string text;
   for (const FileEntry& file : files) {
     absl::StrAppend(&text, file.path.text(), absl::string_view("\0", 1), file.blob.size,
-                    absl::string_view("\0", 1), file.blob.id.toString(), "\n");
+                    absl::string_view("\0", 1), file.blob.id.toString(),
+                    file.executable ? absl::string_view("\0x", 2) : "", "\n");
   }
   BlobDigest digest(HashAlgorithm::kSha256, text.size());
   digest.update({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
@@ -33,8 +34,8 @@ bool isFinishedListing(const Listing& listing) {
          finishedCommit(listing.files) == listing.commit;
 }
 
-absl::Status moveIntoPlace(const SafeDir& from, const std::string& name, const SafeDir& to,
-                           const std::string& finalName) {
+absl::Status renameIntoPlace(const SafeDir& from, const std::string& name, const SafeDir& to,
+                             const std::string& finalName) {
   const int moved =
       ::renameat2(from.fd(), name.c_str(), to.fd(), finalName.c_str(), RENAME_NOREPLACE);
   int error = moved == 0 ? 0 : errno;
@@ -49,6 +50,12 @@ absl::Status moveIntoPlace(const SafeDir& from, const std::string& name, const S
     return absl::AlreadyExistsError(to.pathOf(finalName) + " exists");
   }
   if (error != 0) return errnoStatus(error, "cannot publish", to.pathOf(finalName));
+  return absl::OkStatus();
+}
+
+absl::Status moveIntoPlace(const SafeDir& from, const std::string& name, const SafeDir& to,
+                           const std::string& finalName) {
+  ROOST_RETURN_IF_ERROR(renameIntoPlace(from, name, to, finalName));
   ROOST_RETURN_IF_ERROR(to.sync());
   return from.sync();
 }

@@ -18,7 +18,7 @@
 namespace roost {
 
 // The first 40 hex digits of the sha256 over "<path>\0<size>\0<blob>\n" of each file, in the given
-// order (by path); blob as in BlobId::toString().
+// order (by path); blob as in BlobId::toString(), and "\0x" after it if the file is executable.
 Commit finishedCommit(absl::Span<const FileEntry> files);
 
 // Complete, named by what it says, and by sha256 alone: what a holder of one may send of it.
@@ -29,6 +29,9 @@ bool isFinishedListing(const Listing& listing);
 // locks held: on file systems without RENAME_NOREPLACE it looks first.
 absl::Status moveIntoPlace(const SafeDir& from, const std::string& name, const SafeDir& to,
                            const std::string& finalName);
+// The same without a sync.
+absl::Status renameIntoPlace(const SafeDir& from, const std::string& name, const SafeDir& to,
+                             const std::string& finalName);
 
 }  // namespace roost
 

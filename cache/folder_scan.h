@@ -39,6 +39,7 @@ struct ScannedFile {
   RelativePath path;
   uint32_t copy = 0;                                  // index in RepoScan::copies
   std::optional<MadeEtag> observedAs = std::nullopt;  // as in FileEntry
+  bool executable = false;                            // same
 };
 
 struct KnownTree {
@@ -62,6 +63,8 @@ struct ScannedFinished {
   RefName ref;                     // its name among those of the repo
   absl::Time written;              // the directory's mtime: of several, clients take the newest
   std::vector<ScannedFile> files;  // sorted by path
+  // Whole only as a tree is: what of it is known can be told, and the rest follows.
+  bool growing = false;
 };
 
 // What a root shows of a repo.
@@ -87,6 +90,9 @@ struct RootScan {
   std::vector<std::string> problems;    // what in it is not used
   std::vector<RepoScan> contents;       // of `repos`, if the layout is read as a whole (layouts.h)
   std::vector<ScannedDirectory> below;  // then also all other directories
+  // Files were left out that may still be written: to be read again when they have been left alone
+  // for kSettleTime.
+  bool unsettled = false;
 };
 
 }  // namespace roost

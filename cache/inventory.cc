@@ -200,7 +200,7 @@ void Inventory::apply(RootIndex root, const RepoScan& scan, absl::Span<const Cop
   folder.refs = scan.refs;
   folder.problems = scan.problems;
   folder.finished = scan.finished;
-  nameFinished(key);
+  nameFinished(key, /*checked=*/false);
   touchRepo(key);
 }
 
@@ -365,7 +365,7 @@ void Inventory::checked(CopyId id, const CheckedCopy& result) {
     copy.content = result.content;
     copy.sha256 = result.sha256;
   });
-  nameFinished(*found->second.folder);
+  nameFinished(*found->second.folder, /*checked=*/true);
 }
 
 void Inventory::checkFailed(CopyId id, const absl::Status& why) {
@@ -374,7 +374,7 @@ void Inventory::checkFailed(CopyId id, const absl::Status& why) {
   queue_.done(id);
   if (absl::IsAborted(why) || absl::IsCancelled(why)) return enqueue(id, found->second);
   changeCopy(id, [&](Copy& copy) { copy.failure = std::string(why.message()); });
-  nameFinished(*found->second.folder);
+  nameFinished(*found->second.folder, /*checked=*/true);
 }
 
 void Inventory::rotten(CopyId id, const FileStamp& stamp) {
@@ -384,7 +384,7 @@ void Inventory::rotten(CopyId id, const FileStamp& stamp) {
     copy.trust = Trust::kWrong;
     copy.content = std::nullopt;
   });
-  nameFinished(*found->second.folder);
+  nameFinished(*found->second.folder, /*checked=*/true);
 }
 
 // ---- Questions

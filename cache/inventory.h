@@ -245,7 +245,9 @@ class Inventory {
   BlobId nameless(const Copy& copy) const;  // by which algorithm it is hashed
   struct NamedDirectory;
   std::optional<NamedDirectory> named(const Folder& folder, const ScannedFinished& directory) const;
-  void nameFinished(const FolderKey& key);
+  bool waitsForHash(const Folder& folder, const ScannedFinished& directory) const;
+  // `checked`: a copy has been, so what grows may wait until all have.
+  void nameFinished(const FolderKey& key, bool checked);
   void noteSource(const RepoId& repo);  // a dataset is there, or something was said of it
 
   // Names under which a copy can be asked for.

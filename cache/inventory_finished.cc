@@ -23,7 +23,8 @@ struct Inventory::NamedDirectory {
 };
 
 // None: what was prepared is not all known yet, or cannot be read. What was made of it is left out
-// until it is known: a directory in which map is at work is told of all the while.
+// until it is known: a directory in which map is at work is told of all the while. So is of what
+// grows whatever is not known.
 std::optional<Inventory::NamedDirectory> Inventory::named(const Folder& folder,
                                                           const ScannedFinished& directory) const {
   NamedDirectory named;
@@ -32,19 +33,36 @@ std::optional<Inventory::NamedDirectory> Inventory::named(const Folder& folder,
     const std::string& path = file.path.text();
     if (copy.usable() && copy.verified()) {
       named.shown.push_back(file);
-      named.files.push_back(
-          {file.path, {BlobId::sha256(copy.sha256), copy.stamp.size}, std::nullopt});
-    } else if (!isDerivedFile(path.substr(path.rfind('/') + 1))) {
+      named.files.push_back({file.path,
+                             {BlobId::sha256(copy.sha256), copy.stamp.size},
+                             std::nullopt,
+                             std::nullopt,
+                             file.executable});
+    } else if (!directory.growing && !isDerivedFile(path.substr(path.rfind('/') + 1))) {
       return std::nullopt;
     }
   }
+  if (named.files.empty()) return std::nullopt;
   return named;
 }
 
-void Inventory::nameFinished(const FolderKey& key) {
+bool Inventory::waitsForHash(const Folder& folder, const ScannedFinished& directory) const {
+  return std::any_of(directory.files.begin(), directory.files.end(), [&](const auto& file) {
+    const Copy& copy = copies_.find(folder.copies[file.copy])->second;
+    return copy.usable() && !copy.verified();
+  });
+}
+
+void Inventory::nameFinished(const FolderKey& key, bool checked) {
   const auto found = folders_.find(key);
   if (found == folders_.end() || isOfHub(key.second.type())) return;
   Folder& folder = found->second;
+  // With each file another commit would be told, of a tree with thousands of them.
+  if (checked && std::any_of(folder.finished.begin(), folder.finished.end(), [&](const auto& it) {
+        return it.growing && waitsForHash(folder, it);
+      })) {
+    return;
+  }
   touchRepo(key);
   folder.snapshots.clear();
   folder.trees.clear();

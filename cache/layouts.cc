@@ -1,10 +1,12 @@
 #include "cache/layouts.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "cache/datasets_layout.h"
 #include "cache/flat_layout.h"
 #include "cache/hub_layout.h"
 #include "cache/pip_cache.h"
+#include "cache/tree_layout.h"
 
 namespace roost {
 
@@ -13,15 +15,15 @@ bool isReadable(Layout layout) {
 }
 
 bool isReadAsAWhole(Layout layout) {
-  return layout == Layout::kFlat || layout == Layout::kDatasets;
+  return layout == Layout::kFlat || layout == Layout::kDatasets || layout == Layout::kTree;
 }
 
 bool takesArrivals(const RootConfig& root) {
   return root.write && root.layout == Layout::kHub && !root.names;
 }
 
-bool takesDatasets(const RootConfig& root) {
-  return root.write && root.layout == Layout::kDatasets;
+bool takesFinished(const RootConfig& root) {
+  return root.write && (root.layout == Layout::kDatasets || root.layout == Layout::kTree);
 }
 
 std::string repoBase(const RootConfig& root, const RepoId& repo) {
@@ -33,6 +35,7 @@ absl::StatusOr<RootScan> scanRoot(const RootConfig& root, const HubOrigin& origi
   if (root.layout == Layout::kPip) return scanPipRoot(root.path, origin);
   if (root.layout == Layout::kFlat) return scanFlat(root.path, origin);
   if (root.layout == Layout::kDatasets) return scanDatasets(root.path, root.share, origin);
+  if (root.layout == Layout::kTree) return scanTree(root, origin, absl::Now());
   return scanRoot(root.path, origin);
 }
 

@@ -1,10 +1,10 @@
 // Where layouts plug in: how a root of any layout is read.
 //
 // A layout either gives each repo a folder of its own (hub), which is then scanned and watched by
-// itself, or is read as a whole (flat, datasets), because all repos lie in one folder or are few:
-// scanRoot() of it brings the contents along. A new layout is a line in each of these functions,
-// and a module that makes folder_scan.h's values; if it is watched by other names than the hub's,
-// one more kind in Watcher.
+// itself, or is read as a whole (flat, datasets, tree), because all repos lie in one folder or are
+// few: scanRoot() of it brings the contents along. A new layout is a line in each of these
+// functions, and a module that makes folder_scan.h's values; if it is watched by other names than
+// the hub's, one more kind in Watcher.
 //
 // Threads: any; scanRoot() blocks, a worker's job.
 #ifndef ROOST_CACHE_LAYOUTS_H_
@@ -24,9 +24,9 @@ bool isReadable(Layout layout);
 
 bool isReadAsAWhole(Layout layout);
 
-// Repos of a hub that arrive may be written there; processed datasets.
+// Repos of a hub that arrive may be written there; what no hub has is staged there.
 bool takesArrivals(const RootConfig& root);
-bool takesDatasets(const RootConfig& root);
+bool takesFinished(const RootConfig& root);
 
 // Where the places of a repo's copies start: its folder, or the root itself.
 std::string repoBase(const RootConfig& root, const RepoId& repo);

@@ -58,6 +58,10 @@ class Search {
                                      : "it is the Hugging Face home, which holds tokens",
                     absl::StrCat("Use a folder of its own, such as ", joinPath(home_, "hub")));
     }
+    if (root.layout == Layout::kTree && absl::StartsWith(home_, root.path + "/")) {
+      return refuse("the Hugging Face home lies in it, which holds tokens",
+                    "Name the folder of the cache itself");
+    }
     const auto same =
         std::find_if(found_.roots.begin(), found_.roots.end(), [&](const RootConfig& other) {
           return other.path == root.path && other.layout == root.layout;

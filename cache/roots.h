@@ -44,7 +44,8 @@ struct RootConfig {
   std::string path;  // absolute; need not exist yet
   Layout layout = Layout::kHub;
   std::string origin;  // who named it, for people: "HF_HUB_CACHE", "--root", "default"
-  std::string scope;   // trees: exchanged only between equal scopes
+  // Trees: exchanged only between equal scopes (tree_scope.h).
+  std::string scope;
   RootVisibility visibility = RootVisibility::kAsk;
   Share share = Share::kNode;
   bool write = true;             // false: served, never written; of the flat layout always
@@ -52,6 +53,10 @@ struct RootConfig {
   std::optional<StoreId> store;  // `store = NAME`: the operator's word on what is the same folder
   // Whose repos lie there, if not the hub's: the agent's own files of a pip index.
   std::optional<HubOrigin> names = std::nullopt;
+  std::string tree = {};  // a tree's name in the cluster
+  std::string python =
+      {};             // where the versions of its scope are looked up; empty: see tree_facts.h
+  bool pull = false;  // what other nodes have of it comes by itself
   friend bool operator==(const RootConfig&, const RootConfig&) = default;
 };
 
@@ -81,7 +86,8 @@ struct RootSearch {
 //   $HF_HOME/transformers and $TORCH_HOME/transformers ($XDG_CACHE_HOME/torch, ~/.cache/torch)
 // then of datasets layout, what the datasets library has prepared:
 //   datasets cache  --datasets-cache > HF_DATASETS_CACHE > $HF_HOME/datasets
-// and the operator's own roots. The Hugging Face home itself holds tokens and is refused, as are
+// and the operator's own roots, trees among them: those have no default. The Hugging Face home
+// itself holds tokens and is refused, as are trees in which it lies and
 // relative paths: a client's working folder is its own. A folder that is named again with
 // the same layout keeps its place and takes what is said of it last, so [[root]] can say more of a
 // folder that a variable names.

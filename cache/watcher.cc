@@ -15,6 +15,7 @@
 #include "cache/datasets_layout.h"
 #include "cache/flat_layout.h"
 #include "cache/pip_cache.h"
+#include "cache/tree_layout.h"
 #include "protocol/blob_id.h"
 #include "protocol/errors.h"
 
@@ -46,16 +47,19 @@ Watcher::Watcher(std::unique_ptr<Inotify> inotify) : inotify_(std::move(inotify)
 
 void Watcher::addRoot(const Root& root) {
   const auto index = static_cast<RootIndex>(roots_.size());
-  roots_.push_back({root.realPath, root.polled || fd() < 0,
-                    root.config.layout == Layout::kFlat       ? Kind::kFlat
-                    : root.config.layout == Layout::kDatasets ? Kind::kDatasets
-                                                              : Kind::kRoot});
+  roots_.push_back({root.realPath, root.polled || fd() < 0, kindOf(root.config.layout)});
   if (!root.exists) forgetRoot(index);
 }
 
 std::string Watcher::absolute(RootIndex root, const std::string& path) const {
   const std::string& base = roots_[static_cast<size_t>(root)].path;
   return path.empty() ? base : absl::StrCat(base, "/", path);
+}
+
+Watcher::Kind Watcher::kindOf(Layout layout) {
+  if (layout == Layout::kFlat) return Kind::kFlat;
+  if (layout == Layout::kDatasets) return Kind::kDatasets;
+  return layout == Layout::kTree ? Kind::kTree : Kind::kRoot;
 }
 
 Watcher::Kind Watcher::kindOf(const std::string& path, const std::string& folder) {
@@ -225,6 +229,9 @@ bool Watcher::matters(const Interest& interest, const inotify_event& event) cons
       break;
     case Kind::kDatasets:
       if (!mattersInDatasets(name)) return false;
+      break;
+    case Kind::kTree:
+      if (!isTreeName(name)) return false;
       break;
     case Kind::kRepo:
       return name == "blobs" || name == "snapshots" || name == "refs" || name == "trees";

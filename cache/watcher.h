@@ -72,6 +72,7 @@ class Watcher {
     kRoot,
     kFlat,
     kDatasets,
+    kTree,
     kRepo,
     kBlobs,
     kSnapshots,
@@ -103,6 +104,7 @@ class Watcher {
     Kind kind = Kind::kRoot;  // of its own directory, and of all if it is read as a whole
   };
 
+  static Kind kindOf(Layout layout);
   static Kind kindOf(const std::string& path, const std::string& folder);
   std::string absolute(RootIndex root, const std::string& path) const;
   bool watchAll(const Owner& owner, const std::vector<ScannedDirectory>& directories);

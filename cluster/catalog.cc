@@ -336,6 +336,20 @@ std::vector<std::pair<NodeId, RefState>> Catalog::refs(const RepoId& repo) const
   return result;
 }
 
+bool Catalog::isHeld(const RepoEntry& entry) const {
+  return std::any_of(entry.commits.begin(), entry.commits.end(),
+                     [&](const auto& c) { return nodes_[c.first.first].present; });
+}
+
+std::vector<RepoId> Catalog::repos(RepoType type) const {
+  std::vector<RepoId> result;
+  for (const auto& [repo, entry] : repos_) {
+    if (repo.type() == type && isHeld(entry)) result.push_back(repo);
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
 ClusterTotals Catalog::totals(
     absl::FunctionRef<const std::vector<StoreId>*(const NodeId&)> stores) const {
   // Nodes on one store count as one copy: each counts for the first node that has a store of its.
@@ -371,9 +385,7 @@ ClusterTotals Catalog::totals(
     totals.heldBytes += entry.size * copies.size();
   }
   for (const auto& [repo, entry] : repos_) {
-    const bool held = std::any_of(entry.commits.begin(), entry.commits.end(),
-                                  [&](const auto& c) { return nodes_[c.first.first].present; });
-    if (!held) continue;
+    if (!isHeld(entry)) continue;
     switch (repo.type()) {
       case RepoType::kModel:
         ++totals.models;
@@ -386,6 +398,9 @@ ClusterTotals Catalog::totals(
         break;
       case RepoType::kDatasetCache:
         ++totals.datasetCaches;
+        break;
+      case RepoType::kTree:
+        ++totals.trees;
         break;
     }
   }

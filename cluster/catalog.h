@@ -41,6 +41,8 @@ class Catalog {
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;
   std::vector<std::pair<NodeId, RefState>> refs(const RepoId& repo) const;
 
+  std::vector<RepoId> repos(RepoType type) const;  // of which a present node holds any; sorted
+
   // `stores` gives each node's stores: nodes that share one count as one copy.
   ClusterTotals totals(absl::FunctionRef<const std::vector<StoreId>*(const NodeId&)> stores) const;
 
@@ -96,6 +98,7 @@ class Catalog {
   void noteSha256(Turn& turn, NodeIndex node, const BlobAdvert& advert);
   void addHolders(absl::Span<const Holding> holdings, std::vector<HolderView>& result) const;
   void dropIfEmpty(const RepoId& repo);
+  bool isHeld(const RepoEntry& entry) const;  // by a present node
 
   std::vector<Node> nodes_;
   absl::flat_hash_map<NodeId, NodeIndex> indices_;

@@ -281,6 +281,9 @@ void Core::eachRepresentation(absl::FunctionRef<void(const RepresentationKey&)> 
 std::vector<RepresentationConflict> Core::representationConflicts() const {
   return parts_->catalog.conflicts();
 }
+std::vector<RepoId> Core::repos(RepoType type) const {
+  return parts_->catalog.repos(type);
+}
 ClusterTotals Core::totals() const {
   return parts_->catalog.totals([this](const NodeId& id) -> const std::vector<StoreId>* {
     const MemberInfo* info = parts_->members.find(id);

@@ -408,7 +408,7 @@ struct RepresentationConflict {
 };
 struct ClusterTotals {
   uint64_t uniqueBlobs = 0, uniqueBytes = 0, heldBytes = 0;
-  uint32_t models = 0, datasets = 0, spaces = 0, datasetCaches = 0;
+  uint32_t models = 0, datasets = 0, spaces = 0, datasetCaches = 0, trees = 0;
 };
 
 // What to do with a control link whose hellos are done.
@@ -465,6 +465,7 @@ class Core {
   std::vector<NodeId> wantersKnown(const BlobId& blob) const;
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit
   std::vector<std::pair<NodeId, RefState>> refs(const RepoId& repo) const;
+  std::vector<RepoId> repos(RepoType type) const;  // that a present node holds any of; sorted
   ClusterTotals totals() const;
   std::vector<JobView> jobs() const;  // newest first
   std::optional<JobView> job(uint64_t id) const;

@@ -23,11 +23,12 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
-#include "cache/datasets_publisher.h"
 #include "cache/disk_space.h"
 #include "cache/layouts.h"
 #include "cache/leftovers.h"
 #include "cache/pip_space.h"
+#include "cache/staging.h"
+#include "cache/tree_scope.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
@@ -54,6 +55,8 @@
 #include "node/saved_state.h"
 #include "node/seeds.h"
 #include "node/traffic.h"
+#include "node/tree_facts.h"
+#include "node/tree_pulls.h"
 #include "node/watchdog.h"
 #include "protocol/errors.h"
 #include "protocol/kj_loop.h"
@@ -166,6 +169,13 @@ class Agent final : public BlobProvider {
         hub_ ? &hub_->hurried : nullptr,
         [this](const RepoId& repo, Visibility known) { learnt(repo, known); });
     commands_ = std::make_unique<Commands>(commandSeams());
+    treePulls_ = std::make_unique<TreePulls>(
+        TreePulls::Seams{.io = io_,
+                         .core = *core_,
+                         .inventory = folders_->inventory(),
+                         .resolver = *resolver_,
+                         .origin = origin(),
+                         .order = [this](JobOrder order) { return takeOrder(std::move(order)); }});
     ROOST_RETURN_IF_ERROR(buildEndpoint(saved));
     ROOST_ASSIGN_OR_RETURN(control_,
                            ControlServer::listen(io_, config_.controlSocket(),
@@ -185,6 +195,7 @@ class Agent final : public BlobProvider {
     });
     folders_->start();
     representations_->start();
+    treePulls_->start();
     asio::co_spawn(io_, accept(), asio::detached);
     endpoint_->start();
     watchdog_ = std::make_unique<Watchdog>(
@@ -262,6 +273,7 @@ class Agent final : public BlobProvider {
                                                    .origin = "roost's own, of the pip index",
                                                    .names = config_.pipIndex->origin});
     }
+    gatherScopes(search.roots);
     ResolvedRoots resolved = resolveRoots(search.roots);
     for (const auto* notes : {&search.notes, &resolved.notes}) {
       for (const std::string& text : *notes) note(text, "", "");
@@ -281,6 +293,23 @@ class Agent final : public BlobProvider {
                    root.exists ? "" : ", not there yet");
     }
     return resolved.roots;
+  }
+
+  // What a tree's scope is on this machine. As long as the agent runs: it is asked once.
+  void gatherScopes(std::vector<RootConfig>& roots) {
+    const Machine machine = thisMachine(processEnvironment());
+    std::erase_if(roots, [&](RootConfig& root) {
+      if (root.layout != Layout::kTree) return false;
+      root.scope = withGathered(root.scope, [&] { return gatheredScope(machine, root.python); });
+      const auto scope = TreeScope::parse(root.scope);
+      if (scope.ok()) {
+        root.scope = scope->text();
+        spdlog::info("tree {} of the scope {} in {}", root.tree, root.scope, root.path);
+        return false;
+      }
+      note(absl::StrCat("the tree ", root.path, " is not shared"), scope.status().message(), "");
+      return true;
+    });
   }
 
   // Files of the pip index are kept and shared; otherwise they pass through.
@@ -331,7 +360,7 @@ class Agent final : public BlobProvider {
       ROOST_RETURN_IF_ERROR(
           pool_.submit({"tidy", WorkPriority::kIdle, root.config.path},
                        [config = root.config, node = identity_.id(), partials] {
-                         if (takesDatasets(config)) {
+                         if (takesFinished(config)) {
                            removeStaleStaging(config.path, node, partials, kLeftoverAge);
                          } else {
                            removeLeftovers(config.path, node, partials, kLeftoverAge);
@@ -509,22 +538,24 @@ class Agent final : public BlobProvider {
     return absl::FailedPreconditionError("this node keeps no files of a pip index");
   }
 
+  // Its number; 0: it was not accepted.
+  uint64_t takeOrder(JobOrder order) {
+    const AskId ask{++lastAsk_};
+    apply(JobOrdered{ask, std::move(order)});
+    const auto it = accepted_.find(ask);
+    if (it == accepted_.end()) return 0;
+    const uint64_t id = it->second;
+    accepted_.erase(it);
+    return id;
+  }
+
   Commands::Seams commandSeams() {
     return {.core = *core_,
             .folders = *folders_,
             .resolver = *resolver_,
             .origin = origin(),
             .now = [] { return absl::Now(); },
-            .order =
-                [this](JobOrder order) {
-                  const AskId ask{++lastAsk_};
-                  apply(JobOrdered{ask, std::move(order)});
-                  const auto it = accepted_.find(ask);
-                  if (it == accepted_.end()) return uint64_t{0};
-                  const uint64_t id = it->second;
-                  accepted_.erase(it);
-                  return id;
-                },
+            .order = [this](JobOrder order) { return takeOrder(std::move(order)); },
             .cancel = [this](uint64_t id) { apply(JobCancelled{id}); },
             .problems = [this] { return problems(); },
             .endpointUrl = [this] { return urlForClients(endpoint_->address()); },
@@ -1043,6 +1074,7 @@ class Agent final : public BlobProvider {
     representations_->stop();
     pipEndpoint_->stop();
     readings_->stop();
+    treePulls_->stop();
     resolver_->stop();
     transfers_->stop();
     folders_->stop();
@@ -1078,6 +1110,7 @@ class Agent final : public BlobProvider {
   std::vector<Root> watched_;  // with representations
   std::unique_ptr<Representations> representations_;
   std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<TreePulls> treePulls_;
   std::unique_ptr<Commands> commands_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PieceLists> pieceLists_;

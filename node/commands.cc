@@ -14,6 +14,7 @@
 #include "node/node_selection.h"
 #include "node/repo_query.h"
 #include "node/representations.h"
+#include "node/trees.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
@@ -119,17 +120,21 @@ absl::Status select(const json& arguments, Listing& listing, std::vector<FileEnt
 }
 
 // No hub has them, and a part of a finished directory is none.
-absl::Status refuseForFinished(const json& arguments, SourceRule from) {
+absl::Status refuseForFinished(const json& arguments, RepoType type, SourceRule from) {
+  const bool tree = type == RepoType::kTree;
   if (from == SourceRule::kHubOnly) {
     return absl::InvalidArgumentError(
-        "no hub has what datasets were prepared to. Leave out --from, or take --type dataset");
+        tree ? "no hub has trees. Leave out --from"
+             : "no hub has what datasets were prepared to. Leave out --from, or take --type "
+               "dataset");
   }
   for (const char* key : {"include", "exclude", "files"}) {
     ROOST_ASSIGN_OR_RETURN(const auto texts, textsIn(arguments, key));
     if (texts.empty()) continue;
     return absl::InvalidArgumentError(
-        "processed datasets are copied as whole directories. Name one with --revision instead of "
-        "its files");
+        tree ? "trees are copied whole. Configure a folder below it as a tree of its own"
+             : "processed datasets are copied as whole directories. Name one with --revision "
+               "instead of its files");
   }
   return absl::OkStatus();
 }
@@ -143,7 +148,10 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   Document document = absl::InvalidArgumentError(
       sentence(absl::StrCat("the agent does not know ", roost::quoted(method)),
                absl::StrCat("it is version ", ROOST_VERSION), "Use the roost of that version."));
-  if (method == "status") document = statusDocument(s_.core, s_.problems(), s_.now());
+  if (method == "status") {
+    document = statusDocument(s_.core, s_.problems(), s_.now());
+    document->emplace("trees", trees());
+  }
   if (method == "where") document = where(parsed);
   if (method == "ls" && parsed.value("type", "repo") == "representation") {
     document = co_await representations();
@@ -192,12 +200,24 @@ Commands::Document Commands::where(const json& arguments) const {
     ROOST_ASSIGN_OR_RETURN(const BlobId blob, BlobId::parse(text));
     return whereDocument(s_.core, blob);
   }
-  ROOST_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
+  ROOST_ASSIGN_OR_RETURN(RepoQuery query, repoIn(s_.origin, arguments));
+  ROOST_RETURN_IF_ERROR(nameTree(query));
   std::optional<Commit> commit;
   if (query.revision && std::holds_alternative<Commit>(*query.revision)) {
     commit = std::get<Commit>(*query.revision);
   }
   return whereDocument(s_.core, query.repo, commit);
+}
+
+// NAME of a tree alone is that of this node's scope.
+absl::Status Commands::nameTree(RepoQuery& query) const {
+  if (query.repo.type() != RepoType::kTree) return absl::OkStatus();
+  std::optional<RefName> scope;
+  if (query.revision && std::holds_alternative<RefName>(*query.revision)) {
+    scope = std::get<RefName>(*query.revision);
+  }
+  ROOST_ASSIGN_OR_RETURN(query.repo, treeNamed(s_.folders.inventory(), s_.core, query.repo, scope));
+  return absl::OkStatus();
 }
 
 Commands::Document Commands::ls() const {
@@ -226,7 +246,7 @@ Commands::Document Commands::ls() const {
       repos.push_back({{"type", std::string(repoTypeName(view.repo.type()))},
                        {"repo", view.repo.toString()},
                        {"commit", advert.commit.hex()},
-                       {"refs", std::move(refs)},
+                       {"refs", refs},
                        {"files", advert.files},
                        {"bytes", advert.bytes},
                        {"complete", advert.complete()},
@@ -234,9 +254,38 @@ Commands::Document Commands::ls() const {
                        {"observed_files", observed},
                        {"nodes", nodes},
                        {"root", root}});
+      if (view.repo.type() == RepoType::kTree) {
+        repos.back()["scope"] = refs.empty() ? json() : refs.front();
+      }
     }
   }
   return json{{"schema", "roost.ls.1"}, {"repos", std::move(repos)}};
+}
+
+// The trees that this node is told to share, with what keeps them from it.
+json Commands::trees() const {
+  json list = json::array();
+  const Inventory& inventory = s_.folders.inventory();
+  const NodeId self = s_.core.self().id;
+  for (const OwnTree& tree : ownTrees(inventory, s_.origin)) {
+    uint64_t files = 0, bytes = 0;
+    std::set<NodeId> others;
+    for (const RepoHolderView& holder : s_.core.repoHolders(tree.repo)) {
+      if (holder.node != self) {
+        others.insert(holder.node);
+      } else {
+        files = holder.advert.files;
+        bytes = holder.advert.bytes;
+      }
+    }
+    json entry = {{"name", tree.name},   {"repo", tree.repo.toString()},
+                  {"scope", tree.scope}, {"path", tree.path},
+                  {"pull", tree.pull},   {"files", files},
+                  {"bytes", bytes},      {"other_nodes", others.size()}};
+    if (others.empty()) entry["why"] = whyNothingIsShared(s_.core, tree.repo, tree.scope);
+    list.push_back(std::move(entry));
+  }
+  return list;
 }
 
 asio::awaitable<Commands::Document> Commands::representations() const {
@@ -365,7 +414,7 @@ asio::awaitable<Commands::Document> Commands::warm(const json& arguments, bool g
   ROOST_CO_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
   ROOST_CO_ASSIGN_OR_RETURN(SourceRule from, sourceRuleIn(arguments));
   if (!isOfHub(query.repo.type())) {
-    ROOST_CO_RETURN_IF_ERROR(refuseForFinished(arguments, from));
+    ROOST_CO_RETURN_IF_ERROR(refuseForFinished(arguments, query.repo.type(), from));
     from = SourceRule::kClusterOnly;
   }
   co_await becomeAcquainted();
@@ -436,7 +485,8 @@ json Commands::plan(const JobOrder& order) const {
 asio::awaitable<Commands::Document> Commands::verify(const json& arguments) {
   std::optional<RepoId> only;
   if (arguments.contains("repo")) {
-    ROOST_CO_ASSIGN_OR_RETURN(const RepoQuery query, repoIn(s_.origin, arguments));
+    ROOST_CO_ASSIGN_OR_RETURN(RepoQuery query, repoIn(s_.origin, arguments));
+    ROOST_CO_RETURN_IF_ERROR(nameTree(query));
     only = query.repo;
   }
   json repos = json::array();

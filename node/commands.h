@@ -18,6 +18,7 @@
 #include "nlohmann/json_fwd.hpp"
 #include "node/documents.h"
 #include "node/folders.h"
+#include "node/repo_query.h"
 #include "node/resolver.h"
 
 namespace roost {
@@ -49,6 +50,8 @@ class Commands {
   using Document = absl::StatusOr<nlohmann::json>;
   Document where(const nlohmann::json& arguments) const;
   Document ls() const;
+  nlohmann::json trees() const;
+  absl::Status nameTree(RepoQuery& query) const;
   boost::asio::awaitable<Document> representations() const;
   Document evict(const nlohmann::json& arguments) const;
   boost::asio::awaitable<Document> warmRepresentations(const nlohmann::json& arguments) const;

@@ -6,8 +6,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "cache/layouts.h"
+#include "cache/tree_scope.h"
 #include "node/byte_size.h"
 #include "node/config_file.h"
 #include "protocol/errors.h"
@@ -24,7 +26,8 @@ constexpr char kMakeKey[] =
 
 const std::vector<std::string>& rootKeys() {
   static const std::vector<std::string> keys = {"path",  "layout", "visibility", "share",
-                                                "write", "show",   "store",      "scope"};
+                                                "write", "show",   "store",      "scope",
+                                                "name",  "python", "pull"};
   return keys;
 }
 
@@ -292,14 +295,51 @@ absl::Status clusterKey(const Sources& sources, AgentConfig& config) {
 absl::StatusOr<Layout> supportedLayout(absl::string_view text) {
   ROOST_ASSIGN_OR_RETURN(const Layout layout, parseLayout(text));
   if (isReadable(layout) || layout == Layout::kRepresentations) return layout;
-  return absl::InvalidArgumentError(
-      absl::StrCat("layout ", text,
-                   " is not in this version of roost. Use hub, flat, datasets or representations"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "layout ", text,
+      " is not in this version of roost. Use hub, flat, datasets, tree or representations"));
+}
+
+// Compile caches are code: a tree is for the cluster's nodes alone, and nobody else is asked.
+absl::Status makeTree(const Setting& setting, const std::string& scope, const std::string& name,
+                      RootConfig& root) {
+  root.layout = Layout::kTree;
+  root.tree = name.empty() ? defaultTreeName(root.path) : name;
+  root.scope = scope.empty() ? "gathered" : scope;
+  root.visibility = RootVisibility::kPrivate;
+  root.share = Share::kCluster;
+  if (const absl::Status named = checkTreeName(root.tree); !named.ok()) {
+    return refused(setting, named.message());
+  }
+  return from(setting, TreeScope::parse(root.scope)).status();
+}
+
+// PATH:tree[:SCOPE[:NAME]]. None: it is none of a tree.
+absl::StatusOr<std::optional<RootConfig>> treeOption(const Sources& sources,
+                                                     const Setting& setting) {
+  const std::string kMark = ":tree";
+  const size_t at = setting.text.rfind(kMark);
+  if (at == std::string::npos) return std::optional<RootConfig>();
+  const std::string rest = setting.text.substr(at + kMark.size());
+  if (!rest.empty() && rest[0] != ':') return std::optional<RootConfig>();
+  const std::vector<std::string> parts = absl::StrSplit(rest, ':');
+  if (parts.size() > 3) {
+    return refused(setting, absl::StrCat(quoted(setting.text), ": expected PATH:tree:SCOPE:NAME"));
+  }
+  RootConfig root;
+  root.origin = "--root";
+  ROOST_ASSIGN_OR_RETURN(
+      root.path, sources.path(Setting{setting.text.substr(0, at), setting.origin, setting.folder}));
+  ROOST_RETURN_IF_ERROR(
+      makeTree(setting, parts.size() > 1 ? parts[1] : "", parts.size() > 2 ? parts[2] : "", root));
+  return std::optional<RootConfig>(std::move(root));
 }
 
 // --root PATH:LAYOUT. The path may have colons.
 absl::StatusOr<RootConfig> rootOption(const Sources& sources, const std::string& text) {
   const Setting setting{text, "--root", sources.host().workingFolder};
+  ROOST_ASSIGN_OR_RETURN(auto tree, treeOption(sources, setting));
+  if (tree) return *std::move(tree);
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos) {
     return refused(setting, absl::StrCat(quoted(text), ": expected PATH:LAYOUT, as in /data:hub"));
@@ -331,13 +371,36 @@ absl::StatusOr<RootConfig> rootTable(const Sources& sources, const ConfigFile::R
   if (!path || !layout) {
     return absl::InvalidArgumentError(absl::StrCat(origin, ": path and layout are required"));
   }
-  if (const auto scope = value("scope")) {
-    return refused(*scope, "not in this version of roost. Leave it out");
-  }
   RootConfig root;
   root.origin = "[[root]]";
   ROOST_ASSIGN_OR_RETURN(root.path, sources.path(*path));
   ROOST_ASSIGN_OR_RETURN(root.layout, from(*layout, supportedLayout(layout->text)));
+  if (root.layout == Layout::kTree) {
+    for (const char* key : {"visibility", "share", "show"}) {
+      if (const auto setting = value(key)) {
+        return refused(*setting, "a tree is for the nodes of its cluster, always. Leave it out");
+      }
+    }
+    const auto scope = value("scope"), name = value("name");
+    ROOST_RETURN_IF_ERROR(makeTree(scope  ? *scope
+                                   : name ? *name
+                                          : *path,
+                                   scope ? scope->text : "", name ? name->text : "", root));
+    if (const auto python = value("python")) {
+      ROOST_ASSIGN_OR_RETURN(root.python, sources.path(*python));
+    }
+    root.pull = table.pull.value_or(false);
+  } else {
+    for (const char* key : {"scope", "name", "python"}) {
+      if (const auto setting = value(key)) {
+        return refused(*setting, "only for layout tree. Leave it out");
+      }
+    }
+    if (table.pull) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(origin, " pull: only for layout tree. Leave it out"));
+    }
+  }
   if (const auto setting = value("visibility")) {
     ROOST_ASSIGN_OR_RETURN(root.visibility, from(*setting, parseRootVisibility(setting->text)));
   }
@@ -371,6 +434,29 @@ absl::StatusOr<std::vector<RootConfig>> roots(const Sources& sources,
     if (!named) all.push_back(std::move(root));
   }
   return all;
+}
+
+bool liesIn(absl::string_view path, absl::string_view folder) {
+  return path == folder || absl::StartsWith(path, absl::StrCat(folder, "/"));
+}
+
+// All files of a tree are told, so nobody's secrets may be among them.
+absl::Status checkTrees(const Sources& sources, const AgentConfig& config) {
+  std::vector<std::string> secret = {config.stateDir};
+  for (const auto& path :
+       {config.clusterKeyFile, config.hubTokenFile, homeFolder(sources.environment())}) {
+    if (path) secret.push_back(*path);
+  }
+  for (const RootConfig& root : config.roots) {
+    if (root.layout != Layout::kTree) continue;
+    for (const std::string& path : secret) {
+      if (!liesIn(path, absl::StripSuffix(root.path, "/"))) continue;
+      return absl::InvalidArgumentError(
+          sentence(absl::StrCat(root.origin, ": the tree ", root.path, " cannot be shared"),
+                   absl::StrCat(path, " lies in it"), "Name the folder of the cache itself"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status checkDoors(const Sources& sources, const AgentConfig& config) {
@@ -499,6 +585,7 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   if (const auto quota = sources.find("representations-quota")) {
     ROOST_ASSIGN_OR_RETURN(config.representationsQuota, from(*quota, parseByteSize(quota->text)));
   }
+  ROOST_RETURN_IF_ERROR(checkTrees(sources, config));
   ROOST_RETURN_IF_ERROR(checkDoors(sources, config));
   return config;
 }

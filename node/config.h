@@ -65,7 +65,7 @@ struct AgentConfig {
 // `roost agent`'s options as typed; keys are the names without dashes ("state-dir").
 struct AgentArguments {
   std::map<std::string, std::string> options;
-  std::vector<std::string> roots;  // --root, PATH:LAYOUT
+  std::vector<std::string> roots;  // --root, PATH:LAYOUT or PATH:tree[:SCOPE[:NAME]]
 };
 
 // What the machine says about this process.

@@ -90,6 +90,11 @@ absl::StatusOr<ConfigFile::Root> rootTable(const std::string& file, const toml::
       root.write = flag == "true";
       continue;
     }
+    if (key.str() == "pull") {
+      ROOST_ASSIGN_OR_RETURN(const std::string flag, flagValue(file, key, node));
+      root.pull = flag == "true";
+      continue;
+    }
     ROOST_ASSIGN_OR_RETURN(root.values[std::string(key.str())], textValue(file, key, node));
   }
   return root;

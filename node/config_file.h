@@ -19,7 +19,7 @@ struct ConfigFile {
   // One [[root]] table. Which keys it must have, and their values, are checked by loadConfig().
   struct Root {
     std::map<std::string, std::string> values;
-    std::optional<bool> write;
+    std::optional<bool> write, pull;
     int line = 0;
   };
   std::map<std::string, std::string> values;  // arrays of strings are joined with ','

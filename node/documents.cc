@@ -156,6 +156,7 @@ json statusDocument(const Core& core, const std::vector<Problem>& problems, absl
             {"datasets", totals.datasets},
             {"spaces", totals.spaces},
             {"dataset_caches", totals.datasetCaches},
+            {"trees", totals.trees},
             {"unique_blobs", totals.uniqueBlobs},
             {"unique_bytes", totals.uniqueBytes},
             {"held_bytes", totals.heldBytes},

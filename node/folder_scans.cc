@@ -158,6 +158,8 @@ void FolderScans::rootScanned(RootIndex root, const FoundRoot& found) {
       s_.inventory.apply(root, scan->contents[i], found.trust[i], began);
     }
     watch_->seen(root, *scan);
+    // No event will tell that a file has been left alone.
+    if (scan->unsettled) s_.work->later(kSettleTime, [this, root] { scanRootSoon(root); });
     const bool all = unread_.erase(root) != 0;
     const bool whole = !scan->contents.empty();
     for (const RepoId& repo : scan->repos) {

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "node/arrivals.h"
 #include "node/copy_checks.h"
-#include "node/dataset_arrivals.h"
+#include "node/finished_arrivals.h"
 #include "node/folder_scans.h"
 #include "node/loop_work.h"
 #include "protocol/limits.h"
@@ -59,7 +59,7 @@ class Folders::Impl {
                    .whenVerified = [this](const BlobId& blob,
                                           auto done) { whenVerified(blob, std::move(done)); },
                    .changed = [this] { flushSoon(); }}),
-        datasets_({.pool = s_.pool,
+        finished_({.pool = s_.pool,
                    .work = work_,
                    .index = s_.index,
                    .inventory = inventory_,
@@ -179,7 +179,7 @@ class Folders::Impl {
   CopyChecks checks_;
   FolderScans scans_;
   Arrivals arrivals_;
-  DatasetArrivals datasets_;
+  FinishedArrivals finished_;
   bool mayCheck_ = false;
   std::map<BlobId, std::vector<std::function<void(absl::Status)>>> verifying_;
 };
@@ -237,21 +237,21 @@ void Folders::foundBad(const BlobId& blob, const absl::Status& why) {
 }
 absl::StatusOr<std::shared_ptr<const HubPublisher>> Folders::publisher(const BlobSite& site) const {
   return isOfHub(site.repo.type()) ? impl_->arrivals_.publisher(site.apart)
-                                   : impl_->datasets_.publisher();
+                                   : impl_->finished_.publisher(site.repo);
 }
 void Folders::checkPresent(const CheckPresent& question,
                            std::function<void(PresenceKnown)> answer) {
   if (isOfHub(question.listing.repo.type())) {
     impl_->arrivals_.checkPresent(question, std::move(answer));
   } else {
-    impl_->datasets_.checkPresent(question, std::move(answer));
+    impl_->finished_.checkPresent(question, std::move(answer));
   }
 }
 void Folders::publish(const PublishRepo& order, std::function<void(RepoPublished)> answer) {
   if (isOfHub(order.listing.repo.type())) {
     impl_->arrivals_.publish(order, std::move(answer));
   } else {
-    impl_->datasets_.publish(order, std::move(answer));
+    impl_->finished_.publish(order, std::move(answer));
   }
 }
 void Folders::openApart(
@@ -263,7 +263,7 @@ void Folders::publishApart(const PublishRepo& order, std::function<void(RepoPubl
 }
 std::string Folders::snapshotPath(const RepoId& repo, const Commit& commit) const {
   return isOfHub(repo.type()) ? impl_->arrivals_.snapshotPath(repo, commit)
-                              : impl_->datasets_.path(repo);
+                              : impl_->finished_.path(repo);
 }
 asio::awaitable<VerifiedRepo> Folders::verifyRepo(RepoId repo) {
   return checkRepo(impl_->inventory_, impl_->checks_, std::move(repo));

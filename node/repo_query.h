@@ -1,5 +1,6 @@
 // What people type for a repo: ORG/NAME, datasets/ORG/NAME, spaces/ORG/NAME,
-// dataset-caches/ORG/NAME (or the folder's ORG___NAME), each with an optional @REVISION.
+// dataset-caches/ORG/NAME (or the folder's ORG___NAME), trees/NAME[/SCOPE DIGEST], each with an
+// optional @REVISION.
 //
 // Threads: any (pure). Errors: kInvalidArgument with a sentence.
 #ifndef ROOST_NODE_REPO_QUERY_H_

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cache/datasets_layout.h"
 #include "cache/finished_directory.h"
+#include "cache/tree_layout.h"
 #include "node/await_callback.h"
+#include "node/trees.h"
 #include "protocol/errors.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -44,6 +48,7 @@ bool isOfDirectory(const Listing& listing, const RefName& ref) {
 asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolve(RepoId repo,
                                                                 std::optional<Revision> revision,
                                                                 SourceRule from) {
+  if (repo.type() == RepoType::kTree) co_return co_await resolveTree(repo, revision);
   if (!isOfHub(repo.type())) co_return co_await resolveFinished(repo, revision);
   ResolvedRepo resolved{{repo, *Commit::parse(std::string(40, '0')), false, {}, {}}, {}};
   Visibility visibility = Visibility::kUnknown;
@@ -261,6 +266,46 @@ asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolveFinished(
         "is set for the folder there"));
   }
   ROOST_CO_RETURN_IF_ERROR(normalize(all));
+  all.commit = finishedCommit(all.files);
+  co_return resolved;
+}
+
+// ---- Trees
+
+asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolveTree(
+    RepoId asked, std::optional<Revision> revision) {
+  const RefName* scope = revision ? std::get_if<RefName>(&*revision) : nullptr;
+  ROOST_CO_ASSIGN_OR_RETURN(
+      const RepoId repo,
+      treeNamed(inventory_, core_, asked, scope != nullptr ? std::optional(*scope) : std::nullopt));
+  const bool oneCommit = revision && scope == nullptr;
+  ResolvedRepo resolved{{repo, finishedCommit({}), true, {}, {}}, {}};
+  Listing& all = resolved.listing;
+  std::set<Commit> seen;
+  for (const std::vector<RefState>& states :
+       finishedInCluster(repo, oneCommit ? revision : std::nullopt)) {
+    for (const RefState& state : states) {
+      if (seen.size() == kTreeListsMax || !seen.insert(state.commit).second) continue;
+      const std::vector<Listing> found = co_await listingsInCluster(repo, state.commit, true);
+      const bool usable = !found.empty() &&
+                          std::all_of(found.front().files.begin(), found.front().files.end(),
+                                      [](const FileEntry& file) { return isTreePath(file.path); });
+      if (!usable) continue;
+      addDirectories(all, found.front());
+      if (resolved.refs.empty()) resolved.refs.push_back(state);
+    }
+  }
+  if (all.files.empty()) {
+    std::string own = scopeOf(core_, repo);
+    for (const OwnTree& tree : ownTrees(inventory_, repo.origin())) {
+      if (tree.repo == repo) own = tree.scope;
+    }
+    co_return absl::NotFoundError(
+        sentence(absl::StrCat("cannot find the tree ", treeName(repo)),
+                 whyNothingIsShared(core_, repo, own.empty() ? repo.name() : own),
+                 "`roost status` says which trees this node shares, and under which scope"));
+  }
+  all.visibility = Visibility::kPrivate;
   all.commit = finishedCommit(all.files);
   co_return resolved;
 }

@@ -10,6 +10,9 @@
 // one node has it and none mixed of two. Where they differ that of most files counts, then the
 // newest, then the smallest commit. A revision names one directory, or all below it.
 //
+// A tree is what all members hold of it under its scope: each of its directories as one node has
+// it.
+//
 // Threads: `loop`. Errors: kNotFound with what was not found and where; kPermissionDenied;
 // kUnavailable if neither hub nor peers can answer.
 #ifndef ROOST_NODE_RESOLVER_H_
@@ -81,6 +84,8 @@ class Resolver {
   boost::asio::awaitable<void> learnSources(RepoId cache);
   boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolveFinished(
       RepoId repo, std::optional<Revision> revision);
+  boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolveTree(
+      RepoId asked, std::optional<Revision> revision);
   boost::asio::awaitable<absl::StatusOr<Named>> commitOf(RepoId repo, RefName ref, SourceRule from);
   boost::asio::awaitable<absl::StatusOr<Listing>> filesOf(RepoId repo, Commit commit,
                                                           SourceRule from);

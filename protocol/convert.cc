@@ -58,6 +58,7 @@ void write(const FileEntry& value, wire::FileEntry::Builder to) {
   toWire(value.blob, to.initBlob());
   if (value.pointer) to.setPointer(toData(*value.pointer));
   if (value.observedAs) to.setObservedAs(toData(value.observedAs->bytes()));
+  to.setExecutable(value.executable);
 }
 
 absl::StatusOr<FileEntry> read(wire::FileEntry::Reader from) {
@@ -75,7 +76,7 @@ absl::StatusOr<FileEntry> read(wire::FileEntry::Reader from) {
     if (blob.id.algorithm() != HashAlgorithm::kSha256)
       return bad("observed content by another hash");
   }
-  return FileEntry{std::move(path), blob, pointer, observedAs};
+  return FileEntry{std::move(path), blob, pointer, observedAs, from.getExecutable()};
 }
 
 template <typename Values, typename Lists>

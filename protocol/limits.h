@@ -212,6 +212,15 @@ inline constexpr absl::Duration kFinishedLockPause = absl::Milliseconds(500);  /
 inline constexpr absl::Duration kFinishedLockPatience =
     absl::Minutes(10);  // a client that prepares the same directory is waited for so long
 
+// --- Trees. ---
+inline constexpr size_t kTreeFilesMax = 100'000;       // of one tree: a list of some 15 MB
+inline constexpr uint64_t kTreeBytesMax = 1ULL << 40;  // of one tree: more is a mistaken path
+inline constexpr size_t kTreeListsMax = 32;            // nodes' lists that one order unites
+inline constexpr absl::Duration kTreePullPeriod = absl::Seconds(5);  // between two looks for news
+inline constexpr absl::Duration kTreePullRetry = absl::Minutes(1);   // after one that failed
+inline constexpr size_t kTreeAnswerBytesMax = 64 << 10;  // that nvidia-smi gives, or a version file
+inline constexpr absl::Duration kTreeAskPatience = absl::Seconds(5);  // nvidia-smi may hang
+
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
 

@@ -31,6 +31,7 @@ struct FileEntry {
   BlobInfo blob;
   std::optional<GitSha1> pointer;
   std::optional<MadeEtag> observedAs = std::nullopt;
+  bool executable = false;  // of trees; hubs do not say it
   friend bool operator==(const FileEntry&, const FileEntry&) = default;
 };
 

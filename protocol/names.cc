@@ -175,6 +175,8 @@ absl::string_view repoTypeName(RepoType type) {
       return "space";
     case RepoType::kDatasetCache:
       return "dataset-cache";
+    case RepoType::kTree:
+      return "tree";
   }
   return "model";
 }
@@ -189,19 +191,21 @@ absl::string_view repoTypePlural(RepoType type) {
       return "spaces";
     case RepoType::kDatasetCache:
       return "dataset-caches";
+    case RepoType::kTree:
+      return "trees";
   }
   return "models";
 }
 
 bool isOfHub(RepoType type) {
-  return type != RepoType::kDatasetCache;
+  return type != RepoType::kDatasetCache && type != RepoType::kTree;
 }
 
 absl::StatusOr<RepoType> parseRepoType(absl::string_view name) {
   for (RepoType type : kRepoTypes) {
     if (name == repoTypeName(type) || name == repoTypePlural(type)) return type;
   }
-  return refused("repo type", name, "expected model, dataset, space or dataset-cache");
+  return refused("repo type", name, "expected model, dataset, space, dataset-cache or tree");
 }
 
 absl::StatusOr<RepoId> RepoId::make(HubOrigin origin, RepoType type, absl::string_view name) {

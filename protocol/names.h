@@ -41,12 +41,20 @@ class HubOrigin {
   std::string url_;
 };
 
-// Numbers are on the wire: never renumber. No hub knows a dataset cache: it is what the datasets
-// library made of a dataset on some node, and its commits are made of its content
+// Numbers are on the wire: never renumber. No hub knows the last two. A dataset cache is what the
+// datasets library made of a dataset on some node. Commits of both are made of their content
 // (cache/finished_directory.h).
-enum class RepoType : uint8_t { kModel = 1, kDataset = 2, kSpace = 3, kDatasetCache = 4 };
-inline constexpr std::array<RepoType, 4> kRepoTypes = {RepoType::kModel, RepoType::kDataset,
-                                                       RepoType::kSpace, RepoType::kDatasetCache};
+// A tree is a configured folder; its name has the digest of its scope (cache/tree_scope.h).
+enum class RepoType : uint8_t {
+  kModel = 1,
+  kDataset = 2,
+  kSpace = 3,
+  kDatasetCache = 4,
+  kTree = 5
+};
+inline constexpr std::array<RepoType, 5> kRepoTypes = {RepoType::kModel, RepoType::kDataset,
+                                                       RepoType::kSpace, RepoType::kDatasetCache,
+                                                       RepoType::kTree};
 
 absl::string_view repoTypeName(RepoType type);    // "model"
 absl::string_view repoTypePlural(RepoType type);  // "models": folder prefix and API path

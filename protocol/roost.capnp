@@ -10,7 +10,7 @@ $Cxx.namespace("roost::wire");
 # ---- Values ----------------------------------------------------------------------------------------------------------
 
 enum HashAlgorithm { none @0; sha256 @1; gitSha1 @2; }
-enum RepoType { none @0; model @1; dataset @2; space @3; datasetCache @4; }
+enum RepoType { none @0; model @1; dataset @2; space @3; datasetCache @4; tree @5; }
 enum Visibility { unknown @0; public @1; gated @2; private @3; }
 enum NodeState { starting @0; checking @1; ready @2; warming @3; full @4; draining @5; suspected @6; gone @7; }
 
@@ -23,6 +23,7 @@ struct FileEntry {
   blob @1 :BlobInfo;
   pointer @2 :Data;       # git sha1 of the LFS pointer, or empty
   observedAs @3 :Data;    # 16 bytes: the ETag under which the node got it from a hub that named no hash; or empty
+  executable @4 :Bool;    # of a tree: its owner may run it
 }
 
 struct Listing {

@@ -70,8 +70,8 @@ struct TypedOrder {
 };
 
 constexpr char kRepoText[] = "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME[@REVISION]";
-constexpr char kTypeText[] = "model, dataset, space or dataset-cache, if REPO has no prefix";
-const std::vector<std::string> kTypeNames = {"model", "dataset", "space", "dataset-cache"};
+constexpr char kTypeText[] = "model, dataset, space, dataset-cache or tree, if REPO has no prefix";
+const std::vector<std::string> kTypeNames = {"model", "dataset", "space", "dataset-cache", "tree"};
 
 void addOrder(CLI::App& command, TypedOrder& order) {
   command.add_option("--revision", order.revision, "Branch, tag or commit (default: main)")
@@ -130,8 +130,8 @@ void addAgent(Parser& parser) {
           if (!option.supported) added->group("");
         }
         addMany(command, "--root", arguments.roots,
-                "A further folder to share, layout hub, flat, datasets or "
-                "representations (repeatable)")
+                "A further folder to share, layout hub, flat, datasets or representations; or "
+                "PATH:tree:SCOPE:NAME (repeatable)")
             ->type_name("PATH:LAYOUT");
       },
       [](AgentArguments& arguments) -> absl::StatusOr<Command> { return AgentCommand{arguments}; });

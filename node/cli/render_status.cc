@@ -32,6 +32,7 @@ std::string contents(const nlohmann::json& cluster) {
   add("datasets", "dataset", "datasets");
   add("spaces", "space", "spaces");
   add("dataset_caches", "processed dataset", "processed datasets");
+  add("trees", "tree", "trees");
   return parts.empty() ? "nothing cached yet" : absl::StrJoin(parts, ", ");
 }
 
@@ -151,6 +152,23 @@ std::string checkLines(const nlohmann::json& nodes, const TextStyle& style) {
   return text;
 }
 
+// "TREE triton: 12 files, 3.4 MB, also on 2 other nodes. Scope gpu=sm_90/torch=2.6.0"
+std::string treeLines(const nlohmann::json& status, const TextStyle& style) {
+  std::string text;
+  for (const auto& tree : listAt(status, "trees")) {
+    const uint64_t others = numberAt(tree, "other_nodes");
+    const std::string why = textAt(tree, "why");
+    const std::string line = absl::StrCat(
+        "TREE ", textAt(tree, "name"), ": ", counted(numberAt(tree, "files"), "file", "files"),
+        ", ", formatBytes(numberAt(tree, "bytes")), ", ",
+        others > 0 ? absl::StrCat("also on ", counted(others, "other node", "other nodes"))
+                   : absl::StrCat("nothing from other nodes: ", why),
+        ". Scope ", textAt(tree, "scope"));
+    absl::StrAppend(&text, wrapped(line, 8, style));
+  }
+  return text;
+}
+
 std::string problemLines(const nlohmann::json& status, const TextStyle& style) {
   std::string text;
   for (const auto& problem : listAt(status, "problems")) {
@@ -188,7 +206,7 @@ std::string renderStatus(const nlohmann::json& status, const TextStyle& style, b
     for (const auto& node : nodes) listed.push_back(&node);
   }
   absl::StrAppend(&text, nodeTable(listed, style), runningJobs(status, style),
-                  checkLines(nodes, style), problemLines(status, style));
+                  checkLines(nodes, style), treeLines(status, style), problemLines(status, style));
   return text;
 }
 

@@ -35,19 +35,20 @@ class DatasetsPublisherTest : public ::testing::Test {
   }
   // As a fetch leaves it.
   void stage(const std::string& content) const {
-    const auto slot = publisher().staging().blobSlot(cache_, {sha256Of(content), content.size()});
+    const auto slot =
+        publisher().staging().blobs().blobSlot(cache_, {sha256Of(content), content.size()});
     ASSERT_TRUE(slot.ok()) << slot.status();
     std::ofstream(slot->path(), std::ios::binary) << content;
   }
   Listing listing(const Contents& files, const std::string& directory = kDirectory) const {
     return finishedListing(cache_, directory, files);
   }
-  absl::StatusOr<ShownDatasets> show(const Listing& wanted, const std::vector<RefState>& refs = {},
-                                     const DatasetsPublisher::Known& known = {}) const {
+  absl::StatusOr<ShownFinished> show(const Listing& wanted, const std::vector<RefState>& refs = {},
+                                     const KnownFiles& known = {}) const {
     return publisher().show(wanted, refs, known);
   }
   // All staged, and shown.
-  absl::StatusOr<ShownDatasets> arrive(const Contents& files) const {
+  absl::StatusOr<ShownFinished> arrive(const Contents& files) const {
     for (const auto& [name, text] : files) stage(text);
     return show(listing(files));
   }
@@ -57,7 +58,7 @@ class DatasetsPublisherTest : public ::testing::Test {
     return name + ".lock";
   }
   bool isStaged(const std::string& content) const {
-    return publisher().isStaged(cache_, {sha256Of(content), content.size()});
+    return publisher().staging().has(cache_, {sha256Of(content), content.size()});
   }
 
   DatasetsFolder folder_;
@@ -139,7 +140,8 @@ TEST_F(DatasetsPublisherTest, ADirectoryWithAnotherBaseIsLeftAlone) {
     folder.prepare(kDirectory, others[i]);
     auto publisher = DatasetsPublisher::open(folder.root(), node_, Reservations::create());
     for (const auto& [name, text] : kMapped) {
-      const auto slot = publisher->staging().blobSlot(cache_, {sha256Of(text), text.size()});
+      const auto slot =
+          publisher->staging().blobs().blobSlot(cache_, {sha256Of(text), text.size()});
       std::ofstream(slot->path(), std::ios::binary) << text;
     }
 
@@ -148,7 +150,8 @@ TEST_F(DatasetsPublisherTest, ADirectoryWithAnotherBaseIsLeftAlone) {
     ASSERT_TRUE(shown.ok()) << shown.status();
     EXPECT_THAT(shown->leftAlone, ElementsAre(HasSubstr("was left as it is"))) << i;
     EXPECT_EQ(folder.contents(), others[i]) << i;
-    EXPECT_FALSE(publisher->isStaged(cache_, {sha256Of("mapped"), 6})) << "nobody will want it";
+    EXPECT_FALSE(publisher->staging().has(cache_, {sha256Of("mapped"), 6}))
+        << "nobody will want it";
   }
 }
 

@@ -377,7 +377,57 @@ TEST(Config, BadRootsAreRefusedByWhatIsWrong) {
   EXPECT_THAT(withFile("[[root]]\npath = \"/d\"\nlayout = \"flat\"\nshow = \"link\"").refusal(),
               HasSubstr("only for layout hub"));
   EXPECT_THAT(withFile(table + "store = \"a b\"").refusal(), HasSubstr("store"));
-  EXPECT_THAT(withFile(table + "scope = \"sm_90\"").refusal(), HasSubstr("not in this version"));
+  EXPECT_THAT(withFile(table + "scope = \"sm_90\"").refusal(), HasSubstr("only for layout tree"));
+  EXPECT_THAT(withFile(table + "pull = true").refusal(), HasSubstr("only for layout tree"));
+}
+
+// --- Trees. ---
+TEST(Config, ATreeHasANameAndAScope) {
+  const std::string table = "[[root]]\npath = \"/c/.triton/cache\"\nlayout = \"tree\"\n";
+  const RootConfig all =
+      withFile(table + "name = \"t\"\nscope = \"a=1\"\npython = \"/venv\"\npull = true")
+          .loaded()
+          .roots[0];
+  EXPECT_EQ(all.layout, Layout::kTree);
+  EXPECT_EQ(std::tie(all.tree, all.scope, all.python), std::make_tuple("t", "a=1", "/venv"));
+  EXPECT_TRUE(all.pull);
+  EXPECT_EQ(all.visibility, RootVisibility::kPrivate) << "nobody gets it through the endpoint";
+  EXPECT_EQ(all.share, Share::kCluster);
+
+  const RootConfig least = withFile(table).loaded().roots[0];
+  EXPECT_EQ(std::tie(least.tree, least.scope), std::make_tuple("cache", "gathered"));
+  EXPECT_FALSE(least.pull);
+}
+
+TEST(Config, ATreesOptionNamesPathScopeAndName) {
+  const auto tree = [](const std::string& text) {
+    Asked asked;
+    asked.arguments.roots = {text};
+    const RootConfig root = asked.loaded().roots.at(0);
+    EXPECT_EQ(root.layout, Layout::kTree);
+    return absl::StrCat(root.path, " ", root.tree, " ", root.scope);
+  };
+  EXPECT_EQ(tree("/c/.triton:tree"), "/c/.triton triton gathered");
+  EXPECT_EQ(tree("/c:d/x:tree:gpu=sm_90,torch=2"), "/c:d/x x gpu=sm_90,torch=2");
+  EXPECT_EQ(tree("/c:tree:a=1:t"), "/c t a=1");
+  EXPECT_EQ(tree("/c:tree::t"), "/c t gathered");
+}
+
+TEST(Config, BadTreesAreRefusedByWhatIsWrong) {
+  const auto option = [](const std::string& text) {
+    Asked asked;
+    asked.environment["HOME"] = "/home/ann";
+    asked.arguments.roots = {text};
+    return asked.refusal();
+  };
+  EXPECT_THAT(option("/c:tree:a=1 a=2"), HasSubstr("said twice"));
+  EXPECT_THAT(option("/c:tree:a=1:x/y"), HasSubstr("not a name of a tree"));
+  EXPECT_THAT(option("/c:tree:a:b:c"), HasSubstr("PATH:tree:SCOPE:NAME"));
+  EXPECT_THAT(option("/home/ann:tree"), HasSubstr("lies in it"));
+  EXPECT_THAT(option("/home/:tree"), HasSubstr("lies in it"));
+  const std::string table = "[[root]]\npath = \"/c\"\nlayout = \"tree\"\n";
+  EXPECT_THAT(withFile(table + "visibility = \"public\"").refusal(), HasSubstr("a tree is for"));
+  EXPECT_THAT(withFile(table + "share = \"none\"").refusal(), HasSubstr("a tree is for"));
 }
 
 // --- Join and advertise. ---

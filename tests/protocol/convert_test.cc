@@ -178,6 +178,12 @@ TEST(Convert, WantsAndGrantsSurviveTheTrip) {
   EXPECT_EQ(trip<wire::Grant>(grant).value(), grant);
 }
 
+TEST(Convert, WhetherAFileMayBeRunSurvivesTheTrip) {
+  Listing listing{repo(), commit(), true, Visibility::kPrivate, {file("a", 'a'), file("b", 'b')}};
+  listing.files[0].executable = true;
+  EXPECT_EQ(trip<wire::Listing>(listing).value(), listing);
+}
+
 TEST(Convert, AHostilePathRefusesTheWholeListing) {
   capnp::MallocMessageBuilder message;
   auto root = message.initRoot<wire::Listing>();
