@@ -146,6 +146,16 @@ bool isTreePath(const RelativePath& path) {
   return std::all_of(names.begin(), names.end(), isTreeName);
 }
 
+bool isTreeListing(const Listing& listing) {
+  uint64_t left = kTreeBytesMax;
+  return listing.files.size() <= kTreeFilesMax &&
+         std::all_of(listing.files.begin(), listing.files.end(), [&](const FileEntry& file) {
+           if (!isTreePath(file.path) || file.blob.size > left) return false;
+           left -= file.blob.size;
+           return true;
+         });
+}
+
 absl::StatusOr<RootScan> scanTree(const RootConfig& root, const HubOrigin& origin, absl::Time now) {
   ROOST_ASSIGN_OR_RETURN(const TreeScope scope, TreeScope::parse(root.scope));
   ROOST_ASSIGN_OR_RETURN(const RepoId repo, treeRepo(origin, root.tree, scope));
@@ -175,7 +185,7 @@ void addDirectories(Listing& all, const Listing& one) {
   for (const FileEntry& file : one.files) {
     if (!taken.contains(directoryOf(file.path))) both.files.push_back(file);
   }
-  if (normalize(both).ok()) all = std::move(both);
+  if (isTreeListing(both) && normalize(both).ok()) all = std::move(both);
 }
 
 }  // namespace roost

@@ -22,12 +22,14 @@ namespace roost {
 bool isTreeName(absl::string_view name);
 // A path of which a tree may have a file: what peers send is not always one.
 bool isTreePath(const RelativePath& path);
+// Such paths alone, and within a tree's limits.
+bool isTreeListing(const Listing& listing);
 
 // The whole folder, with `contents` and `below`.
 absl::StatusOr<RootScan> scanTree(const RootConfig& root, const HubOrigin& origin, absl::Time now);
 
 // Adds what `one` lists in directories of which `all` has no file: no directory is ever mixed of
-// two nodes. Leaves `all` as it was if paths contradict one another.
+// two nodes. Leaves `all` as it was if paths contradict one another, or it would be no tree's list.
 void addDirectories(Listing& all, const Listing& one);
 
 }  // namespace roost

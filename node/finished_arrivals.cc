@@ -29,17 +29,16 @@ struct FinishedArrivals::Found {
 
 namespace {
 
-bool isPlaceOf(const RepoId& repo, const RelativePath& path) {
-  return repo.type() == RepoType::kTree ? isTreePath(path) : datasetsPlace(repo, path).has_value();
+bool isOfItsKind(const Listing& listing) {
+  if (listing.repo.type() == RepoType::kTree) return isTreeListing(listing);
+  return std::all_of(listing.files.begin(), listing.files.end(), [&](const FileEntry& file) {
+    return datasetsPlace(listing.repo, file.path).has_value();
+  });
 }
 
 // A coordinator may send what it likes.
 absl::Status checkListing(const Listing& listing) {
-  const bool whole = isFinishedListing(listing) &&
-                     std::all_of(listing.files.begin(), listing.files.end(), [&](const auto& file) {
-                       return isPlaceOf(listing.repo, file.path);
-                     });
-  if (whole) return absl::OkStatus();
+  if (isFinishedListing(listing) && isOfItsKind(listing)) return absl::OkStatus();
   return absl::InvalidArgumentError(sentence(absl::StrCat("cannot fetch ", listing.repo.toString()),
                                              "the order does not list what such a folder has", ""));
 }

@@ -287,10 +287,7 @@ asio::awaitable<absl::StatusOr<ResolvedRepo>> Resolver::resolveTree(
     for (const RefState& state : states) {
       if (seen.size() == kTreeListsMax || !seen.insert(state.commit).second) continue;
       const std::vector<Listing> found = co_await listingsInCluster(repo, state.commit, true);
-      const bool usable = !found.empty() &&
-                          std::all_of(found.front().files.begin(), found.front().files.end(),
-                                      [](const FileEntry& file) { return isTreePath(file.path); });
-      if (!usable) continue;
+      if (found.empty()) continue;
       addDirectories(all, found.front());
       if (resolved.refs.empty()) resolved.refs.push_back(state);
     }

@@ -19,7 +19,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::sha256Of;
-using testing::TempFolder;
 
 const HubOrigin kHub = HubOrigin::huggingFace();
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/match.h"
 #include "cache/finished_directory.h"
 #include "cache/tree_scope.h"
 #include "gmock/gmock.h"
@@ -14,11 +15,9 @@
 namespace roost {
 namespace {
 
-using testing::contentOf;
 using ::testing::IsEmpty;
 using testing::sha256Of;
 using ::testing::SizeIs;
-using testing::TempFolder;
 using Contents = std::map<std::string, std::string>;  // by path
 
 class TreePublisherTest : public ::testing::Test {
@@ -55,7 +54,7 @@ class TreePublisherTest : public ::testing::Test {
     Contents found;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path())) {
       const std::string path = std::filesystem::relative(entry.path(), folder_.path());
-      if (entry.is_regular_file() && !path.starts_with(kStagingFolder)) {
+      if (entry.is_regular_file() && !absl::StartsWith(path, kStagingFolder)) {
         found[path] = contentOf(entry.path());
       }
     }

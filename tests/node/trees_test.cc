@@ -20,7 +20,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::sha256Of;
 using ::testing::SizeIs;
-using testing::TempFolder;
 
 class TreesTest : public ::testing::Test {
  protected:
