@@ -207,7 +207,7 @@ TEST_F(DatasetsCacheTest, AClientAtWorkIsWaitedFor) {
   {
     const UniqueFd lock = folder_.lock(kDirectory + "_builder.lock");
     publish(folders, listing(kBase));
-    folders.runJob("publish datasets");
+    folders.runJob("publish finished");
     folders.settle();
     EXPECT_FALSE(folder_.has(kDirectory));
   }
