@@ -430,6 +430,21 @@ std::optional<LocalCopy> Inventory::findIn(RootIndex root, const RepoId& repo,
   return view(id, *copy, blob);
 }
 
+std::vector<LocalCopy> Inventory::copiesOf(const HubOrigin& origin) const {
+  std::map<BlobId, Blob> found;
+  for (const auto& [id, copy] : copies_) {
+    if (at(copy.folder->first).root.config.names != origin) continue;
+    if (copy.usable() && copy.verified()) found[BlobId::sha256(copy.sha256)].copies.push_back(id);
+  }
+  std::vector<LocalCopy> all;
+  for (const auto& [name, blob] : found) {
+    CopyId id{};
+    const Copy* copy = best(blob, /*forPeers=*/false, &id);
+    if (copy != nullptr) all.push_back(view(id, *copy, name));
+  }
+  return all;
+}
+
 InventorySummary Inventory::summary() const {
   InventorySummary summary = summary_;
   summary.checkBytesLeft = queue_.bytesLeft();

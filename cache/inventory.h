@@ -173,6 +173,9 @@ class Inventory {
   // For a peer that asks: none of what this node keeps to itself.
   std::optional<Listing> listingForPeers(const RepoId& repo, const Commit& commit) const;
   std::vector<RepoView> repos() const;  // sorted
+  // Verified content in roots of repos of that origin (RootConfig::names): the best copy of each,
+  // named by its sha256, in the order of those.
+  std::vector<LocalCopy> copiesOf(const HubOrigin& origin) const;
   // As it was said, or as the roots say that it lies in; of a dataset cache as of its sources.
   Visibility visibilityOf(const RepoId& repo) const;
   // Datasets of that name that lie here or that something was said of. Sorted.

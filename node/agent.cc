@@ -49,6 +49,7 @@
 #include "node/hub.h"
 #include "node/identity.h"
 #include "node/listen_addresses.h"
+#include "node/pip_commands.h"
 #include "node/representations.h"
 #include "node/resolver.h"
 #include "node/root_ground.h"
@@ -262,7 +263,7 @@ class Agent final : public BlobProvider {
     search.roots.push_back({.path = config_.stateDir + "/hub", .origin = "roost's own"});
     makeWritableRoot(search.roots);
     if (sharesPip()) {
-      if (config_.pipCache) {
+      if (config_.pipCache && config_.pipCacheShared) {
         search.roots.insert(search.roots.end() - 1, {.path = *config_.pipCache,
                                                      .layout = Layout::kPip,
                                                      .origin = "pip's cache",
@@ -528,7 +529,11 @@ class Agent final : public BlobProvider {
                   folders_->landed(blob);
                   readings_->landed(blob.blob.id);
                   hubEndpoint_->landed(blob);
-                  if (!blob.site.url.empty()) trimPip();
+                  if (blob.site.url.empty()) return;
+                  endpointMetrics_.pipBytes(blob.fromHub ? EndpointMetrics::PipSource::kIndex
+                                                         : EndpointMetrics::PipSource::kPeers,
+                                            blob.blob.size);
+                  trimPip();
                 }};
   }
 
@@ -560,7 +565,8 @@ class Agent final : public BlobProvider {
             .problems = [this] { return problems(); },
             .endpointUrl = [this] { return urlForClients(endpoint_->address()); },
             .pipIndex = config_.pipIndex ? config_.pipIndex->origin.url() : "",
-            .representations = representations_.get()};
+            .representations = representations_.get(),
+            .pip = [this] { return pipCommands_.get(); }};
   }
 
   std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
@@ -614,7 +620,8 @@ class Agent final : public BlobProvider {
             .learnt = [this](const RepoId& repo, Visibility known) { learnt(repo, known); },
             .call = peerCall(),
             .statusJson = [this] { return statusDocument(*core_, problems(), absl::Now()).dump(); },
-            .measures = [this] { return measures(); }},
+            .measures = [this] { return measures(); },
+            .metrics = endpointMetrics_},
         HubEndpoint::Options{.refTtl = config_.branchTtl,
                              .publish = config_.endpointPublish,
                              .knownSizeMax = config_.knownSizeMax});
@@ -628,8 +635,18 @@ class Agent final : public BlobProvider {
             .index = pip_.get(),
             .origin = config_.pipIndex ? config_.pipIndex->origin : HubOrigin::huggingFace(),
             .call = peerCall(),
-            .pagesFolder = config_.stateDir + "/pip-pages"},
+            .pagesFolder = config_.stateDir + "/pip-pages",
+            .metrics = endpointMetrics_,
+            .reservations = reservations_,
+            .pipCache = config_.pipCache.value_or("")},
         sharesPip());
+    pipCommands_ = std::make_unique<PipCommands>(PipCommands::Seams{
+        .core = *core_,
+        .pool = pool_,
+        .folders = *folders_,
+        .endpoint = *pipEndpoint_,
+        .index = config_.pipIndex ? std::optional(config_.pipIndex->origin) : std::nullopt,
+        .cache = config_.pipCache.value_or("")});
     std::vector<LaneThread*> lanes;
     for (const auto& lane : lanes_) lanes.push_back(&lane->thread);
     endpoint_ = std::make_unique<EndpointServer>(
@@ -1117,8 +1134,10 @@ class Agent final : public BlobProvider {
   std::unique_ptr<BlobReadings> readings_;
   std::unique_ptr<HubProxy> proxy_;
   std::unique_ptr<RepresentationsApi> representationsApi_;
+  EndpointMetrics endpointMetrics_;
   std::unique_ptr<HubEndpoint> hubEndpoint_;
   std::unique_ptr<PipEndpoint> pipEndpoint_;
+  std::unique_ptr<PipCommands> pipCommands_;
   std::unique_ptr<EndpointServer> endpoint_;
   std::unique_ptr<Watchdog> watchdog_;
   asio::signal_set signals_;

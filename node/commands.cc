@@ -11,7 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "node/command_arguments.h"
 #include "node/node_selection.h"
+#include "node/pip_commands.h"
 #include "node/repo_query.h"
 #include "node/representations.h"
 #include "node/trees.h"
@@ -26,28 +28,6 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::milliseconds kAcquaintPause(20);
-
-absl::StatusOr<std::string> textIn(const json& arguments, const char* key) {
-  const auto it = arguments.find(key);
-  if (it == arguments.end() || !it->is_string()) {
-    return absl::InvalidArgumentError(absl::StrCat("the argument \"", key, "\" is missing"));
-  }
-  return it->get<std::string>();
-}
-
-absl::StatusOr<std::vector<std::string>> textsIn(const json& arguments, const char* key) {
-  std::vector<std::string> texts;
-  const auto it = arguments.find(key);
-  if (it == arguments.end()) return texts;
-  if (!it->is_array()) return absl::InvalidArgumentError(absl::StrCat(key, " is not a list"));
-  for (const json& text : *it) {
-    if (!text.is_string()) {
-      return absl::InvalidArgumentError(absl::StrCat(key, " is not a list of texts"));
-    }
-    texts.push_back(text.get<std::string>());
-  }
-  return texts;
-}
 
 absl::StatusOr<SourceRule> sourceRuleIn(const json& arguments) {
   const std::string text = arguments.value("from", "any");
@@ -145,6 +125,11 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
                                                             std::string arguments) {
   const json parsed = json::parse(arguments, nullptr, false);
   if (!parsed.is_object()) co_return absl::InvalidArgumentError("the arguments are not JSON");
+  if (parsed.value("type", "") == kPipType) {
+    const Document wheels = co_await ofWheels(method, parsed);
+    if (!wheels.ok()) co_return wheels.status();
+    co_return wheels->dump(-1, ' ', false, json::error_handler_t::replace);
+  }
   Document document = absl::InvalidArgumentError(
       sentence(absl::StrCat("the agent does not know ", roost::quoted(method)),
                absl::StrCat("it is version ", ROOST_VERSION), "Use the roost of that version."));
@@ -192,6 +177,18 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   if (!document.ok()) co_return document.status();
   // A path on disk may be no UTF-8; the answer still is.
   co_return document->dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+asio::awaitable<Commands::Document> Commands::ofWheels(std::string method, json arguments) {
+  PipCommands* pip = s_.pip ? s_.pip() : nullptr;
+  if (pip == nullptr) co_return absl::UnimplementedError("no pip index here");
+  if (method == "ls") co_return co_await pip->ls();
+  if (method == "where") co_return co_await pip->where(arguments);
+  if (method == "warm" || method == "get") {
+    co_await becomeAcquainted();
+    co_return co_await pip->warm(arguments);
+  }
+  co_return absl::InvalidArgumentError(absl::StrCat(roost::quoted(method), " knows no wheels"));
 }
 
 Commands::Document Commands::where(const json& arguments) const {

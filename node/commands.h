@@ -23,6 +23,7 @@
 
 namespace roost {
 
+class PipCommands;
 class Representations;
 
 class Commands {
@@ -39,7 +40,8 @@ class Commands {
     std::function<std::vector<Problem>()> problems;
     std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
     std::string pipIndex = {};  // the one that /pip/simple/ stands for; empty: it is off
-    Representations* representations = nullptr;  // null: there are none
+    Representations* representations = nullptr;   // null: there are none
+    std::function<PipCommands*()> pip = nullptr;  // null: none
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 
@@ -48,6 +50,7 @@ class Commands {
 
  private:
   using Document = absl::StatusOr<nlohmann::json>;
+  boost::asio::awaitable<Document> ofWheels(std::string method, nlohmann::json arguments);
   Document where(const nlohmann::json& arguments) const;
   Document ls() const;
   nlohmann::json trees() const;

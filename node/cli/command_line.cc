@@ -41,6 +41,7 @@ struct Parser {
 };
 
 constexpr char kRepresentation[] = "representation";
+constexpr char kWheels[] = "pip";
 constexpr char kForceText[] = "Replace a HF_ENDPOINT that is set to something else";
 
 // The origin of what is typed is not known here: the agent's own hub is meant, and only the name
@@ -72,6 +73,12 @@ struct TypedOrder {
 constexpr char kRepoText[] = "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME[@REVISION]";
 constexpr char kTypeText[] = "model, dataset, space, dataset-cache or tree, if REPO has no prefix";
 const std::vector<std::string> kTypeNames = {"model", "dataset", "space", "dataset-cache", "tree"};
+constexpr char kWheelsText[] = "; or pip: NAME[==VERSION]";
+
+std::vector<std::string> orWheels(std::vector<std::string> types) {
+  types.push_back(kWheels);
+  return types;
+}
 
 void addOrder(CLI::App& command, TypedOrder& order) {
   command.add_option("--revision", order.revision, "Branch, tag or commit (default: main)")
@@ -93,7 +100,25 @@ absl::StatusOr<RepoQuery> queryOf(const std::string& repo, const std::string& ty
   return parseRepoQuery(anyOrigin(), repo, wanted);
 }
 
+// They have no revisions, and come from wherever they are.
+absl::StatusOr<FileOrder> finishWheelOrder(const TypedOrder& typed) {
+  ROOST_ASSIGN_OR_RETURN(const PipRequirement what, parsePipRequirement(typed.repo));
+  if (!typed.revision.empty()) {
+    return absl::InvalidArgumentError("--revision is not for wheels. Name a version: NAME==1.0");
+  }
+  if (typed.from != "any") {
+    return absl::InvalidArgumentError("--from is not for wheels. Leave it out");
+  }
+  FileOrder order;
+  order.repo = what.toString();
+  order.include = typed.include;
+  order.exclude = typed.exclude;
+  order.wheels = true;
+  return order;
+}
+
 absl::StatusOr<FileOrder> finishOrder(const TypedOrder& typed) {
+  if (typed.type == kWheels) return finishWheelOrder(typed);
   ROOST_ASSIGN_OR_RETURN(const RepoQuery query, queryOf(typed.repo, typed.type));
   FileOrder order;
   order.repo = query.repo.toString();
@@ -180,9 +205,10 @@ void addWarm(Parser& parser) {
         std::vector<std::string> types = kTypeNames;
         types.push_back(kRepresentation);
         command
-            .add_option("--type", typed.order.type,
-                        absl::StrCat(kTypeText, "; or representation: KEY…, or all of them"))
-            ->check(CLI::IsMember(types))
+            .add_option(
+                "--type", typed.order.type,
+                absl::StrCat(kTypeText, kWheelsText, "; or representation: KEY…, or all of them"))
+            ->check(CLI::IsMember(orWheels(types)))
             ->type_name("TYPE");
         addOrder(command, typed.order);
         command
@@ -212,6 +238,13 @@ void addWarm(Parser& parser) {
         }
         typed.order.repo = typed.words.front();
         ROOST_ASSIGN_OR_RETURN(typed.command.order, finishOrder(typed.order));
+        if (typed.command.order.wheels && !typed.nodes.empty() && typed.nodes != "self") {
+          return absl::InvalidArgumentError(
+              "--nodes: wheels are put into pip's cache on this node alone. Leave it out");
+        }
+        if (typed.command.order.wheels && typed.command.noWait) {
+          return absl::InvalidArgumentError("--no-wait is not for wheels. Leave it out");
+        }
         auto nodes = NodeSelection::parse(typed.nodes.empty() ? "all" : typed.nodes);
         if (!nodes.ok()) {
           return absl::InvalidArgumentError(absl::StrCat("--nodes: ", nodes.status().message()));
@@ -230,8 +263,8 @@ void addGet(Parser& parser) {
       "get", "Bring a repo, or some files of it, into this node's cache; prints the snapshot path",
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.order.repo, kRepoText)->required();
-        command.add_option("--type", typed.order.type, kTypeText)
-            ->check(CLI::IsMember(kTypeNames))
+        command.add_option("--type", typed.order.type, absl::StrCat(kTypeText, kWheelsText))
+            ->check(CLI::IsMember(orWheels(kTypeNames)))
             ->type_name("TYPE");
         addOrder(command, typed.order);
         command.add_option("FILE", typed.command.files, "Only these files");
@@ -284,12 +317,16 @@ void addWhere(Parser& parser) {
       [](CLI::App& command, Typed& typed) {
         command.add_option("REPO", typed.what, "A repo[@REVISION], or a digest: sha256:… or hex")
             ->required();
-        command.add_option("--type", typed.type, kTypeText)
-            ->check(CLI::IsMember(kTypeNames))
+        command.add_option("--type", typed.type, absl::StrCat(kTypeText, kWheelsText))
+            ->check(CLI::IsMember(orWheels(kTypeNames)))
             ->type_name("TYPE");
         addOutput(command, typed.output);
       },
       [](Typed& typed) -> absl::StatusOr<Command> {
+        if (typed.type == kWheels) {
+          ROOST_ASSIGN_OR_RETURN(PipRequirement wheels, parsePipRequirement(typed.what));
+          return WhereCommand{typed.output, std::move(wheels)};
+        }
         const bool named =
             absl::StartsWith(typed.what, "sha256:") || absl::StartsWith(typed.what, "git-sha1:");
         if (auto digest = BlobId::parse(typed.what); named || digest.ok()) {
@@ -309,13 +346,14 @@ void addLs(Parser& parser) {
   parser.add<Typed>(
       "ls", "What this node holds, and how many nodes hold it too",
       [](CLI::App& command, Typed& typed) {
-        command.add_option("--type", typed.type, "repo (default) or representation")
-            ->check(CLI::IsMember({"repo", kRepresentation}))
+        command.add_option("--type", typed.type, "repo (default), representation or pip: wheels")
+            ->check(CLI::IsMember({"repo", kRepresentation, kWheels}))
             ->type_name("TYPE");
         addOutput(command, typed.command.output);
       },
       [](Typed& typed) -> absl::StatusOr<Command> {
         typed.command.representations = typed.type == kRepresentation;
+        typed.command.wheels = typed.type == kWheels;
         return typed.command;
       });
 }
@@ -482,7 +520,13 @@ bool hasName(const CLI::Option& option, absl::string_view name) {
 }
 
 std::vector<std::string> choicesOf(const CLI::App& command, const CLI::Option& option) {
-  if (hasName(option, "type")) return kTypeNames;
+  if (hasName(option, "type") && command.get_name() == "ls") {
+    return {"repo", kRepresentation, kWheels};
+  }
+  if (hasName(option, "type")) {
+    const bool wheels = command.get_name() != "verify" && command.get_name() != "evict";
+    return wheels ? orWheels(kTypeNames) : kTypeNames;
+  }
   if (hasName(option, "from")) return {"any", "cluster", "hub"};
   if (hasName(option, "nodes") && command.get_name() == "warm") return {"all", "self"};
   if (hasName(option, "catalog")) return {"mesh"};

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "node/config.h"
 #include "node/node_selection.h"
+#include "node/pip_requirement.h"
 #include "node/repo_query.h"
 #include "protocol/blob_id.h"
 
@@ -40,6 +41,7 @@ struct FileOrder {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::string from = "any";  // any | cluster | hub
+  bool wheels = false;       // of the pip index: `repo` is NAME or NAME==VERSION
 };
 struct WarmCommand {
   OutputOptions output;
@@ -65,11 +67,12 @@ struct JobsCommand {
 };
 struct WhereCommand {
   OutputOptions output;
-  std::variant<RepoQuery, BlobId> what;
+  std::variant<RepoQuery, BlobId, PipRequirement> what;
 };
 struct LsCommand {
   OutputOptions output;
   bool representations = false;  // these, and not repos
+  bool wheels = false;           // or these
 };
 // Of representations: these keys, or those used longest ago.
 struct EvictCommand {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "node/cli/command_line.h"
@@ -46,6 +47,15 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const ExecCommand& comma
 absl::StatusOr<ExitCode> run(const CliContext& context, const KeyCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const CompletionCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VersionCommand& command);
+
+// warm and get of wheels: into pip's cache of the agent's node.
+struct WheelOrder {
+  FileOrder order;
+  std::vector<std::string> files;  // only these; none: what `order` says
+  bool dryRun = false;
+};
+absl::StatusOr<ExitCode> bringWheels(const CliContext& context, ControlClient& agent,
+                                     const OutputOptions& output, const WheelOrder& order);
 
 // Watches a job until it ends, with bars on a terminal. The result is its last document; kCancelled
 // if the user pressed Ctrl-C: the job goes on.

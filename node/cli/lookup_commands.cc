@@ -32,12 +32,19 @@ std::string distinctLines(const nlohmann::json& entries, const char* key) {
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
-  const RepoQuery* repo = std::get_if<RepoQuery>(&command.what);
-  const std::string name =
-      repo != nullptr ? repo->repo.toString() : std::get<BlobId>(command.what).toString();
-  ROOST_ASSIGN_OR_RETURN(const nlohmann::json where,
-                         agent->call("where", repo != nullptr ? argumentsOf(*repo)
-                                                              : nlohmann::json{{"digest", name}}));
+  std::string name;
+  nlohmann::json arguments;
+  if (const auto* repo = std::get_if<RepoQuery>(&command.what)) {
+    name = repo->repo.toString();
+    arguments = argumentsOf(*repo);
+  } else if (const auto* wheels = std::get_if<PipRequirement>(&command.what)) {
+    name = wheels->toString();
+    arguments = {{"type", "pip"}, {"repo", name}};
+  } else {
+    name = std::get<BlobId>(command.what).toString();
+    arguments = {{"digest", name}};
+  }
+  ROOST_ASSIGN_OR_RETURN(const nlohmann::json where, agent->call("where", arguments));
   const auto& nodes = listAt(where, "nodes");
   if (command.output.json) {
     context.print(dumped(where) + "\n");
@@ -58,6 +65,13 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command
     context.print(command.output.json    ? dumped(held) + "\n"
                   : command.output.quiet ? distinctLines(listAt(held, "representations"), "model")
                                          : renderRepresentations(held, context.seams.out.style()));
+    return ExitCode::kOk;
+  }
+  if (command.wheels) {
+    ROOST_ASSIGN_OR_RETURN(const nlohmann::json held, agent->call("ls", {{"type", "pip"}}));
+    context.print(command.output.json    ? dumped(held) + "\n"
+                  : command.output.quiet ? distinctLines(listAt(held, "wheels"), "project")
+                                         : renderWheels(held, context.seams.out.style()));
     return ExitCode::kOk;
   }
   ROOST_ASSIGN_OR_RETURN(const nlohmann::json ls, agent->call("ls", nlohmann::json::object()));

@@ -19,6 +19,8 @@ std::string renderStatus(const nlohmann::json& status, const TextStyle& style, b
 std::string renderWhere(const nlohmann::json& where, const TextStyle& style);
 std::string renderLs(const nlohmann::json& ls, const TextStyle& style);
 std::string renderRepresentations(const nlohmann::json& held, const TextStyle& style);
+// Of ls and of an order; with what became of each, if they were ordered.
+std::string renderWheels(const nlohmann::json& document, const TextStyle& style);
 std::string renderVerify(const nlohmann::json& verify, const TextStyle& style);
 std::string renderPlan(const nlohmann::json& plan, const TextStyle& style);
 

@@ -74,9 +74,56 @@ std::string blobHolders(const nlohmann::json& where, const TextStyle& style) {
   return table({{"NODE", false, 8, 0}, {"HAS", false, 8, 0}, {"", false, 0, 1}}, rows, style);
 }
 
+std::string wheelHolders(const nlohmann::json& where, const TextStyle& style) {
+  std::vector<std::vector<Cell>> rows;
+  for (const auto& node : listAt(where, "nodes")) {
+    rows.push_back({{textAt(node, "name")},
+                    {formatCount(numberAt(node, "files"))},
+                    {formatBytes(numberAt(node, "bytes"))},
+                    {absl::StrJoin(textsAt(node, "wheels"), ",")}});
+  }
+  return table({{"NODE", false, 8, 0},
+                {"FILES", true, 5, 2},
+                {"BYTES", true, 7, 1},
+                {"WHEELS", false, 20, 0}},
+               rows, style);
+}
+
+// "already there", "from other nodes": what became of a wheel that was ordered.
+Cell outcome(const nlohmann::json& wheel) {
+  if (textAt(wheel, "state") == "failed") return {"failed", Tone::kBad};
+  const std::string from = textAt(wheel, "from");
+  if (from == "cache") return {"was there"};
+  if (from == "here") return {"from this node", Tone::kGood};
+  if (from == "peers") return {"from other nodes", Tone::kGood};
+  if (from == "index") return {"from the index", Tone::kGood};
+  return {""};
+}
+
 }  // namespace
 
+std::string renderWheels(const nlohmann::json& document, const TextStyle& style) {
+  std::vector<std::vector<Cell>> rows;
+  for (const auto& wheel : listAt(document, "wheels")) {
+    const std::string file = textAt(wheel, "file");
+    rows.push_back({{textAt(wheel, "project")},
+                    {textAt(wheel, "version")},
+                    {file.empty() ? std::string(dash(style)) : file},
+                    {formatBytes(numberAt(wheel, "bytes"))},
+                    {absl::StrJoin(textsAt(wheel, "holders"), ",")},
+                    outcome(wheel)});
+  }
+  return table({{"PROJECT", false, 8, 0},
+                {"VERSION", false, 6, 0},
+                {"FILE", false, 20, 1},
+                {"BYTES", true, 7, 2},
+                {"NODES", false, 8, 3},
+                {"", false, 0, 0}},
+               rows, style);
+}
+
 std::string renderWhere(const nlohmann::json& where, const TextStyle& style) {
+  if (where.contains("project")) return wheelHolders(where, style);
   return where.contains("digest") ? blobHolders(where, style) : repoHolders(where, style);
 }
 

@@ -50,6 +50,9 @@ absl::StatusOr<ExitCode> plan(const CliContext& context, ControlClient& agent,
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const WarmCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  if (command.order.wheels) {
+    return bringWheels(context, *agent, command.output, {command.order, {}, command.dryRun});
+  }
   nlohmann::json arguments = argumentsOf(command.order);
   arguments["nodes"] = command.nodes.terms();
   if (command.dryRun) return plan(context, *agent, command, std::move(arguments));
@@ -114,6 +117,9 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentation
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const GetCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
+  if (command.order.wheels) {
+    return bringWheels(context, *agent, command.output, {command.order, command.files, false});
+  }
   nlohmann::json arguments = argumentsOf(command.order);
   if (!command.files.empty()) arguments["files"] = command.files;
   ROOST_ASSIGN_OR_RETURN(nlohmann::json job, agent->call("get", arguments));

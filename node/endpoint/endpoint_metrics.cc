@@ -45,6 +45,32 @@ const char* nameOf(EndpointMetrics::InnerPart how) {
   return "passed_on";
 }
 
+const char* nameOf(EndpointMetrics::PipRequest kind) {
+  switch (kind) {
+    case EndpointMetrics::PipRequest::kProjects:
+      return "projects";
+    case EndpointMetrics::PipRequest::kPage:
+      return "page";
+    case EndpointMetrics::PipRequest::kFile:
+      return "file";
+    case EndpointMetrics::PipRequest::kMetadata:
+      break;
+  }
+  return "metadata";
+}
+
+const char* nameOf(EndpointMetrics::PipSource source) {
+  switch (source) {
+    case EndpointMetrics::PipSource::kCache:
+      return "cache";
+    case EndpointMetrics::PipSource::kPeers:
+      return "peers";
+    case EndpointMetrics::PipSource::kIndex:
+      break;
+  }
+  return "index";
+}
+
 }  // namespace
 
 struct EndpointMetrics::Families {
@@ -68,6 +94,9 @@ struct EndpointMetrics::Families {
                "Ranges inside files that were still arriving, by how they were answered");
   Counters& kept = counters("roost_endpoint_unnamed_files_total",
                             "Files without the hub's hash that passed through whole");
+  Counters& pipRequests = counters("roost_pip_requests_total", "Requests to the pip index");
+  Counters& pipBytes =
+      counters("roost_pip_bytes_total", "Bytes of files of the pip index, by where they were");
   Counters& bytes = counters("roost_transfer_bytes_total", "Content bytes, by where they went");
 };
 
@@ -76,6 +105,9 @@ EndpointMetrics::EndpointMetrics() : families_(std::make_unique<Families>()) {
     families_->innerParts.Add({{"how", nameOf(how)}});
   }
   for (const char* how : {"kept", "not_kept"}) families_->kept.Add({{"how", how}});
+  for (const PipSource source : {PipSource::kCache, PipSource::kPeers, PipSource::kIndex}) {
+    families_->pipBytes.Add({{"source", nameOf(source)}});
+  }
 }
 EndpointMetrics::~EndpointMetrics() = default;
 
@@ -90,6 +122,15 @@ void EndpointMetrics::innerPart(InnerPart how) {
 
 void EndpointMetrics::kept(bool isKept) {
   families_->kept.Add({{"how", isKept ? "kept" : "not_kept"}}).Increment();
+}
+
+void EndpointMetrics::pipRequest(PipRequest kind, int status) {
+  families_->pipRequests.Add({{"kind", nameOf(kind)}, {"status", absl::StrCat(status / 100, "xx")}})
+      .Increment();
+}
+
+void EndpointMetrics::pipBytes(PipSource source, uint64_t bytes) {
+  families_->pipBytes.Add({{"source", nameOf(source)}}).Increment(static_cast<double>(bytes));
 }
 
 std::string EndpointMetrics::text(const Measures& now) {

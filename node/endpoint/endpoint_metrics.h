@@ -32,6 +32,15 @@ class EndpointMetrics {
   // or there was no room for it.
   void kept(bool isKept);
 
+  enum class PipRequest { kProjects, kPage, kFile, kMetadata };
+  void pipRequest(PipRequest kind, int status);
+  enum class PipSource {
+    kCache,  // sent to a client from a copy that was here
+    kPeers,  // fetched from other nodes
+    kIndex,  // fetched from the index, or passed on from it
+  };
+  void pipBytes(PipSource source, uint64_t bytes);
+
   // What others count or hold, at the moment of asking.
   struct Measures {
     uint64_t bytesFromHub = 0;    // since the start

@@ -34,10 +34,10 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
                 s_.call, [this] { return shared_from_this(); }},
                options.refTtl),
         metadata_(s_.core, hub_, word_, access_, names_),
-        kept_({s_.io, s_.pool, s_.reservations, s_.core.self().id, s_.folders, metrics_,
+        kept_({s_.io, s_.pool, s_.reservations, s_.core.self().id, s_.folders, s_.metrics,
                [this] { return stopped_ ? nullptr : shared_from_this(); }}),
-        files_({s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_, metrics_,
-                kept_},
+        files_({s_.core, s_.pool, s_.folders, s_.readings, hub_, access_, names_, timers_,
+                s_.metrics, kept_},
                options.publish, options.knownSizeMax) {}
 
   void handle(HttpAsk ask, std::function<void(HttpAnswer)> done) {
@@ -66,7 +66,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
                                    std::function<void(HttpAnswer)> done) {
     const HubRoute route = hubRoute(self->s_.origin, ask.method, ask.target);
     HttpAnswer answer = co_await self->answer(std::move(ask), route);
-    self->metrics_.request(route.kind, answer.status);
+    self->s_.metrics.request(route.kind, answer.status);
     done(std::move(answer));
   }
 
@@ -114,7 +114,7 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
       answer.body = s_.statusJson();
     } else if (route.path == "metrics") {
       answer.headers[0].second = "text/plain; version=0.0.4; charset=utf-8";
-      answer.body = metrics_.text(s_.measures());
+      answer.body = s_.metrics.text(s_.measures());
     } else if (route.path == "livez") {
       answer.body = absl::StrCat("{\"live\":true,\"node\":\"", s_.core.self().id.hex(), "\"}");
     } else if (route.path == "readyz") {
@@ -142,7 +142,6 @@ class HubEndpoint::Impl : public std::enable_shared_from_this<HubEndpoint::Impl>
   RepoAccess access_;
   RepoNames names_;
   HubMetadata metadata_;
-  EndpointMetrics metrics_;
   KeptFiles kept_;
   HubFiles files_;
 };

@@ -43,6 +43,7 @@ class HubEndpoint {
     PeerCall call;
     std::function<std::string()> statusJson;
     std::function<EndpointMetrics::Measures()> measures;
+    EndpointMetrics& metrics;
   };
   struct Options {
     absl::Duration refTtl = absl::Seconds(60);

@@ -46,10 +46,15 @@ HttpAnswer movedTo(const PipRoute& route) {
   return answer;
 }
 
-HttpAnswer isOff() {
-  return failure(404, "",
-                 sentence("the pip index of this agent is off", "no index was found to ask",
-                          "Name one with --pip-index URL, or set PIP_INDEX_URL for the agent"));
+constexpr char kIsOff[] =
+    "the pip index of this agent is off: no index was found to ask. Name one with --pip-index URL, "
+    "or set PIP_INDEX_URL for the agent";
+
+EndpointMetrics::PipRequest kindOf(const PipRoute& route) {
+  if (route.kind == PipRoute::Kind::kProjects) return EndpointMetrics::PipRequest::kProjects;
+  if (route.kind == PipRoute::Kind::kPage) return EndpointMetrics::PipRequest::kPage;
+  return route.metadata ? EndpointMetrics::PipRequest::kMetadata
+                        : EndpointMetrics::PipRequest::kFile;
 }
 
 // The blob that a route leads to, and where it is.
@@ -64,11 +69,7 @@ std::optional<Wanted> wantedOf(const PipPage& page, const PipRoute& route) {
   if (file == nullptr) return std::nullopt;
   if (!route.metadata) return Wanted{file->sha256, file->size, file->url};
   if (!file->metadata) return std::nullopt;
-  // Beside the file: of a URL with a query the path has it.
-  const size_t end = file->url.find('?');
-  const std::string rest = end == std::string::npos ? "" : file->url.substr(end);
-  return Wanted{file->metadata, std::nullopt,
-                absl::StrCat(file->url.substr(0, end), kMetadataSuffix, rest)};
+  return Wanted{file->metadata, std::nullopt, metadataUrlOf(*file)};
 }
 
 }  // namespace
@@ -84,7 +85,8 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
         pages_({s_.io, s_.pool, s_.core, line_, timers_, s_.call,
                 [this] { return shared_from_this(); }},
                shares, s_.pagesFolder),
-        bodies_({s_.pool, s_.folders, s_.readings, timers_, metrics_}) {}
+        bodies_({s_.pool, s_.folders, s_.readings, timers_, s_.metrics}),
+        wheels_(wheelSeams()) {}
 
   void handle(HttpAsk ask, PipRoute route, std::function<void(HttpAnswer)> done) {
     asio::post(s_.io, [self = shared_from_this(), ask = std::move(ask), route = std::move(route),
@@ -101,6 +103,15 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
     return true;
   }
 
+  absl::Status keepsFiles() const {
+    if (s_.index == nullptr) return absl::InvalidArgumentError(kIsOff);
+    if (shares_) return absl::OkStatus();
+    return absl::InvalidArgumentError(sentence(
+        "this agent keeps no files of the pip index", "it wants a password, or --pip-share is none",
+        "Set --pip-share cluster where all nodes may see what the index has"));
+  }
+  PipWheels& wheels() { return wheels_; }
+
   void stop() {
     stopped_ = true;
     s_.index = nullptr;  // it goes before what is still under way
@@ -109,14 +120,33 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
   }
 
  private:
+  PipWheels::Seams wheelSeams() {
+    return {.pool = s_.pool,
+            .core = s_.core,
+            .folders = s_.folders,
+            .readings = s_.readings,
+            .pages = pages_,
+            .timers = timers_,
+            .origin = s_.origin,
+            .reservations = s_.reservations,
+            .cache = s_.pipCache,
+            .sizeOf =
+                [this](BlobId blob, std::string url) {
+                  return sizeOf({blob, std::nullopt, url});
+                },
+            .stopped = [this] { return stopped_; }};
+  }
+
   static asio::awaitable<void> run(std::shared_ptr<Impl> self, HttpAsk ask, PipRoute route,
                                    std::function<void(HttpAnswer)> done) {
+    const EndpointMetrics::PipRequest kind = kindOf(route);
     HttpAnswer answer = co_await self->answer(std::move(ask), std::move(route));
+    self->s_.metrics.pipRequest(kind, answer.status);
     done(std::move(answer));
   }
 
   asio::awaitable<HttpAnswer> answer(HttpAsk ask, PipRoute route) {
-    if (s_.index == nullptr) co_return isOff();
+    if (s_.index == nullptr) co_return failure(404, "", kIsOff);
     if (auto refused = refusedToOthers(ask)) co_return *std::move(refused);
     if (ask.method != "GET" && ask.method != "HEAD") {
       HttpAnswer refused = failure(405, "", "the pip index is read only");
@@ -229,6 +259,7 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
     if (ask.method == "HEAD" || answer.status == 416 || range.first == range.end) co_return answer;
     const BlobPart part{blob, range.first, range.end};
     if (auto stream = co_await bodies_.fromHere(part)) {
+      s_.metrics.pipBytes(EndpointMetrics::PipSource::kCache, range.end - range.first);
       answer.stream = std::move(stream);
       co_return answer;
     }
@@ -257,7 +288,11 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
           index->proxy.forwardFrom(url, ask, std::move(done));
         };
     const HttpAnswer dropped = failure(503, "", "the agent is stopping");
-    co_return co_await awaitCallback<HttpAnswer>(start, dropped);
+    HttpAnswer answer = co_await awaitCallback<HttpAnswer>(start, dropped);
+    if (ask.method == "GET" && answer.status < 300) {
+      s_.metrics.pipBytes(EndpointMetrics::PipSource::kIndex, answer.length.value_or(0));
+    }
+    co_return answer;
   }
 
   // As the index says, or who has it; else as the place says where it is.
@@ -324,9 +359,9 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
   HubRest noRest_;
   HubLine line_;
   PipPages pages_;
-  EndpointMetrics metrics_;
   BlobAnswers bodies_;
   std::map<BlobId, uint64_t> sizes_;
+  PipWheels wheels_;
 };
 
 PipEndpoint::PipEndpoint(Seams seams, bool shares)
@@ -339,6 +374,17 @@ void PipEndpoint::handle(HttpAsk ask, PipRoute route, std::function<void(HttpAns
 }
 bool PipEndpoint::asked(const HubQuestionRequest& question, const PeerAnswer& answer) {
   return impl_->asked(question, answer);
+}
+// `impl_` is kept while a question is under way.
+asio::awaitable<absl::StatusOr<std::vector<PipWheel>>> PipEndpoint::findWheels(PipOrder order) {
+  const std::shared_ptr<Impl> kept = impl_;
+  ROOST_CO_RETURN_IF_ERROR(kept->keepsFiles());
+  co_return co_await kept->wheels().find(std::move(order));
+}
+asio::awaitable<absl::StatusOr<PipBrought>> PipEndpoint::bringWheel(PipWheel wheel) {
+  const std::shared_ptr<Impl> kept = impl_;
+  ROOST_CO_RETURN_IF_ERROR(kept->keepsFiles());
+  co_return co_await kept->wheels().bring(std::move(wheel));
 }
 void PipEndpoint::stop() {
   impl_->stop();

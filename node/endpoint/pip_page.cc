@@ -254,6 +254,11 @@ std::optional<std::string> pipProjectName(absl::string_view name) {
   return result;
 }
 
+std::string metadataUrlOf(const PipFile& file) {
+  const size_t end = std::min(file.url.find('?'), file.url.size());
+  return absl::StrCat(file.url.substr(0, end), kMetadataSuffix, file.url.substr(end));
+}
+
 const PipFile* PipPage::find(absl::string_view sha256, absl::string_view name) const {
   for (const PipFile& file : files) {
     if (file.name == name && sha256 == (file.sha256 ? file.sha256->hex() : "-")) return &file;

@@ -47,6 +47,9 @@ struct PipPage {
   friend bool operator==(const PipPage&, const PipPage&) = default;
 };
 
+// Where the metadata of a file is: beside it, and of a URL with a query the path says so.
+std::string metadataUrlOf(const PipFile& file);
+
 // `url`: where the page was read, for relative addresses. `type`: its Content-Type. Files that
 // cannot be used (no URL that may be followed, a name that is no file name) are left out.
 // kInvalidArgument: it is not a page, or of a version that is not known.

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from tests.clients.run import client_environment
+from tests.clients.run import Result, client_environment
 from tests.clients.setup import python
 from tests.cluster.agent import Agent
 from tests.cluster.endpoint import Reply, ask
@@ -463,9 +463,8 @@ def test_the_hub_keeps_its_own_addresses(clusters: Callable[..., Cluster], index
 # -- pip's own cache -------------------------------------------------------------------------------
 
 
-def seed_cache(agent: Agent, index: Index, wheel: Wheel) -> None:
-    """What pip leaves in its cache after a download from the index itself."""
-    project = wheel.name.partition("-")[0]
+def download(agent: Agent, index: Index, *requirements: str) -> Result:
+    """pip on this node, with the index itself, as if there were no agent."""
     env = client_environment(
         agent.home,
         PIP_CONFIG_FILE="/dev/null",
@@ -473,9 +472,14 @@ def seed_cache(agent: Agent, index: Index, wheel: Wheel) -> None:
         PIP_TRUSTED_HOST="127.0.0.1",
         PIP_CACHE_DIR=str(agent.home / ".cache/pip"),
     )
-    command = [str(python("pip26")), "-m", "pip", "download", "--no-deps", project]
+    command = [str(python("pip26")), "-m", "pip", "download", "--no-deps", *requirements]
     command += ["--dest", str(agent.home / "downloads"), "--disable-pip-version-check"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+
+def seed_cache(agent: Agent, index: Index, wheel: Wheel) -> None:
+    """What pip leaves in its cache after a download from the index itself."""
+    done = download(agent, index, wheel.name.partition("-")[0])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -521,3 +525,199 @@ def test_env_makes_pip_use_the_agent(clusters: Callable[..., Cluster], index: In
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (target / "leaf/__init__.py").exists()
+
+
+# -- wheels in pip's cache of another node ---------------------------------------------------------
+
+
+def downloads_of(index: Index, wheel: Wheel) -> int:
+    """How often the file itself was read from the index."""
+    return sum(
+        one.path.endswith(f"/{wheel.name}") and one.method == "GET" for one in index.all_asked()
+    )
+
+
+def bodies(agent: Agent) -> set[bytes]:
+    return {path.read_bytes() for path in (agent.home / ".cache/pip/http-v2").rglob("*.body")}
+
+
+def wheels_of(agent: Agent) -> dict[str, dict[str, Any]]:
+    return {one["file"]: one for one in agent.roost_json("ls", "--type", "pip")["wheels"]}
+
+
+def test_a_wheel_in_pips_cache_of_a_node_comes_into_that_of_another(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    wheel = index.add(make_wheel("leaf", size=3 * MIB))
+    a, b = clusters(2, **of_index(index))
+    seed_cache(a, index, wheel)
+    assert downloads_of(index, wheel) == 1
+    wait_advertised(b, wheel, "a")
+    (brought,) = b.roost_json("warm", "--type", "pip", "leaf==1.0")["wheels"]
+    assert (brought["file"], brought["state"], brought["from"]) == (wheel.name, "done", "peers")
+    assert {wheel.data, wheel.metadata} <= bodies(b)
+    asked = len(index.all_asked())
+    done = download(b, index, "leaf")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Using cached" in done.stdout
+    # Only the page is asked for: neither the file nor the metadata beside it.
+    assert [one.path for one in index.all_asked()[asked:]] == ["/simple/leaf/"]
+    assert (b.home / "downloads" / wheel.name).read_bytes() == wheel.data
+    assert downloads_of(index, wheel) == 1
+
+
+def test_a_wheel_that_pip_has_already_is_left_alone(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    wheel = index.add(make_wheel("leaf", size=3 * MIB))
+    (a,) = clusters(1, **of_index(index))
+    seed_cache(a, index, wheel)
+    wait_advertised(a, wheel, "a")
+    cache = a.home / ".cache/pip/http-v2"
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+    (brought,) = a.roost_json("get", "--type", "pip", "leaf")["wheels"]
+    assert (brought["state"], brought["from"]) == ("done", "cache")
+    after = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_wheel_that_no_node_holds_comes_from_the_index_if_it_is_named(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    wheel, other = index.add(make_wheel("leaf", "1.0")), index.add(make_wheel("leaf", "2.0"))
+    (a,) = clusters(1, **of_index(index))
+    done = a.roost("warm", "--type", "pip", "leaf")
+    assert done.returncode == 3 and "--include" in done.stderr
+    (brought,) = a.roost_json("get", "--type", "pip", "leaf", wheel.name)["wheels"]
+    assert brought["from"] == "index"
+    assert wheel.data in bodies(a) and other.data not in bodies(a)
+    done = download(a, index, "leaf==1.0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert downloads_of(index, wheel) == 1
+
+
+def test_only_what_the_index_names_is_written(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    wheel = index.add(make_wheel("leaf", size=3 * MIB))
+    a, b = clusters(2, **of_index(index))
+    seed_cache(a, index, wheel)
+    wait_advertised(b, wheel, "a")
+    # The index now has another file of that name, which nobody holds.
+    index.projects["leaf"].clear()
+    index.add(make_wheel("leaf", size=2 * MIB))
+    done = b.roost("warm", "--type", "pip", "leaf")
+    assert done.returncode == 3, done.stdout + done.stderr
+    index.projects["leaf"].clear()
+    index.add(wheel, hashed=False)
+    done = b.roost("warm", "--type", "pip", "leaf", "--include", "*")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert not bodies(b)
+
+
+def test_a_wheel_that_rotted_in_pips_cache_of_a_peer_is_not_brought(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    wheel = index.add(make_wheel("leaf", size=3 * MIB))
+    a, b = clusters(2, **of_index(index))
+    seed_cache(a, index, wheel)
+    wait_advertised(b, wheel, "a")
+    (body,) = (
+        path
+        for path in (a.home / ".cache/pip/http-v2").rglob("*.body")
+        if path.stat().st_size == len(wheel.data)
+    )
+    flip(body)
+    b.roost_json("warm", "--type", "pip", "leaf")
+    assert wheel.data in bodies(b)  # of the index, which is asked instead
+    assert all(len(body) != len(wheel.data) or body == wheel.data for body in bodies(b))
+
+
+def test_a_dry_run_and_where_say_who_has_wheels(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    wheel = index.add(make_wheel("leaf", size=2 * MIB))
+    a, b = clusters(2, **of_index(index))
+    seed_cache(a, index, wheel)
+    wait_advertised(b, wheel, "a")
+    (planned,) = b.roost_json("warm", "--type", "pip", "leaf", "--dry-run")["wheels"]
+    assert (planned["file"], planned["holders"]) == (wheel.name, ["a"])
+    (node,) = b.roost_json("where", "--type", "pip", "leaf")["nodes"]
+    assert (node["name"], node["wheels"], node["bytes"]) == ("a", [wheel.name], len(wheel.data))
+    assert b.roost("where", "--type", "pip", "leaf==2.0").returncode == 3
+    assert not (b.home / ".cache/pip").exists()
+
+
+def test_wheels_are_listed_with_their_names_and_holders(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    cached, fetched = index.add(make_wheel("my-leaf")), index.add(make_wheel("tree", "2.0"))
+    a, b = clusters(2, **of_index(index))
+    seed_cache(a, index, cached)
+    assert get(a, fetched).body == fetched.data
+    assert get(b, fetched).body == fetched.data
+    both = {cached.name: ["a"], fetched.name: ["a", "b"]}
+    listed = wait_until(
+        lambda: {n: one["holders"] for n, one in wheels_of(a).items()} == both and wheels_of(a),
+        TOLD_S,
+        "a lists both wheels with their holders",
+    )
+    one = listed[cached.name]
+    assert (one["project"], one["version"], one["nodes"]) == ("my-leaf", "1.0", 1)
+    assert (one["bytes"], one["digest"]) == (len(cached.data), f"sha256:{cached.sha256}")
+    table = a.roost("ls", "--type", "pip").stdout
+    assert cached.name in table and "2.0" in table
+
+
+def test_pips_cache_is_not_shared_where_pip_has_another_index_but_is_still_filled(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index(file_max_age=365000000)
+    cached, fetched = index.add(make_wheel("leaf")), index.add(make_wheel("tree"))
+    other = {"PIP_EXTRA_INDEX_URL": "http://127.0.0.1:9/simple"}
+    a, b = clusters(2, variables=other, **of_index(index))
+    seed_cache(a, index, cached)
+    assert get(a, fetched).body == fetched.data
+    wait_advertised(b, fetched, "a")
+    assert "pip's cache)" not in a.log
+    assert any("PIP_EXTRA_INDEX_URL" in one["why"] for one in a.roost_json("status")["problems"])
+    assert list(wheels_of(a)) == [fetched.name]
+    b.roost_json("warm", "--type", "pip", "tree")
+    assert fetched.data in bodies(b)
+
+
+def test_without_an_index_no_wheels_are_brought(clusters: Callable[..., Cluster]) -> None:
+    (a,) = clusters(1)
+    done = a.roost("warm", "--type", "pip", "leaf")
+    assert done.returncode == 2 and "--pip-index" in done.stderr
+    assert a.roost_json("ls", "--type", "pip")["wheels"] == []
+
+
+def test_files_of_the_index_are_counted_by_where_they_were(
+    clusters: Callable[..., Cluster], make_index: MakeIndex
+) -> None:
+    index = make_index()
+    wheel = index.add(make_wheel("leaf", size=2 * MIB))
+    a, b = clusters(2, **of_index(index))
+
+    def counted(agent: Agent) -> dict[str, float]:
+        lines = ask(agent.endpoint, "GET", "/metrics").body.decode().splitlines()
+        parts = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, _, value in parts}
+
+    assert page(a, "leaf").status == get(a, wheel).status == 200
+    wait_advertised(b, wheel, "a")
+    assert get(b, wheel).status == get(b, wheel).status == 200
+    size = len(wheel.data)
+    assert counted(a)['roost_pip_bytes_total{source="index"}'] == size
+    assert counted(a)['roost_pip_requests_total{kind="page",status="2xx"}'] == 1
+    assert counted(b)['roost_pip_bytes_total{source="peers"}'] == size
+    assert counted(b)['roost_pip_bytes_total{source="cache"}'] == size
+    assert counted(b)['roost_pip_requests_total{kind="file",status="2xx"}'] == 2

@@ -54,6 +54,27 @@ TEST(CommandLine, WarmHasAllItsOptions) {
   EXPECT_EQ(warm.output.agent, "/s");
 }
 
+TEST(CommandLine, WheelsAreOrderedByNameAndVersion) {
+  const auto warm = parsed<WarmCommand>("warm --type pip My_Leaf==1.0 --include *cp311*");
+  EXPECT_TRUE(warm.order.wheels);
+  EXPECT_EQ(warm.order.repo, "my-leaf==1.0");
+  EXPECT_THAT(warm.order.include, ElementsAre("*cp311*"));
+  EXPECT_TRUE(parsed<WarmCommand>("warm --type pip leaf --nodes self").order.wheels);
+  EXPECT_TRUE(parsed<GetCommand>("get --type pip leaf leaf-1.0-py3-none-any.whl").order.wheels);
+  EXPECT_TRUE(parsed<LsCommand>("ls --type pip").wheels);
+  const auto where = parsed<WhereCommand>("where --type pip leaf");
+  EXPECT_EQ(std::get<PipRequirement>(where.what).project, "leaf");
+}
+
+TEST(CommandLine, WhatIsNotForWheelsIsRefused) {
+  EXPECT_THAT(refusal("warm --type pip leaf>=1"), HasSubstr("NAME==VERSION"));
+  EXPECT_THAT(refusal("warm --type pip leaf --nodes all"), HasSubstr("--nodes"));
+  EXPECT_THAT(refusal("warm --type pip leaf --revision main"), HasSubstr("--revision"));
+  EXPECT_THAT(refusal("warm --type pip leaf --from hub"), HasSubstr("--from"));
+  EXPECT_THAT(refusal("warm --type pip leaf --no-wait"), HasSubstr("--no-wait"));
+  EXPECT_THAT(refusal("verify --type pip leaf"), HasSubstr("--type"));
+}
+
 TEST(CommandLine, WarmDefaultsToAllNodesAndAnySource) {
   const auto warm = parsed<WarmCommand>("warm org/m");
   EXPECT_TRUE(warm.nodes.all);

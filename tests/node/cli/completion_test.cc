@@ -65,7 +65,7 @@ std::string offeredByBash(const std::string& line) {
 TEST(Completion, BashOffersCommandsOptionsChoicesAndRepos) {
   EXPECT_EQ(offeredByBash("roost st"), "status\n");
   EXPECT_EQ(offeredByBash("roost warm --dr"), "--dry-run\n");
-  EXPECT_EQ(offeredByBash("roost warm --type "), "model dataset space dataset-cache tree\n");
+  EXPECT_EQ(offeredByBash("roost warm --type "), "model dataset space dataset-cache tree pip\n");
   EXPECT_EQ(offeredByBash("roost warm "), "org/model datasets/org/data\n");
   EXPECT_EQ(offeredByBash("roost where datasets/"), "datasets/org/data\n");
   EXPECT_EQ(offeredByBash("roost completion z"), "zsh\n");

@@ -254,6 +254,37 @@ TEST(RenderLs, HasALineForEachRevision) {
             "/h\n");
 }
 
+nlohmann::json wheel(const std::string& file, const nlohmann::json& more) {
+  nlohmann::json document = {{"project", "leaf"},
+                             {"version", "1.0"},
+                             {"file", file},
+                             {"bytes", 2 * kMB},
+                             {"holders", {"gpu-01", "gpu-02"}}};
+  document.update(more);
+  return document;
+}
+
+TEST(RenderWheels, HasALineForEachWheel) {
+  const nlohmann::json ls = {{"wheels",
+                              {wheel("leaf-1.0-py3-none-any.whl", nlohmann::json::object()),
+                               wheel("", nlohmann::json::object())}}};
+  EXPECT_EQ(renderWheels(ls, kWide),
+            "PROJECT   VERSION  FILE                         BYTES  NODES\n"
+            "leaf      1.0      leaf-1.0-py3-none-any.whl   2.0 MB  gpu-01,gpu-02\n"
+            "leaf      1.0      –                           2.0 MB  gpu-01,gpu-02\n");
+}
+
+TEST(RenderWheels, SaysWhatBecameOfAnOrder) {
+  const nlohmann::json order = {{"wheels",
+                                 {wheel("a.whl", {{"state", "done"}, {"from", "peers"}}),
+                                  wheel("b.whl", {{"state", "done"}, {"from", "cache"}}),
+                                  wheel("c.whl", {{"state", "failed"}, {"message", "why"}})}}};
+  const std::string text = renderWheels(order, kWide);
+  EXPECT_THAT(text, HasSubstr("from other nodes\n"));
+  EXPECT_THAT(text, HasSubstr("was there\n"));
+  EXPECT_THAT(text, HasSubstr("failed\n"));
+}
+
 TEST(RenderVerify, NamesEachWrongAndMissingFile) {
   const nlohmann::json verify = {
       {"repos",
