@@ -224,6 +224,24 @@ bool isOwnIndex(const HubOrigin& origin, const Address& endpoint) {
   return address.ok() && address->port == endpoint.port && isLoopback(address->host);
 }
 
+// What pip keeps does not say which index it came from. Where pip is set to others than ours, some
+// of it may be for this node's eyes only.
+std::optional<PipSaid> otherPipIndex(const Sources& sources, const FileReader& readFile,
+                                     const AgentConfig& config) {
+  for (const char* name : {"index-url", "extra-index-url"}) {
+    auto said = pipSetting(sources.environment(), readFile, name);
+    if (!said) continue;
+    for (absl::string_view url :
+         absl::StrSplit(said->value, absl::ByAnyChar(" \t\n"), absl::SkipEmpty())) {
+      const auto index = parsePipIndex(url, said->from);
+      const bool ours = index.ok() && (index->origin == config.pipIndex->origin ||
+                                       isOwnIndex(index->origin, config.endpoint));
+      if (!ours) return said;
+    }
+  }
+  return std::nullopt;
+}
+
 absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig& config) {
   const Setting share = sources.findOr("pip-share", "public");
   ROOST_ASSIGN_OR_RETURN(config.pipShare, from(share, parsePipShare(share.text)));
@@ -258,6 +276,17 @@ absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig
   if (!config.pipIndex) take(pipSetting(environment, readFile, "index-url"));
   if (!config.pipIndex) take(builtInPipIndex(environment, readFile));
   if (!config.pipIndex) return absl::OkStatus();
+  if (!sources.find("pip-cache") && config.pipShare == PipShare::kPublic) {
+    if (const auto other = otherPipIndex(sources, readFile, config)) {
+      config.pipCacheShared = false;
+      config.notes.push_back(
+          sentence("the wheels in pip's cache are not shared",
+                   absl::StrCat("they may be of another index: ", other->from,
+                                " names one besides ", config.pipIndex->origin.url()),
+                   "If all nodes may have them, say --pip-share cluster, or name the cache with "
+                   "--pip-cache"));
+    }
+  }
   const auto certificate = pipSetting(environment, readFile, "cert");
   if (certificate && absl::StartsWith(certificate->value, "/")) {
     config.pipIndex->caFile = certificate->value;

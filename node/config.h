@@ -55,6 +55,7 @@ struct AgentConfig {
   PipShare pipShare = PipShare::kPublic;
   uint64_t pipSpace = 0;                // bytes that its files may take in the agent's own folder
   std::optional<std::string> pipCache;  // pip's own, watched if it is there; absolute
+  bool pipCacheShared = true;           // false: what is in it may be of another index
   std::vector<std::string> notes;       // what was not taken, why, and what to do
 
   bool hasClusterKey() const { return clusterKeyFile || clusterKeyText; }

@@ -10,6 +10,7 @@ namespace roost {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -534,6 +535,31 @@ TEST(Config, TheAgentsOwnPipIndexIsNotTheOneBehindIt) {
   EXPECT_FALSE(asked.loaded().pipIndex);
   asked.arguments.options["pip-index"] = "http://localhost:8377/pip/simple";
   EXPECT_THAT(asked.refusal(), HasSubstr("this agent's own index"));
+}
+
+TEST(Config, PipsCacheIsNotSharedWherePipHasAnotherIndexUnlessThatIsSaid) {
+  Asked asked;
+  asked.environment["HOME"] = "/home/me";
+  asked.environment["PIP_INDEX_URL"] = "https://index.example/simple";
+  EXPECT_TRUE(asked.loaded().pipCacheShared);
+  asked.environment["PIP_EXTRA_INDEX_URL"] =
+      "https://index.example/simple/ https://me:secret@other.example/simple";
+  const AgentConfig config = asked.loaded();
+  EXPECT_FALSE(config.pipCacheShared);
+  EXPECT_THAT(config.notes,
+              Contains(AllOf(HasSubstr("PIP_EXTRA_INDEX_URL"), Not(HasSubstr("secret")))));
+  asked.arguments.options["pip-share"] = "cluster";
+  EXPECT_TRUE(asked.loaded().pipCacheShared);
+  asked.arguments.options.erase("pip-share");
+  asked.arguments.options["pip-cache"] = "/cache";
+  EXPECT_TRUE(asked.loaded().pipCacheShared);
+}
+
+TEST(Config, TheAgentsOwnIndexAsPipsIsNoOther) {
+  Asked asked;
+  asked.arguments.options["pip-index"] = "https://index.example/simple";
+  asked.environment["PIP_INDEX_URL"] = "http://127.0.0.1:8377/pip/simple/";
+  EXPECT_TRUE(asked.loaded().pipCacheShared);
 }
 
 TEST(Config, WithoutAHubOnlyAPipIndexThatIsNamedIsAsked) {
