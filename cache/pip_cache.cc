@@ -20,7 +20,6 @@ namespace roost {
 namespace {
 
 constexpr int kLevels = 5;  // of folders with one hexadecimal digit
-constexpr char kBodySuffix[] = ".body";
 constexpr absl::string_view kFileMagic("PK\x03\x04", 4);
 constexpr absl::string_view kMetadataStart = "Metadata-Version: ";
 constexpr absl::string_view kEndMagic("PK\x05\x06", 4);
@@ -60,7 +59,7 @@ class Scan {
         if (!isDigit(entry)) continue;
         // A folder that went meanwhile is none; one that cannot be read hides nothing else.
         (void)walk(directory.fd(), entry, below, level + 1, body);
-      } else if (absl::EndsWith(entry, kBodySuffix)) {
+      } else if (absl::EndsWith(entry, kPipBodySuffix)) {
         body(directory, entry, below);
       }
     }
@@ -119,7 +118,7 @@ absl::StatusOr<RepoScan> PipCacheReader::scan(const std::string& root, const Rep
   std::map<std::string, Looked> looked;
   const auto body = [&](const DirectoryReader& directory, const std::string& name,
                         const std::string& place) {
-    const std::string head = name.substr(0, name.size() - (sizeof(kBodySuffix) - 1));
+    const std::string head = name.substr(0, name.size() - kPipBodySuffix.size());
     const auto info = directory.look(name);
     if (!info || !S_ISREG(info->st_mode) || !directory.look(head)) return;
     const FileStamp stamp = FileStamp::of(*info);

@@ -24,6 +24,7 @@
 namespace roost {
 
 inline constexpr char kPipHttpFolder[] = "http-v2";
+inline constexpr absl::string_view kPipBodySuffix = ".body";
 inline constexpr uint64_t kPipTailBytes = 256 << 10;  // of a zip; its directory ends there
 
 // One repo if the cache has entries, under a name of no meaning. `origin`: the index.

@@ -29,7 +29,6 @@
 namespace roost {
 namespace {
 
-constexpr char kBodySuffix[] = ".body";
 constexpr size_t kFolders = 5;  // of one hexadecimal digit each
 
 std::string sha224Hex(absl::string_view text) {
@@ -172,7 +171,7 @@ bool hasPipEntry(const std::string& cache, absl::string_view requestUrl, const B
   if (!root.ok()) return false;
   const auto folder = root->openPath(place.folder);
   if (!folder.ok() || !folder->openFile(place.name, O_RDONLY).ok()) return false;
-  const std::string name = absl::StrCat(place.name, kBodySuffix);
+  const std::string name = absl::StrCat(place.name, kPipBodySuffix);
   const auto body = folder->openFile(name, O_RDONLY);
   if (!body.ok()) return false;
   const auto stamp = FileStamp::ofFd(body->get(), name);
@@ -200,7 +199,7 @@ absl::Status writePipEntry(const std::string& cache, absl::string_view requestUr
                          reservations->reserve(folder.fd(), folder.path(), content.blob().size));
   // An entry is read only if both files are there: the headers come last.
   ROOST_RETURN_IF_ERROR(writeFile(
-      folder, absl::StrCat(place.name, kBodySuffix),
+      folder, absl::StrCat(place.name, kPipBodySuffix),
       [&](int file, const std::string& name) { return copyContent(content, file, name); }));
   const std::string headers = pipEntryHeaders(content.blob().size, now);
   ROOST_RETURN_IF_ERROR(writeFile(folder, place.name, [&](int file, const std::string& name) {

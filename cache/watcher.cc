@@ -250,8 +250,10 @@ bool Watcher::matters(const Interest& interest, const inotify_event& event) cons
       if (!absl::EndsWith(name, ".json")) return false;
       break;
     case Kind::kPip:
-      // The headers come last: with them an entry counts. Temporaries end on other names.
-      if (!isFolder && name.find_first_not_of("0123456789abcdef") != absl::string_view::npos) {
+      // pip writes the headers first, and a large body much later. Temporaries end on other names.
+      if (!isFolder &&
+          absl::StripSuffix(name, kPipBodySuffix).find_first_not_of("0123456789abcdef") !=
+              absl::string_view::npos) {
         return false;
       }
       break;

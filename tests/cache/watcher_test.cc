@@ -8,11 +8,14 @@
 #include <utime.h>
 
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "absl/time/clock.h"
 #include "cache/flat_layout.h"
 #include "cache/hub_layout.h"
+#include "cache/pip_cache.h"
 #include "tests/cache/flat_folder.h"
 #include "tests/cache/hub_folder.h"
 
@@ -300,6 +303,24 @@ TEST_F(WatchedRepo, TheRootItselfMovingAwayIsNoticedAndPolledFor) {
 }
 
 // ---- Nothing is lost between a scan and its watch
+
+// pip writes the headers of an entry first, and a large body when it has read all of it.
+TEST_F(WatcherTest, AnEntryOfPipsCacheCountsWithEachOfItsFilesAndNotBefore) {
+  const std::filesystem::path folder = std::filesystem::path(hub_.root()) / "http-v2/0/9/b/a/8";
+  std::filesystem::create_directories(folder);
+  const auto repo = RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, kPipHttpFolder);
+  PipCacheReader reader;
+  while (watcher_->watchRepo(kRoot, *reader.scan(hub_.root(), *repo))) {
+  }
+  const Dirty entry{kRoot, *repo, false};
+  for (const char* name : {"09ba82d1", "09ba82d1.body"}) {
+    const std::filesystem::path file = folder / name, temporary = folder / "09ba82d1x7.tmp";
+    std::ofstream(temporary) << "content";
+    EXPECT_THAT(seen(), IsEmpty());
+    std::filesystem::rename(temporary, file);
+    EXPECT_THAT(seen(), ElementsAre(entry)) << name;
+  }
+}
 
 TEST_F(WatcherTest, ANewRepoIsSeenByTheRoot) {
   scanRootAndWatch();
