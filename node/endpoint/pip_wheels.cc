@@ -80,8 +80,8 @@ absl::StatusOr<std::vector<PipWheel>> PipWheels::select(const PipOrder& order, c
     const bool known = std::any_of(wheels.begin(), wheels.end(),
                                    [&](const PipWheel& wheel) { return wheel.file.name == name; });
     if (!known) {
-      return absl::NotFoundError(absl::StrCat("the pip index names no wheel ", roost::quoted(name), " of ",
-                                              order.what.toString(), " with its sha256"));
+      return absl::NotFoundError(absl::StrCat("the pip index names no wheel ", roost::quoted(name),
+                                              " of ", order.what.toString(), " with its sha256"));
     }
   }
   if (!wheels.empty()) return wheels;
