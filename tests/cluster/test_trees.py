@@ -16,6 +16,8 @@ import pytest
 from tests.cluster.agent import Agent
 from tests.cluster.harness import Cluster
 from tests.cluster.waiting import wait_until
+from tests.pip import Index, make_source
+from tests.pip.clients import install, installed
 
 NOTICED_S = 30  # a file counts when it has been left alone for two seconds
 NOT_FOUND, PARTIAL = 3, 10
@@ -349,3 +351,27 @@ def test_a_tree_around_secrets_is_refused(tmp_path: Path) -> None:
         assert "cannot be shared" in a.log
     finally:
         cluster.remove()
+
+
+def test_wheels_that_a_built_are_not_built_again_on_b() -> None:
+    """pip's folder of locally built wheels is a tree as any other, if it is configured."""
+    cluster = Cluster(2)
+    for agent in cluster:
+        wheels = agent.home / ".cache/pip/wheels"
+        agent.options = ["--root", f"{wheels}:tree:python=3.11:pip-wheels"]
+    with Index(metadata=False) as index, cluster as (a, b):
+        index.add(make_source("built"))
+        builds = cluster.folder / "builds"
+
+        def load(agent: Agent) -> None:
+            # The wheel is found by the address of its source: the same index on both nodes.
+            done = install(agent, "pip26", "built", PIP_INDEX_URL=index.url, BUILDS=str(builds))
+            assert done.returncode == 0, done.stderr
+            assert installed(agent, "pip26", "built") == "1.0"
+
+        load(a)
+        assert builds.read_text() == "built\n"
+        wait_until(lambda: b.files_at("a", "pip-wheels", *TREE) > 0, NOTICED_S, "a tells of it")
+        b.warm("pip-wheels", *TREE, "--nodes", "self")
+        load(b)
+        assert builds.read_text() == "built\n", "b built it again"

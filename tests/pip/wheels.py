@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import random
+import tarfile
 import zipfile
 from dataclasses import dataclass
 
@@ -55,6 +56,37 @@ def make_wheel(
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
     return Wheel(f"{module}-{version}-py3-none-any.whl", out.getvalue(), metadata, requires_python)
+
+
+# A build backend that needs nothing: it packs the wheel that lies beside it, and says that it ran.
+_BACKEND = """
+import os, shutil
+def build_wheel(folder, settings=None, metadata=None):
+    with open(os.environ["BUILDS"], "a") as builds:
+        builds.write("built\\n")
+    (name,) = (name for name in os.listdir() if name.endswith(".whl"))
+    shutil.copy(name, folder)
+    return name
+"""
+
+
+def make_source(project: str, version: str = "1.0") -> Wheel:
+    """A source distribution of make_wheel()'s wheel. Each build adds a line to the file $BUILDS."""
+    wheel = make_wheel(project, version)
+    top = f"{project}-{version}"
+    files = {
+        "PKG-INFO": wheel.metadata,
+        "pyproject.toml": b'[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": _BACKEND.encode(),
+        wheel.name: wheel.data,
+    }
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return Wheel(f"{top}.tar.gz", out.getvalue(), wheel.metadata)
 
 
 def _record_hash(content: bytes) -> str:
