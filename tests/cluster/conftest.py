@@ -96,12 +96,16 @@ def mini(hub: Hub) -> Path:
 @pytest.fixture
 def clusters(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
     """Makes clusters (see Cluster) that run until the test's end, and are ended in good order if it
-    went well."""
+    went well. `prepare` is given the cluster before it starts."""
     made: list[Cluster] = []
 
-    def make(n: int, **arguments: Any) -> Cluster:
+    def make(
+        n: int, prepare: Callable[[Cluster], None] | None = None, **arguments: Any
+    ) -> Cluster:
         cluster = Cluster(n, **arguments)
         made.append(cluster)
+        if prepare:
+            prepare(cluster)
         return cluster.start()
 
     yield make

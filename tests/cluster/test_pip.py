@@ -477,10 +477,35 @@ def download(agent: Agent, index: Index, *requirements: str) -> Result:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
 
 
+def body_files(agent: Agent) -> list[Path]:
+    return list((agent.home / ".cache/pip/http-v2").rglob("*.body"))
+
+
+def bodies(agent: Agent) -> set[bytes]:
+    return {path.read_bytes() for path in body_files(agent)}
+
+
+def body_of(agent: Agent, wheel: Wheel) -> Path:
+    (found,) = (path for path in body_files(agent) if path.stat().st_size == len(wheel.data))
+    return found
+
+
 def seed_cache(agent: Agent, index: Index, wheel: Wheel) -> None:
     """What pip leaves in its cache after a download from the index itself."""
     done = download(agent, index, wheel.name.partition("-")[0])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def cached_on_a(
+    clusters: Callable[..., Cluster], make_index: MakeIndex, size: int
+) -> tuple[Index, Wheel, Agent, Agent]:
+    """An index with a wheel that pip on a has in its cache, and b knows."""
+    index = make_index(file_max_age=365000000)
+    wheel = index.add(make_wheel("leaf", size=size))
+    a, b = clusters(2, **of_index(index))
+    seed_cache(a, index, wheel)
+    wait_advertised(b, wheel, "a")
+    return index, wheel, a, b
 
 
 def test_a_wheel_in_pips_cache_is_found_by_its_hash_and_installs_elsewhere(
@@ -502,17 +527,8 @@ def test_a_wheel_in_pips_cache_is_found_by_its_hash_and_installs_elsewhere(
 def test_a_wheel_in_pips_cache_that_was_changed_is_not_found_by_its_hash(
     clusters: Callable[..., Cluster], make_index: MakeIndex
 ) -> None:
-    index = make_index(file_max_age=365000000)
-    wheel = index.add(make_wheel("leaf", size=2 * MIB))
-    a, b = clusters(2, **of_index(index))
-    seed_cache(a, index, wheel)
-    wait_advertised(b, wheel, "a")
-    (body,) = (
-        path
-        for path in (a.home / ".cache/pip/http-v2").rglob("*.body")
-        if path.stat().st_size == len(wheel.data)
-    )
-    flip(body)
+    index, wheel, a, b = cached_on_a(clusters, make_index, 2 * MIB)
+    flip(body_of(a, wheel))
     get_despite_wrong_bytes(b, wheel)
 
 
@@ -537,10 +553,6 @@ def downloads_of(index: Index, wheel: Wheel) -> int:
     )
 
 
-def bodies(agent: Agent) -> set[bytes]:
-    return {path.read_bytes() for path in (agent.home / ".cache/pip/http-v2").rglob("*.body")}
-
-
 def wheels_of(agent: Agent) -> dict[str, dict[str, Any]]:
     return {one["file"]: one for one in agent.roost_json("ls", "--type", "pip")["wheels"]}
 
@@ -548,12 +560,8 @@ def wheels_of(agent: Agent) -> dict[str, dict[str, Any]]:
 def test_a_wheel_in_pips_cache_of_a_node_comes_into_that_of_another(
     clusters: Callable[..., Cluster], make_index: MakeIndex
 ) -> None:
-    index = make_index(file_max_age=365000000)
-    wheel = index.add(make_wheel("leaf", size=3 * MIB))
-    a, b = clusters(2, **of_index(index))
-    seed_cache(a, index, wheel)
+    index, wheel, a, b = cached_on_a(clusters, make_index, 3 * MIB)
     assert downloads_of(index, wheel) == 1
-    wait_advertised(b, wheel, "a")
     (brought,) = b.roost_json("warm", "--type", "pip", "leaf==1.0")["wheels"]
     assert (brought["file"], brought["state"], brought["from"]) == (wheel.name, "done", "peers")
     assert {wheel.data, wheel.metadata} <= bodies(b)
@@ -602,11 +610,7 @@ def test_a_wheel_that_no_node_holds_comes_from_the_index_if_it_is_named(
 def test_only_what_the_index_names_is_written(
     clusters: Callable[..., Cluster], make_index: MakeIndex
 ) -> None:
-    index = make_index(file_max_age=365000000)
-    wheel = index.add(make_wheel("leaf", size=3 * MIB))
-    a, b = clusters(2, **of_index(index))
-    seed_cache(a, index, wheel)
-    wait_advertised(b, wheel, "a")
+    index, wheel, a, b = cached_on_a(clusters, make_index, 3 * MIB)
     # The index now has another file of that name, which nobody holds.
     index.projects["leaf"].clear()
     index.add(make_wheel("leaf", size=2 * MIB))
@@ -622,17 +626,8 @@ def test_only_what_the_index_names_is_written(
 def test_a_wheel_that_rotted_in_pips_cache_of_a_peer_is_not_brought(
     clusters: Callable[..., Cluster], make_index: MakeIndex
 ) -> None:
-    index = make_index(file_max_age=365000000)
-    wheel = index.add(make_wheel("leaf", size=3 * MIB))
-    a, b = clusters(2, **of_index(index))
-    seed_cache(a, index, wheel)
-    wait_advertised(b, wheel, "a")
-    (body,) = (
-        path
-        for path in (a.home / ".cache/pip/http-v2").rglob("*.body")
-        if path.stat().st_size == len(wheel.data)
-    )
-    flip(body)
+    index, wheel, a, b = cached_on_a(clusters, make_index, 3 * MIB)
+    flip(body_of(a, wheel))
     b.roost_json("warm", "--type", "pip", "leaf")
     assert wheel.data in bodies(b)  # of the index, which is asked instead
     assert all(len(body) != len(wheel.data) or body == wheel.data for body in bodies(b))
@@ -641,11 +636,7 @@ def test_a_wheel_that_rotted_in_pips_cache_of_a_peer_is_not_brought(
 def test_a_dry_run_and_where_say_who_has_wheels(
     clusters: Callable[..., Cluster], make_index: MakeIndex
 ) -> None:
-    index = make_index(file_max_age=365000000)
-    wheel = index.add(make_wheel("leaf", size=2 * MIB))
-    a, b = clusters(2, **of_index(index))
-    seed_cache(a, index, wheel)
-    wait_advertised(b, wheel, "a")
+    index, wheel, a, b = cached_on_a(clusters, make_index, 2 * MIB)
     (planned,) = b.roost_json("warm", "--type", "pip", "leaf", "--dry-run")["wheels"]
     assert (planned["file"], planned["holders"]) == (wheel.name, ["a"])
     (node,) = b.roost_json("where", "--type", "pip", "leaf")["nodes"]

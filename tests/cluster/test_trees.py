@@ -6,14 +6,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-import urllib.request
-import urllib.error
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 
 from tests.cluster.agent import Agent
+from tests.cluster.endpoint import ask
 from tests.cluster.harness import Cluster
 from tests.cluster.waiting import wait_until
 from tests.pip import Index, make_source
@@ -72,27 +71,18 @@ def configure(agent: Agent, scope: str | None = SCOPE, **keys: Any) -> None:
 
 
 @pytest.fixture
-def trees() -> Iterator[Trees]:
+def trees(clusters: Callable[..., Cluster]) -> Trees:
     """A cluster of one agent a scope; None: that node has no tree."""
-    made: list[Cluster] = []
 
     def make(*scopes: str | None, **keys: Any) -> Cluster:
-        cluster = Cluster(len(scopes))
-        made.append(cluster)
-        for agent, scope in zip(cluster, scopes):
-            if scope is not None:
-                configure(agent, scope, **keys)
-        return cluster.start()
+        def prepare(cluster: Cluster) -> None:
+            for agent, scope in zip(cluster, scopes):
+                if scope is not None:
+                    configure(agent, scope, **keys)
 
-    yield make
-    failures = []
-    for cluster in made:
-        try:
-            cluster.stop()
-        except AssertionError as failure:
-            failures.append(str(failure))
-        cluster.remove()
-    assert not failures, failures
+        return clusters(len(scopes), prepare)
+
+    return make
 
 
 def tree(agent: Agent) -> dict[str, Any]:
@@ -295,9 +285,7 @@ def test_the_http_endpoint_gives_nothing_of_a_tree(trees: Trees) -> None:
         f"/{name}/resolve/{held['commit']}/{KERNEL}",
         f"/api/models/{name}/tree/{held['commit']}",
     ):
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(a.endpoint_url + path, timeout=20)
-        assert refused.value.code >= 400, path
+        assert ask(a.endpoint, "GET", path).status >= 400, path
 
 
 def test_it_is_listed_with_its_scope(trees: Trees) -> None:
@@ -313,35 +301,42 @@ def test_it_is_listed_with_its_scope(trees: Trees) -> None:
     assert verified[0]["files_ok"] == len(FILES) and not verified[0]["wrong"]
 
 
-def test_a_gathered_scope_has_what_the_machine_says(trees: Trees, tmp_path: Path) -> None:
+def test_a_gathered_scope_has_what_the_machine_says(
+    clusters: Callable[..., Cluster], tmp_path: Path
+) -> None:
     """Two Python environments with different torch are two scopes."""
     site = tmp_path / "venv/lib/python3.11/site-packages"
     (site / "torch-2.6.0+cu124.dist-info").mkdir(parents=True)
-    cluster = Cluster(2)
-    try:
-        for agent, keys in zip(cluster, ({"python": str(tmp_path / "venv")}, {})):
-            configure(agent, "gathered", **keys)
-        a, b = cluster.start()
-        fill(a)
-        wait_until(lambda: tree(a)["files"] == len(FILES), NOTICED_S, "a has read its tree")
 
-        assert "torch=2.6.0+cu124" in tree(a)["scope"].split("/")
-        assert "torch=none" in tree(b)["scope"].split("/")
-        assert b.roost("warm", "triton", *TREE, "--nodes", "self").returncode == NOT_FOUND
-        cluster.stop()
-    finally:
-        cluster.remove()
+    def prepare(cluster: Cluster) -> None:
+        configure(cluster["a"], "gathered", python=str(tmp_path / "venv"))
+        configure(cluster["b"], "gathered")
+
+    a, b = clusters(2, prepare)
+    fill(a)
+    wait_until(lambda: tree(a)["files"] == len(FILES), NOTICED_S, "a has read its tree")
+
+    assert "torch=2.6.0+cu124" in tree(a)["scope"].split("/")
+    assert "torch=none" in tree(b)["scope"].split("/")
+    assert b.roost("warm", "triton", *TREE, "--nodes", "self").returncode == NOT_FOUND
 
 
-def test_the_option_names_path_scope_and_name(tmp_path: Path) -> None:
-    cluster = Cluster(1)
-    (a,) = cluster
-    a.options = ["--root", f"{folder(a)}:tree:arch=x:kernels"]
-    with cluster:
-        assert (tree(a)["name"], tree(a)["scope"]) == ("kernels", "arch=x")
+def by_option(option: str) -> Callable[[Cluster], None]:
+    """Each agent has this tree; `{home}` in it is the agent's."""
+
+    def prepare(cluster: Cluster) -> None:
+        for agent in cluster:
+            agent.options = ["--root", option.format(home=agent.home)]
+
+    return prepare
 
 
-def test_a_tree_around_secrets_is_refused(tmp_path: Path) -> None:
+def test_the_option_names_path_scope_and_name(clusters: Callable[..., Cluster]) -> None:
+    (a,) = clusters(1, by_option("{home}/triton:tree:arch=x:kernels"))
+    assert (tree(a)["name"], tree(a)["scope"]) == ("kernels", "arch=x")
+
+
+def test_a_tree_around_secrets_is_refused() -> None:
     cluster = Cluster(1)
     (a,) = cluster
     a.options = ["--root", f"{a.folder}:tree:arch=x"]
@@ -353,13 +348,11 @@ def test_a_tree_around_secrets_is_refused(tmp_path: Path) -> None:
         cluster.remove()
 
 
-def test_wheels_that_a_built_are_not_built_again_on_b() -> None:
+def test_wheels_that_a_built_are_not_built_again_on_b(clusters: Callable[..., Cluster]) -> None:
     """pip's folder of locally built wheels is a tree as any other, if it is configured."""
-    cluster = Cluster(2)
-    for agent in cluster:
-        wheels = agent.home / ".cache/pip/wheels"
-        agent.options = ["--root", f"{wheels}:tree:python=3.11:pip-wheels"]
-    with Index(metadata=False) as index, cluster as (a, b):
+    cluster = clusters(2, by_option("{home}/.cache/pip/wheels:tree:python=3.11:pip-wheels"))
+    a, b = cluster
+    with Index(metadata=False) as index:
         index.add(make_source("built"))
         builds = cluster.folder / "builds"
 
