@@ -126,7 +126,7 @@ class DatasetsScanner {
   void readVersion(const RepoId& repo, DirectoryReader& version, const std::string& path) {
     const std::vector<std::string> names = namesIn(version);
     for (const std::string& hash : names) {
-      if (!mattersInDatasets(hash) || absl::EndsWith(hash, kIncomplete)) continue;
+      if (!isDatasetsFile(hash)) continue;
       const std::string place = absl::StrCat(path, "/", hash);
       auto directory = enter(version, hash, place);
       if (!directory || !isShared(repo, hash)) continue;
@@ -177,8 +177,7 @@ class DatasetsScanner {
     }
     ++finished_;
     files_ += files.size();
-    RepoScan& scan =
-        repos_.try_emplace(repo, RepoScan{repo, {}, {}, {}, {}, {}, {}, {}}).first->second;
+    RepoScan& scan = repos_.try_emplace(repo, RepoScan{.repo = repo}).first->second;
     ScannedFinished finished{*ref, writtenAt(directory), {}};
     for (File& file : files) {
       finished.files.push_back({file.path, static_cast<uint32_t>(scan.copies.size())});
@@ -270,8 +269,7 @@ std::optional<DatasetsPlace> datasetsPlace(const RepoId& cache, const RelativePa
   if (parts.size() != 5 || parts[0] != datasetsFolder(cache)) return std::nullopt;
   const std::string& hash = parts[3];
   const std::string ref = absl::StrCat(parts[1], "/", parts[2], "/", hash);
-  const bool directory =
-      RefName::parse(ref).ok() && mattersInDatasets(hash) && !absl::EndsWith(hash, kIncomplete);
+  const bool directory = RefName::parse(ref).ok() && isDatasetsFile(hash);
   if (!directory || !isDatasetsFile(parts[4])) return std::nullopt;
   return DatasetsPlace{absl::StrCat(parts[0], "/", parts[1], "/", parts[2]), hash, parts[4]};
 }

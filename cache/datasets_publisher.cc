@@ -21,10 +21,6 @@
 namespace roost {
 namespace {
 
-void removeEmpty(const SafeDir& parent, const std::string& name) {
-  (void)::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR);
-}
-
 // builder.py: str(cache_dir) with "_" for "/". The library gives longer names a random end, which
 // locks nobody out.
 std::string cacheLockName(const std::string& directory) {
@@ -40,13 +36,8 @@ absl::Status busy(const std::string& directory) {
 }  // namespace
 
 struct DatasetsPublisher::Directory {
-  struct File {
-    const FileEntry* entry;
-    std::string name;
-    bool last;  // nothing behind it in the listing has the same content
-  };
   DatasetsPlace place;
-  std::vector<File> files;
+  std::vector<FinishedFile> files;
   std::optional<absl::Time> written;
 };
 
@@ -61,27 +52,27 @@ absl::StatusOr<ShownFinished> DatasetsPublisher::show(const Listing& listing,
                                                       const std::vector<RefState>& refs,
                                                       const KnownFiles& known) const {
   std::map<std::string, Directory> directories;
-  std::set<BlobId> later;
-  for (auto file = listing.files.rbegin(); file != listing.files.rend(); ++file) {
-    const auto place = datasetsPlace(listing.repo, file->path);
+  for (const FileEntry& file : listing.files) {
+    const auto place = datasetsPlace(listing.repo, file.path);
     if (!place) {
       return absl::InvalidArgumentError(
-          sentence(absl::StrCat("cannot publish ", quoted(file->path.text())),
+          sentence(absl::StrCat("cannot publish ", quoted(file.path.text())),
                    "the datasets library keeps no such file", ""));
     }
     Directory& directory =
         directories.try_emplace(place->directory(), Directory{*place, {}, {}}).first->second;
-    directory.files.push_back({&*file, place->file, later.insert(file->blob.id).second});
+    directory.files.push_back({&file, place->file});
   }
+  std::vector<std::vector<FinishedFile>*> files;
+  for (auto& [path, directory] : directories) files.push_back(&directory.files);
+  markLast(files);
   for (const RefState& state : refs) {
     const auto named =
         directories.find(absl::StrCat(datasetsFolder(listing.repo), "/", state.ref.text()));
     if (named != directories.end()) named->second.written = state.hubTime;
   }
   ShownFinished shown;
-  for (auto& [path, directory] : directories) {
-    // In the order of the listing again, so that the last user of a blob is the last here.
-    std::reverse(directory.files.begin(), directory.files.end());
+  for (const auto& [path, directory] : directories) {
     ROOST_RETURN_IF_ERROR(showOne(listing.repo, directory, known, shown));
   }
   staging_.remove(listing);
@@ -102,7 +93,7 @@ absl::Status DatasetsPublisher::showOne(const RepoId& cache, const Directory& di
                          ClientLock::tryAcquire(parent, absl::StrCat(hash, "_builder.lock")));
   if (!builderLock.mayPublish()) return busy(parent.pathOf(hash));
 
-  removeEmpty(parent, hash);  // as the library does
+  parent.removeEmpty(hash);  // as the library does
   ROOST_ASSIGN_OR_RETURN(const auto there, parent.look(hash));
   if (!there) return publishWhole(cache, directory, parent, known, shown);
   ROOST_ASSIGN_OR_RETURN(const SafeDir folder, parent.open(hash));
@@ -114,7 +105,7 @@ absl::Status DatasetsPublisher::publishWhole(const RepoId& cache, const Director
                                              ShownFinished& shown) const {
   ROOST_ASSIGN_OR_RETURN(const SafeDir made, staging_.emptyReady());
   std::vector<PlacedFile> placed;
-  for (const Directory::File& file : directory.files) {
+  for (const FinishedFile& file : directory.files) {
     ROOST_ASSIGN_OR_RETURN(const FileStamp before, staging_.take(cache, *file.entry, file.last,
                                                                  known.elsewhere, made, file.name));
     placed.push_back({file.entry->blob.id, before, {}});
@@ -128,9 +119,7 @@ absl::Status DatasetsPublisher::publishWhole(const RepoId& cache, const Director
     (void)::futimens(made.fd(), times);  // wrong only for who has several versions
   }
   for (size_t i = 0; i < placed.size(); ++i) {
-    const std::string& name = directory.files[i].name;
-    ROOST_ASSIGN_OR_RETURN(const UniqueFd fd, made.openFile(name, O_RDONLY));
-    ROOST_ASSIGN_OR_RETURN(placed[i].after, FileStamp::ofFd(fd.get(), name));
+    ROOST_ASSIGN_OR_RETURN(placed[i].after, stampOf(made, directory.files[i].name));
   }
   shown.placed.insert(shown.placed.end(), placed.begin(), placed.end());
   return absl::OkStatus();
@@ -146,7 +135,7 @@ absl::Status DatasetsPublisher::addMissing(const RepoId& cache, const Directory&
     if (isDatasetsFile(name) && !isDerivedFile(name)) base.insert(name);
   }
   bool same = true;
-  for (const Directory::File& file : directory.files) {
+  for (const FinishedFile& file : directory.files) {
     if (isDerivedFile(file.name)) continue;
     same = same && base.erase(file.name) > 0;
     if (!same) break;
@@ -158,24 +147,26 @@ absl::Status DatasetsPublisher::addMissing(const RepoId& cache, const Directory&
                                        "Delete it to have the other node's instead"));
     return absl::OkStatus();
   }
-  for (const Directory::File& file : directory.files) {
+  ROOST_ASSIGN_OR_RETURN(const SafeDir ready, staging_.emptyReady());
+  std::vector<std::pair<std::string, PlacedFile>> made;
+  for (const FinishedFile& file : directory.files) {
     if (present.contains(file.name)) continue;
-    const std::string staged = absl::StrCat("added.", file.entry->blob.id.hex());
-    ROOST_RETURN_IF_ERROR(staging_.folder().remove(staged));
     ROOST_ASSIGN_OR_RETURN(
         const FileStamp before,
-        staging_.take(cache, *file.entry, file.last, known.elsewhere, staging_.folder(), staged));
-    const absl::Status moved = moveIntoPlace(staging_.folder(), staged, there, file.name);
+        staging_.take(cache, *file.entry, file.last, known.elsewhere, ready, file.name));
+    made.push_back({file.name, {file.entry->blob.id, before, {}}});
+  }
+  for (auto& [name, placed] : made) {
+    const absl::Status moved = renameIntoPlace(ready, name, there, name);
     if (absl::IsAlreadyExists(moved)) {  // a map of this node was quicker
-      ROOST_RETURN_IF_ERROR(staging_.folder().remove(staged));
+      ROOST_RETURN_IF_ERROR(ready.remove(name));
       continue;
     }
     ROOST_RETURN_IF_ERROR(moved);
-    ROOST_ASSIGN_OR_RETURN(const UniqueFd fd, there.openFile(file.name, O_RDONLY));
-    ROOST_ASSIGN_OR_RETURN(const FileStamp after, FileStamp::ofFd(fd.get(), file.name));
-    shown.placed.push_back({file.entry->blob.id, before, after});
+    ROOST_ASSIGN_OR_RETURN(placed.after, stampOf(there, name));
+    shown.placed.push_back(placed);
   }
-  return absl::OkStatus();
+  return there.sync();
 }
 
 }  // namespace roost

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
-#include "cache/hasher.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -19,9 +19,7 @@ Commit finishedCommit(absl::Span<const FileEntry> files) {
                     absl::string_view("\0", 1), file.blob.id.toString(),
                     file.executable ? absl::string_view("\0x", 2) : "", "\n");
   }
-  BlobDigest digest(HashAlgorithm::kSha256, text.size());
-  digest.update({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-  return *Commit::parse(digest.finish().id.hex().substr(0, 40));
+  return *Commit::parse(sha256Hex(text).substr(0, 40));
 }
 
 bool isFinishedListing(const Listing& listing) {

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "cache/blob_link.h"
-#include "cache/hub_publisher.h"
 #include "cache/safe_dir.h"
 #include "cache/staging.h"
 #include "protocol/manifest.h"
@@ -37,6 +37,17 @@ struct KnownFiles {
   std::map<BlobId, LinkSource> elsewhere;  // verified, and to be copied if not staged
   std::map<std::string, FileStamp> right;  // by path: verified to be what the listing says
 };
+
+// One file of a directory that is put together.
+struct FinishedFile {
+  const FileEntry* entry = nullptr;
+  std::string name;
+  bool last = false;  // nobody behind it needs the same content: it is moved, not copied
+};
+// Of directories, in the order in which they are put together.
+void markLast(absl::Span<std::vector<FinishedFile>* const> directories);
+
+absl::StatusOr<FileStamp> stampOf(const SafeDir& folder, const std::string& name);
 
 class FinishedPublisher {
  public:

@@ -36,10 +36,6 @@ constexpr size_t kDescriptionBytesMax = 2 * kUrlBytesMax;  // a url, an etag, an
 constexpr absl::Duration kDescriptionPatience = absl::Minutes(1);
 constexpr absl::string_view kDescription = ".json";
 
-std::string sha256Hex(absl::string_view text) {
-  return hexOf(digestOf(text));
-}
-
 bool isHex(absl::string_view text, size_t digits) {
   return text.size() == digits && bytesOfHex(text).has_value();
 }
@@ -197,7 +193,7 @@ class FlatScanner {
   };
 
   Repo& repoOf(const RepoId& id) {
-    return repos_.try_emplace(id, Repo{{id, {}, {}, {}, {}, {}, {}, {}}, {}}).first->second;
+    return repos_.try_emplace(id, Repo{{.repo = id}, {}}).first->second;
   }
 
   void leaveOut(const std::string& name, Unused why) {

@@ -176,6 +176,10 @@ absl::Status SafeDir::remove(absl::string_view name) const {
   return absl::OkStatus();
 }
 
+void SafeDir::removeEmpty(absl::string_view name) const {
+  (void)::unlinkat(fd(), std::string(name).c_str(), AT_REMOVEDIR);
+}
+
 absl::Status SafeDir::sync() const {
   return syncFd(fd(), path_);
 }

@@ -69,6 +69,8 @@ class SafeDir {
   absl::StatusOr<std::vector<std::string>> names() const;
   // Removes a file or symlink; absent is fine.
   absl::Status remove(absl::string_view name) const;
+  // Removes a folder if nothing is in it.
+  void removeEmpty(absl::string_view name) const;
   absl::Status sync() const;
 
   // Gives a file made in this folder the owner and mode that new files here have.

@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cache/directory_reader.h"
-#include "cache/staging.h"
 #include "cache/tree_scope.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
@@ -130,7 +129,7 @@ class TreeScanner {
 }  // namespace
 
 bool isTreeName(absl::string_view name) {
-  if (name.empty() || name == kStagingFolder) return false;
+  if (name.empty()) return false;
   for (const char* start : {"tmp.", ".tmp", ".roost-"}) {
     if (absl::StartsWith(name, start)) return false;
   }
@@ -166,7 +165,7 @@ absl::StatusOr<RootScan> scanTree(const RootConfig& root, const HubOrigin& origi
   scan.kind = real.kind;
   ROOST_ASSIGN_OR_RETURN(scan.directory.mark,
                          markOf(directory.fd(), scan.directory.scope, root.path));
-  RepoScan found{repo, {}, {}, {}, {}, {}, {}, {}};
+  RepoScan found{.repo = repo};
   ScannedFinished finished{scope.ref(), absl::UnixEpoch(), {}, /*growing=*/true};
   TreeScanner scanner(root, now, scan, found, finished);
   scanner.read(directory, "", 0);
@@ -185,6 +184,7 @@ void addDirectories(Listing& all, const Listing& one) {
   for (const FileEntry& file : one.files) {
     if (!taken.contains(directoryOf(file.path))) both.files.push_back(file);
   }
+  if (both.files.size() == all.files.size()) return;
   if (isTreeListing(both) && normalize(both).ok()) all = std::move(both);
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -36,11 +35,6 @@ bool isDescription(const std::string& name) {
   return absl::EndsWith(name, ".json");
 }
 
-absl::StatusOr<FileStamp> stampOf(const SafeDir& folder, const std::string& name) {
-  ROOST_ASSIGN_OR_RETURN(const UniqueFd fd, folder.openFile(name, O_RDONLY));
-  return FileStamp::ofFd(fd.get(), folder.pathOf(name));
-}
-
 // Says that a file came to its place, unless a program has replaced it or written into it already.
 void notePlaced(const SafeDir& there, const std::string& name, PlacedFile placed,
                 ShownFinished& shown) {
@@ -53,13 +47,8 @@ void notePlaced(const SafeDir& there, const std::string& name, PlacedFile placed
 }  // namespace
 
 struct TreePublisher::Directory {
-  struct File {
-    const FileEntry* entry;
-    std::string name;
-    bool last;  // nothing behind it in the listing has the same content
-  };
   std::string path;  // below the root; "": the root itself
-  std::vector<File> files;
+  std::vector<FinishedFile> files;
 };
 
 absl::StatusOr<TreePublisher> TreePublisher::open(const std::string& root, const NodeId& node,
@@ -100,12 +89,9 @@ absl::StatusOr<ShownFinished> TreePublisher::show(const Listing& listing,
       wanted.push_back(&directory);
     }
   }
-  std::set<BlobId> later;
-  for (auto directory = wanted.rbegin(); directory != wanted.rend(); ++directory) {
-    for (auto file = (*directory)->files.rbegin(); file != (*directory)->files.rend(); ++file) {
-      file->last = later.insert(file->entry->blob.id).second;
-    }
-  }
+  std::vector<std::vector<FinishedFile>*> files;
+  for (Directory* directory : wanted) files.push_back(&directory->files);
+  markLast(files);
   for (const Directory* directory : wanted) {
     ROOST_RETURN_IF_ERROR(showOne(listing.repo, *directory, known, shown));
   }
@@ -118,8 +104,8 @@ absl::StatusOr<bool> TreePublisher::leaveOutWhatIsThere(Directory& directory,
   const auto there = root_.openPath(directory.path);
   if (absl::IsNotFound(there.status())) return true;
   ROOST_RETURN_IF_ERROR(there.status());
-  std::vector<Directory::File> missing;
-  for (const Directory::File& file : directory.files) {
+  std::vector<FinishedFile> missing;
+  for (const FinishedFile& file : directory.files) {
     ROOST_ASSIGN_OR_RETURN(const auto info, there->look(file.name));
     if (!info) {
       missing.push_back(file);
@@ -131,7 +117,7 @@ absl::StatusOr<bool> TreePublisher::leaveOutWhatIsThere(Directory& directory,
     if (!same.ok() || !*same) return false;
   }
   std::stable_partition(missing.begin(), missing.end(),
-                        [](const Directory::File& file) { return !isDescription(file.name); });
+                        [](const FinishedFile& file) { return !isDescription(file.name); });
   directory.files = std::move(missing);
   return true;
 }
@@ -140,7 +126,7 @@ absl::Status TreePublisher::showOne(const RepoId& tree, const Directory& directo
                                     const KnownFiles& known, ShownFinished& shown) const {
   ROOST_ASSIGN_OR_RETURN(const SafeDir ready, staging_.emptyReady());
   std::vector<PlacedFile> placed;
-  for (const Directory::File& file : directory.files) {
+  for (const FinishedFile& file : directory.files) {
     ROOST_ASSIGN_OR_RETURN(
         const FileStamp before,
         staging_.take(tree, *file.entry, file.last, known.elsewhere, ready, file.name));

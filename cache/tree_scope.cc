@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "cache/hasher.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -61,15 +61,8 @@ std::string defaultTreeName(absl::string_view path) {
 absl::StatusOr<RepoId> treeRepo(const HubOrigin& origin, absl::string_view name,
                                 const TreeScope& scope) {
   ROOST_RETURN_IF_ERROR(checkTreeName(name));
-  BlobDigest digest(HashAlgorithm::kSha256, scope.text().size());
-  digest.update({reinterpret_cast<const uint8_t*>(scope.text().data()), scope.text().size()});
   return RepoId::make(origin, RepoType::kTree,
-                      absl::StrCat(name, "/", digest.finish().id.hex().substr(0, kScopeDigits)));
-}
-
-absl::StatusOr<RepoId> treeRepo(const HubOrigin& origin, const RootConfig& root) {
-  ROOST_ASSIGN_OR_RETURN(const TreeScope scope, TreeScope::parse(root.scope));
-  return treeRepo(origin, root.tree, scope);
+                      absl::StrCat(name, "/", sha256Hex(scope.text()).substr(0, kScopeDigits)));
 }
 
 std::string treeName(const RepoId& tree) {

@@ -16,7 +16,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "cache/roots.h"
 #include "protocol/names.h"
 
 namespace roost {
@@ -42,8 +41,6 @@ std::string defaultTreeName(absl::string_view path);
 
 absl::StatusOr<RepoId> treeRepo(const HubOrigin& origin, absl::string_view name,
                                 const TreeScope& scope);
-// Of a root whose scope is complete: nothing in it is left to be gathered.
-absl::StatusOr<RepoId> treeRepo(const HubOrigin& origin, const RootConfig& root);
 // "triton", also where `tree` names no scope yet.
 std::string treeName(const RepoId& tree);
 bool namesScope(const RepoId& tree);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <system_error>
 
@@ -14,8 +15,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "cache/hasher.h"
 #include "node/run_program.h"
+#include "protocol/digest.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -160,9 +161,7 @@ std::string cpu(const Machine& machine) {
     const std::set<std::string> flags =
         absl::StrSplit(parts.second, absl::ByAnyChar(" \t"), absl::SkipEmpty());
     const std::string all = absl::StrJoin(flags, " ");
-    BlobDigest digest(HashAlgorithm::kSha256, all.size());
-    digest.update({reinterpret_cast<const uint8_t*>(all.data()), all.size()});
-    return absl::StrCat(kind, "-", digest.finish().id.hex().substr(0, 8));
+    return absl::StrCat(kind, "-", sha256Hex(all).substr(0, 8));
   }
   return kind;
 }
@@ -193,10 +192,13 @@ Machine thisMachine(Environment environment) {
   return {.read = firstBytes,
           .names = namesIn,
           .nvidiaSmi =
-              [] {
-                return runProgram({"nvidia-smi", "--query-gpu=compute_cap,driver_version",
-                                   "--format=csv,noheader"},
-                                  kTreeAnswerBytesMax, kTreeAskPatience);
+              [said = std::optional<absl::StatusOr<std::string>>()]() mutable {
+                if (!said) {
+                  said = runProgram({"nvidia-smi", "--query-gpu=compute_cap,driver_version",
+                                     "--format=csv,noheader"},
+                                    kTreeAnswerBytesMax, kTreeAskPatience);
+                }
+                return *said;
               },
           .environment = std::move(environment)};
 }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "protocol/blob_id.h"
+#include "protocol/digest.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -76,11 +76,8 @@ std::string ClusterKey::identity() const {
   // Its own label, so that the hash is of no use where the key is hashed for something else.
   std::string input = "roost cluster key identity 1";
   input.append(bytes_.begin(), bytes_.end());
-  std::array<uint8_t, 32> digest{};
-  const int hashed =
-      EVP_Digest(input.data(), input.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+  const Sha256 digest = digestOf(input);
   wipe(input);
-  if (hashed != 1) std::abort();  // OpenSSL without SHA-256: nothing works
   return absl::StrCat("roost-1:", hexOf(absl::MakeConstSpan(digest).first(8)));
 }
 

@@ -14,4 +14,8 @@ Sha256 digestOf(absl::string_view bytes) {
   return digest;
 }
 
+std::string sha256Hex(absl::string_view bytes) {
+  return hexOf(digestOf(bytes));
+}
+
 }  // namespace roost

@@ -4,12 +4,15 @@
 #ifndef ROOST_PROTOCOL_DIGEST_H_
 #define ROOST_PROTOCOL_DIGEST_H_
 
+#include <string>
+
 #include "absl/strings/string_view.h"
 #include "protocol/blob_id.h"
 
 namespace roost {
 
 Sha256 digestOf(absl::string_view bytes);
+std::string sha256Hex(absl::string_view bytes);
 
 }  // namespace roost
 

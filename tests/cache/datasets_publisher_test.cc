@@ -90,6 +90,22 @@ TEST_F(DatasetsPublisherTest, ItIsAsOldAsWhereItCameFrom) {
   EXPECT_EQ(absl::TimeFromTimespec(info.st_mtim), written);
 }
 
+// "h-1/x" stands before "h/x" in a list, and the folder "h" before "h-1".
+TEST_F(DatasetsPublisherTest, ContentThatTwoDirectoriesShareReachesBoth) {
+  const std::string other = kDirectory + "-1";
+  Listing wanted = listing(kBase, other);
+  for (const FileEntry& file : listing(kBase).files) wanted.files.push_back(file);
+  wanted.commit = finishedCommit(wanted.files);
+  for (const auto& [name, text] : kBase) stage(text);
+
+  const auto shown = show(wanted);
+
+  ASSERT_TRUE(shown.ok()) << shown.status();
+  EXPECT_EQ(folder_.contents(), kBase);
+  EXPECT_TRUE(folder_.has(other + "/dataset_info.json"));
+  EXPECT_THAT(shown->placed, SizeIs(2 * kBase.size()));
+}
+
 TEST_F(DatasetsPublisherTest, WhileAClientPreparesItNothingIsTouched) {
   std::filesystem::create_directories(folder_ / "org___rows/default/0.0.0");
   for (const std::string& name : {kDirectory + "_builder.lock", lookLock()}) {
