@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -81,6 +83,13 @@ absl::Status checkWritable(const std::string& folder) {
                       "(chgrp -R GROUP %s && chmod -R g+rwX %s && find %s -type d -exec chmod g+s "
                       "{} +), or set write = false for this root",
                       st.st_uid, folder, folder, folder)));
+}
+
+absl::Status makeWritable(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return errnoStatus(error.value(), "cannot make", folder);
+  return checkWritable(folder);
 }
 
 Reservation::Reservation(Reservation&& other) noexcept

@@ -29,6 +29,8 @@ absl::StatusOr<uint64_t> diskBytes(const std::string& path);
 // kPermissionDenied with the fix in words if this process cannot create files in the folder.
 // Creates nothing.
 absl::Status checkWritable(const std::string& folder);
+// The same, but a folder that is not there is made.
+absl::Status makeWritable(const std::string& folder);
 
 class Reservations;
 

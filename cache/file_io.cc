@@ -40,6 +40,13 @@ absl::Status writeFully(int fd, const std::string& name, uint64_t offset,
   return absl::OkStatus();
 }
 
+std::string readUpTo(int fd, uint64_t offset, uint64_t count) {
+  std::string bytes(count, '\0');
+  const ssize_t got = pread(fd, bytes.data(), count, static_cast<off_t>(offset));
+  bytes.resize(got < 0 ? 0 : static_cast<size_t>(got));
+  return bytes;
+}
+
 absl::StatusOr<std::string> readSmallFile(int fd, const std::string& name, size_t bytesMax) {
   std::string text(bytesMax + 1, '\0');
   size_t length = 0;

@@ -20,6 +20,9 @@ absl::Status readFully(int fd, const std::string& name, uint64_t offset,
 absl::Status writeFully(int fd, const std::string& name, uint64_t offset,
                         absl::Span<const uint8_t> bytes);
 
+// As many bytes as there are, at most `count`; none if it cannot be read.
+std::string readUpTo(int fd, uint64_t offset, uint64_t count);
+
 // The whole of a small file; kOutOfRange if it is longer than `bytesMax`.
 absl::StatusOr<std::string> readSmallFile(int fd, const std::string& name, size_t bytesMax);
 

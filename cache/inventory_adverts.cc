@@ -46,8 +46,8 @@ Visibility Inventory::visibilityOf(const RepoId& repo) const {
   Visibility result = told == visibility_.end() ? Visibility::kUnknown : told->second;
   // What is known of its source counts more than what another node said of a dataset cache.
   Visibility inherited = Visibility::kUnknown;
-  if (!isOfHub(repo.type())) {
-    for (const RepoId& source : sourcesOf(repo)) {
+  if (const auto sources = sources_.find(repo); sources != sources_.end()) {
+    for (const RepoId& source : sources->second) {
       const Visibility said = visibilityOf(source);
       if (strictness(said) > strictness(inherited)) inherited = said;
     }

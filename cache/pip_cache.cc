@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cache/directory_reader.h"
+#include "cache/file_io.h"
 #include "cache/file_system.h"
 #include "cache/unique_fd.h"
 #include "protocol/errors.h"
@@ -19,17 +19,9 @@
 namespace roost {
 namespace {
 
-constexpr int kLevels = 5;  // of folders with one hexadecimal digit
 constexpr absl::string_view kFileMagic("PK\x03\x04", 4);
 constexpr absl::string_view kMetadataStart = "Metadata-Version: ";
 constexpr absl::string_view kEndMagic("PK\x05\x06", 4);
-
-std::string readAt(int fd, uint64_t offset, uint64_t count) {
-  std::string bytes(count, '\0');
-  const ssize_t got = pread(fd, bytes.data(), count, static_cast<off_t>(offset));
-  bytes.resize(got < 0 ? 0 : static_cast<size_t>(got));
-  return bytes;
-}
 
 bool isDigit(absl::string_view name) {
   return name.size() == 1 && absl::StrContains("0123456789abcdef", name[0]);
@@ -41,7 +33,7 @@ class Scan {
 
   // Walks the folders, and calls `body` with (directory, name, place) of each.
   template <typename Body>
-  absl::Status walk(int parent, const std::string& name, const std::string& place, int level,
+  absl::Status walk(int parent, const std::string& name, const std::string& place, size_t level,
                     const Body& body) {
     ROOST_ASSIGN_OR_RETURN(DirectoryReader directory, DirectoryReader::open(parent, name));
     const std::string path = absl::StrCat(root_, "/", place);
@@ -55,7 +47,7 @@ class Scan {
     }
     for (const std::string& entry : names) {
       const std::string below = absl::StrCat(place, "/", entry);
-      if (level < kLevels) {
+      if (level < kPipFolderLevels) {
         if (!isDigit(entry)) continue;
         // A folder that went meanwhile is none; one that cannot be read hides nothing else.
         (void)walk(directory.fd(), entry, below, level + 1, body);
@@ -84,12 +76,12 @@ class Scan {
 }  // namespace
 
 bool isWheelOrMetadata(int fd, uint64_t size) {
-  if (size <= kInlineBlobBytesMax && readAt(fd, 0, kMetadataStart.size()) == kMetadataStart) {
+  if (size <= kInlineBlobBytesMax && readUpTo(fd, 0, kMetadataStart.size()) == kMetadataStart) {
     return true;
   }
-  if (size < 22 || readAt(fd, 0, kFileMagic.size()) != kFileMagic) return false;
+  if (size < 22 || readUpTo(fd, 0, kFileMagic.size()) != kFileMagic) return false;
   const uint64_t count = std::min<uint64_t>(size, kPipTailBytes);
-  const std::string tail = readAt(fd, size - count, count);
+  const std::string tail = readUpTo(fd, size - count, count);
   const size_t end = absl::string_view(tail).rfind(kEndMagic);
   if (end == absl::string_view::npos) return false;
   // The archive's directory ends here; what describes the package stands last in it.

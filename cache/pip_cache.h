@@ -25,6 +25,7 @@ namespace roost {
 
 inline constexpr char kPipHttpFolder[] = "http-v2";
 inline constexpr absl::string_view kPipBodySuffix = ".body";
+inline constexpr size_t kPipFolderLevels = 5;         // of folders with one hexadecimal digit
 inline constexpr uint64_t kPipTailBytes = 256 << 10;  // of a zip; its directory ends there
 
 // One repo if the cache has entries, under a name of no meaning. `origin`: the index.

@@ -17,8 +17,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/types/span.h"
+#include "cache/blob_slot.h"
 #include "cache/file_io.h"
 #include "cache/hasher.h"
 #include "cache/pip_cache.h"
@@ -28,8 +28,6 @@
 
 namespace roost {
 namespace {
-
-constexpr size_t kFolders = 5;  // of one hexadecimal digit each
 
 std::string sha224Hex(absl::string_view text) {
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -77,7 +75,7 @@ std::string withLargeEscapes(absl::string_view query) {
 }
 
 std::string temporaryName(absl::string_view name) {
-  return absl::StrCat(name, ".", getpid(), ".roost-part");
+  return absl::StrCat(name, ".", getpid(), kTemporarySuffix);
 }
 
 struct Place {
@@ -142,7 +140,7 @@ std::string pipRequestUrl(absl::string_view url) {
 std::string pipEntryPlace(absl::string_view requestUrl) {
   const std::string key = sha224Hex(requestUrl);
   std::string place(kPipHttpFolder);
-  for (size_t i = 0; i < kFolders; ++i) absl::StrAppend(&place, "/", key.substr(i, 1));
+  for (size_t i = 0; i < kPipFolderLevels; ++i) absl::StrAppend(&place, "/", key.substr(i, 1));
   return absl::StrCat(place, "/", key);
 }
 
@@ -174,16 +172,8 @@ bool hasPipEntry(const std::string& cache, absl::string_view requestUrl, const B
   const std::string name = absl::StrCat(place.name, kPipBodySuffix);
   const auto body = folder->openFile(name, O_RDONLY);
   if (!body.ok()) return false;
-  const auto stamp = FileStamp::ofFd(body->get(), name);
-  if (!stamp.ok() || stamp->size != blob.size) return false;
-  BlobDigest digest(blob.id.algorithm(), blob.size);
-  std::vector<uint8_t> buffer;
-  for (uint64_t offset = 0; offset < blob.size; offset += buffer.size()) {
-    buffer.resize(std::min<uint64_t>(kPieceBytes, blob.size - offset));
-    if (!readFully(body->get(), name, offset, absl::MakeSpan(buffer)).ok()) return false;
-    digest.update(buffer);
-  }
-  return digest.finish().id == blob.id;
+  const auto hashed = hashFile(body->get(), name, blob, {});
+  return hashed.ok() && hashed->hashes.id == blob.id;
 }
 
 absl::Status writePipEntry(const std::string& cache, absl::string_view requestUrl,

@@ -30,17 +30,13 @@ absl::Status removeFilesIn(const SafeDir& folder) {
   return absl::OkStatus();
 }
 
-void removeEmpty(const SafeDir& parent, const std::string& name) {
-  (void)::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR);
-}
-
 // Of blobs: here nobody but this node ever took one.
 void removeLocks(const SafeDir& locks) {
   const auto repos = locks.names();
   if (!repos.ok()) return;
   for (const std::string& name : *repos) {
     const auto repo = locks.open(name);
-    if (repo.ok() && removeFilesIn(*repo).ok()) removeEmpty(locks, name);
+    if (repo.ok() && removeFilesIn(*repo).ok()) locks.removeEmpty(name);
   }
 }
 
@@ -126,12 +122,12 @@ void removeStaleStaging(const std::string& root, const NodeId& node,
         if (old && !absl::EndsWith(entry, kTemporarySuffix)) (void)files->remove(entry);
       }
     }
-    for (const char* part : {"blobs", "refs", "snapshots"}) removeEmpty(*repo, part);
+    for (const char* part : {"blobs", "refs", "snapshots"}) repo->removeEmpty(part);
     if (name == ".locks") removeLocks(*repo);
-    removeEmpty(*stage, name);
+    stage->removeEmpty(name);
   }
-  removeEmpty(*all, node.shortHex());
-  removeEmpty(*folder, std::string(kStagingFolder));
+  all->removeEmpty(node.shortHex());
+  folder->removeEmpty(kStagingFolder);
 }
 
 }  // namespace roost

@@ -1,6 +1,5 @@
 #include "cache/wheel_name.h"
 
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "cache/file_io.h"
 #include "cache/pip_cache.h"
 #include "protocol/limits.h"
 
@@ -34,13 +34,6 @@ uint32_t numberAt(absl::string_view bytes, size_t at, size_t count) {
     number = number << 8 | static_cast<uint8_t>(bytes[at + i]);
   }
   return number;
-}
-
-std::string readAt(int fd, uint64_t offset, uint64_t count) {
-  std::string bytes(count, '\0');
-  const ssize_t got = pread(fd, bytes.data(), count, static_cast<off_t>(offset));
-  bytes.resize(got < 0 ? 0 : static_cast<size_t>(got));
-  return bytes;
 }
 
 bool isNamePart(absl::string_view text) {
@@ -98,11 +91,11 @@ std::string inflated(absl::string_view packed, size_t bytes) {
 // Empty: it cannot be read.
 std::string textOf(int fd, const Entry& entry) {
   if (entry.packedBytes > kWheelTextBytesMax || entry.bytes > kWheelTextBytesMax) return "";
-  const std::string head = readAt(fd, entry.offset, kFileHeadBytes);
+  const std::string head = readUpTo(fd, entry.offset, kFileHeadBytes);
   if (head.size() < kFileHeadBytes || !absl::StartsWith(head, kFileMagic)) return "";
   const uint64_t start =
       uint64_t{entry.offset} + kFileHeadBytes + numberAt(head, 26, 2) + numberAt(head, 28, 2);
-  std::string content = readAt(fd, start, entry.packedBytes);
+  std::string content = readUpTo(fd, start, entry.packedBytes);
   if (content.size() < entry.packedBytes) return "";
   if (entry.method == kStored) return content;
   return entry.method == kDeflated ? inflated(content, entry.bytes) : "";
@@ -140,9 +133,9 @@ std::string wheelTags(absl::string_view text) {
 }
 
 std::optional<WheelName> wheelNameOf(int fd, uint64_t size) {
-  if (readAt(fd, 0, kFileMagic.size()) != kFileMagic) return std::nullopt;
+  if (readUpTo(fd, 0, kFileMagic.size()) != kFileMagic) return std::nullopt;
   const uint64_t count = std::min<uint64_t>(size, kPipTailBytes);
-  const std::string tail = readAt(fd, size - count, count);
+  const std::string tail = readUpTo(fd, size - count, count);
   const auto entry = wheelEntry(tail);
   if (!entry) return std::nullopt;
   const absl::string_view folder = absl::StripSuffix(entry->name, kWheelFile);

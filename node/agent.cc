@@ -409,7 +409,7 @@ class Agent final : public BlobProvider {
             },
         .down =
             [this](const NodeId& peer) {
-              spdlog::info("the link with {} ended", nameOf(peer));
+              spdlog::info("the link with {} ended", nameOf(*core_, peer));
               apply(LinkDown{peer});
               for (const auto& lane : lanes_) {
                 lane->thread.post([&lane = *lane, peer] {
@@ -1046,11 +1046,6 @@ class Agent final : public BlobProvider {
     if (known) return;
     if (notes_.size() >= kProblemsMax) notes_.erase(notes_.begin());
     notes_.push_back(std::move(problem));
-  }
-
-  std::string nameOf(const NodeId& id) const {
-    const auto view = core_->node(id);
-    return view ? view->info.name : id.shortHex();
   }
 
   HubOrigin origin() const { return config_.hub.value_or(HubOrigin::huggingFace()); }

@@ -1,7 +1,5 @@
 #include "node/arrivals.h"
 
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -58,10 +56,7 @@ Arrivals::Publisher Arrivals::publisher(bool apart) const {
 // On a work thread; makes the folder if no client has yet.
 Arrivals::Found Arrivals::tryRoot(const RootConfig& config, const NodeId& self,
                                   const std::shared_ptr<Reservations>& reservations) {
-  std::error_code error;
-  std::filesystem::create_directories(config.path, error);
-  if (error) return {errnoStatus(error.value(), "cannot make", config.path)};
-  if (absl::Status writable = checkWritable(config.path); !writable.ok()) return {writable};
+  if (absl::Status writable = makeWritable(config.path); !writable.ok()) return {writable};
   auto opened = HubPublisher::open(config.path, self, reservations);
   const auto free = reservations->available(config.path);
   if (!opened.ok() || !free.ok()) return {opened.ok() ? free.status() : opened.status()};

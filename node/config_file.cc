@@ -85,14 +85,9 @@ absl::StatusOr<ConfigFile::Root> rootTable(const std::string& file, const toml::
   root.line = static_cast<int>(table.source().begin.line);
   for (const auto& [key, node] : table) {
     if (!isKnown(key, known)) return unknownKey(file, key, known);
-    if (key.str() == "write") {
+    if (key.str() == "write" || key.str() == "pull") {
       ROOST_ASSIGN_OR_RETURN(const std::string flag, flagValue(file, key, node));
-      root.write = flag == "true";
-      continue;
-    }
-    if (key.str() == "pull") {
-      ROOST_ASSIGN_OR_RETURN(const std::string flag, flagValue(file, key, node));
-      root.pull = flag == "true";
+      (key.str() == "write" ? root.write : root.pull) = flag == "true";
       continue;
     }
     ROOST_ASSIGN_OR_RETURN(root.values[std::string(key.str())], textValue(file, key, node));

@@ -78,12 +78,12 @@ json nodeDocument(const NodeView& node, absl::Time now) {
           {"zone", node.info.zone}};
 }
 
+}  // namespace
+
 std::string nameOf(const Core& core, const NodeId& id) {
   const auto node = core.node(id);
   return node ? node->info.name : id.shortHex();
 }
-
-}  // namespace
 
 std::string timeText(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());

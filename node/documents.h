@@ -30,6 +30,9 @@ nlohmann::json whereDocument(const Core& core, const RepoId& repo,
                              const std::optional<Commit>& commit);
 nlohmann::json whereDocument(const Core& core, const BlobId& blob);
 
+// As people call the node; of one that is not known, the beginning of its id.
+std::string nameOf(const Core& core, const NodeId& id);
+
 // RFC 3339 in UTC with milliseconds.
 std::string timeText(absl::Time time);
 

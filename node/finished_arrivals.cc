@@ -1,8 +1,6 @@
 #include "node/finished_arrivals.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -17,6 +15,7 @@
 #include "node/saved_state.h"
 #include "node/trees.h"
 #include "protocol/errors.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -100,10 +99,7 @@ std::string FinishedArrivals::path(const RepoId& repo) const {
 FinishedArrivals::Found FinishedArrivals::findTarget(
     const RootConfig& config, const NodeId& self,
     const std::shared_ptr<Reservations>& reservations) {
-  std::error_code error;
-  std::filesystem::create_directories(config.path, error);
-  if (error) return {errnoStatus(error.value(), "cannot make", config.path), nullptr, 0, {}};
-  if (absl::Status writable = checkWritable(config.path); !writable.ok()) {
+  if (absl::Status writable = makeWritable(config.path); !writable.ok()) {
     return {std::move(writable), nullptr, 0, {}};
   }
   auto opened = openPublisher(config, self, reservations);
@@ -165,45 +161,47 @@ void FinishedArrivals::publish(const PublishRepo& order,
   if (!target.ok() || !publishers_.contains(*target)) {
     return answer({order.obtain, absl::FailedPreconditionError("no folder can be written")});
   }
-  tryToPublish(order, *target, absl::Now() + s_.patience, std::move(answer));
+  tryToPublish(std::make_shared<const PublishRepo>(order), *target,
+               absl::Now() + kFinishedLockPatience, std::move(answer));
 }
 
-void FinishedArrivals::tryToPublish(const PublishRepo& order, RootIndex root, absl::Time until,
-                                    std::function<void(RepoPublished)> answer) {
+void FinishedArrivals::tryToPublish(std::shared_ptr<const PublishRepo> order, RootIndex root,
+                                    absl::Time until, std::function<void(RepoPublished)> answer) {
   const absl::Status submitted = publishing_.submit(
       "publish finished", [this, work = s_.work, publisher = publishers_.at(root), order, root,
-                           until, answer, known = known(root, order.listing)] {
-        auto shown = publisher->show(order.listing, order.refs, known);
+                           until, answer, known = known(root, order->listing)] {
+        auto shown = publisher->show(order->listing, order->refs, known);
         work->post([this, order, root, until, answer, shown = std::move(shown)] {
           tried(order, root, until, shown, answer);
         });
       });
-  if (!submitted.ok()) answer({order.obtain, submitted});
+  if (!submitted.ok()) answer({order->obtain, submitted});
 }
 
-void FinishedArrivals::tried(const PublishRepo& order, RootIndex root, absl::Time until,
-                             const absl::StatusOr<ShownFinished>& shown,
+void FinishedArrivals::tried(std::shared_ptr<const PublishRepo> order, RootIndex root,
+                             absl::Time until, const absl::StatusOr<ShownFinished>& shown,
                              const std::function<void(RepoPublished)>& answer) {
   if (absl::IsAborted(shown.status())) {
     if (absl::Now() >= until) {
-      return answer({order.obtain, absl::DeadlineExceededError(shown.status().message())});
+      return answer({order->obtain, absl::DeadlineExceededError(shown.status().message())});
     }
-    return s_.work->later(
-        s_.pause, [this, order, root, until, answer] { tryToPublish(order, root, until, answer); });
+    return s_.work->later(kFinishedLockPause, [this, order, root, until, answer] {
+      tryToPublish(order, root, until, answer);
+    });
   }
-  if (!shown.ok()) return answer({order.obtain, shown.status()});
+  if (!shown.ok()) return answer({order->obtain, shown.status()});
   for (const PlacedFile& file : shown->placed) {
     rememberLink(s_.index, file.before, file.after, file.blob);
   }
   // As the holder knows it: what it shared with this node is not this node's to share.
-  const Listing& listing = order.listing;
+  const Listing& listing = order->listing;
   if (listing.visibility != Visibility::kUnknown &&
       s_.inventory.visibilityOf(listing.repo) == Visibility::kUnknown) {
     s_.inventory.setVisibility(listing.repo, listing.visibility);
     saveVisibility(s_.index, listing.repo, listing.visibility);
   }
   s_.scans.whenRootScanned(root,
-                           [answer, obtain = order.obtain, status = partial(shown->leftAlone)] {
+                           [answer, obtain = order->obtain, status = partial(shown->leftAlone)] {
                              answer({obtain, status});
                            });
 }

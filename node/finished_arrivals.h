@@ -35,9 +35,6 @@ class FinishedArrivals {
     FolderScans& scans;
     std::shared_ptr<Reservations> reservations;
     NodeId self;
-    // How long a client that prepares the same is waited for, and how often it is looked at.
-    absl::Duration patience;
-    absl::Duration pause;
   };
   explicit FinishedArrivals(Seams seams);
 
@@ -55,9 +52,10 @@ class FinishedArrivals {
   // Where that repo is written to. kPermissionDenied, kFailedPrecondition: nowhere, and why.
   absl::StatusOr<RootIndex> root(const RepoId& repo) const;
   KnownFiles known(RootIndex root, const Listing& listing) const;
-  void tryToPublish(const PublishRepo& order, RootIndex root, absl::Time until,
+  // A client that prepares the same is waited for.
+  void tryToPublish(std::shared_ptr<const PublishRepo> order, RootIndex root, absl::Time until,
                     std::function<void(RepoPublished)> answer);
-  void tried(const PublishRepo& order, RootIndex root, absl::Time until,
+  void tried(std::shared_ptr<const PublishRepo> order, RootIndex root, absl::Time until,
              const absl::StatusOr<ShownFinished>& shown,
              const std::function<void(RepoPublished)>& answer);
 

@@ -12,7 +12,6 @@
 #include "node/finished_arrivals.h"
 #include "node/folder_scans.h"
 #include "node/loop_work.h"
-#include "protocol/limits.h"
 
 namespace roost {
 
@@ -65,9 +64,7 @@ class Folders::Impl {
                    .inventory = inventory_,
                    .scans = scans_,
                    .reservations = s_.reservations,
-                   .self = s_.self,
-                   .patience = kFinishedLockPatience,
-                   .pause = kFinishedLockPause}) {}
+                   .self = s_.self}) {}
 
   void stop() {
     work_->stop();

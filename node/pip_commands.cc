@@ -11,6 +11,7 @@
 #include "cache/unique_fd.h"
 #include "node/await_callback.h"
 #include "node/command_arguments.h"
+#include "node/documents.h"
 #include "node/endpoint/pip_page.h"
 #include "node/pip_requirement.h"
 #include "protocol/errors.h"
@@ -53,16 +54,9 @@ std::optional<WheelName> nameIn(const LocalCopy& copy) {
 
 }  // namespace
 
-std::string PipCommands::nameOf(const NodeId& id) const {
-  const auto node = s_.core.node(id);
-  return node ? node->info.name : id.shortHex();
-}
-
 json PipCommands::namesOfNodes(const std::vector<NodeId>& nodes) const {
   json names = json::array();
-  for (const NodeId& id : nodes) {
-    names.push_back(nameOf(id));
-  }
+  for (const NodeId& id : nodes) names.push_back(nameOf(s_.core, id));
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -89,16 +83,16 @@ asio::awaitable<PipCommands::Document> PipCommands::ls() {
     const auto found = names_.find(copy.blob.id);
     if (found == names_.end() || !found->second) continue;
     const WheelName& name = *found->second;
-    const std::string project = pipProjectName(name.project).value_or(name.project);
-    std::vector<NodeId> holders;
-    for (const HolderView& holder : s_.core.holders(copy.blob.id)) holders.push_back(holder.node);
-    const std::string digest = copy.blob.id.toString();
-    wheels[{project, name.version, name.file, digest}] = {
-        {"type", kPipType},        {"project", project},
-        {"version", name.version}, {"file", name.file},
-        {"digest", digest},        {"bytes", copy.blob.size},
-        {"nodes", holders.size()}, {"holders", namesOfNodes(holders)},
-        {"path", copy.path}};
+    PipWheel wheel{pipProjectName(name.project).value_or(name.project), name.version, {}, {}};
+    wheel.file.name = name.file;
+    wheel.file.sha256 = copy.blob.id;
+    wheel.file.size = copy.blob.size;
+    for (const HolderView& holder : s_.core.holders(copy.blob.id)) {
+      wheel.holders.push_back(holder.node);
+    }
+    json& listed = wheels[{wheel.project, name.version, name.file, copy.blob.id.toString()}];
+    listed = document(wheel);
+    listed["path"] = copy.path;
   }
   json list = json::array();
   for (auto& [key, wheel] : wheels) list.push_back(std::move(wheel));
@@ -138,6 +132,7 @@ asio::awaitable<PipCommands::Names> PipCommands::namesOf(std::vector<LocalCopy> 
 asio::awaitable<PipCommands::Document> PipCommands::where(json arguments) {
   ROOST_CO_ASSIGN_OR_RETURN(PipOrder order, orderIn(arguments));
   const std::string query = order.what.toString();
+  const std::string project = order.what.project;
   const absl::StatusOr<std::vector<PipWheel>> wheels =
       co_await s_.endpoint.findWheels(std::move(order));
   if (!wheels.ok()) co_return wheels.status();
@@ -146,7 +141,7 @@ asio::awaitable<PipCommands::Document> PipCommands::where(json arguments) {
     for (const NodeId& id : wheel.holders) {
       json& node = nodes[id];
       if (node.is_null()) {
-        node = {{"name", nameOf(id)},
+        node = {{"name", nameOf(s_.core, id)},
                 {"id", id.hex()},
                 {"files", 0},
                 {"bytes", 0},
@@ -162,7 +157,7 @@ asio::awaitable<PipCommands::Document> PipCommands::where(json arguments) {
   for (auto& [id, node] : nodes) list.push_back(std::move(node));
   co_return json{{"schema", "roost.where.1"},
                  {"query", query},
-                 {"project", query.substr(0, query.find("=="))},
+                 {"project", project},
                  {"nodes", std::move(list)},
                  {"refs", json::array()}};
 }

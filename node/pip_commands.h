@@ -45,7 +45,6 @@ class PipCommands {
  private:
   using Names = std::map<BlobId, std::optional<WheelName>>;
   boost::asio::awaitable<Names> namesOf(std::vector<LocalCopy> copies);
-  std::string nameOf(const NodeId& id) const;
   nlohmann::json namesOfNodes(const std::vector<NodeId>& nodes) const;
   nlohmann::json document(const PipWheel& wheel) const;
 

@@ -64,11 +64,6 @@ class Resolver {
   // the most files.
   std::optional<RefState> refInCluster(const RepoId& repo, const RefName& ref) const;
 
-  // Of each directory of a dataset cache that the revision names, what any node has of it: best
-  // first.
-  std::vector<std::vector<RefState>> finishedInCluster(
-      const RepoId& repo, const std::optional<Revision>& revision) const;
-
   // The hub is not asked any more: it may go now.
   void stop() {
     hub_ = nullptr;
@@ -81,6 +76,10 @@ class Resolver {
     Visibility visibility = Visibility::kUnknown;
     std::optional<RefState> ref;
   };
+  // Of each directory of a dataset cache that the revision names, what any node has of it: best
+  // first.
+  std::vector<std::vector<RefState>> finishedInCluster(
+      const RepoId& repo, const std::optional<Revision>& revision) const;
   boost::asio::awaitable<void> learnSources(RepoId cache);
   boost::asio::awaitable<absl::StatusOr<ResolvedRepo>> resolveFinished(
       RepoId repo, std::optional<Revision> revision);

@@ -1,7 +1,6 @@
 #include "node/root_ground.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "cache/disk_space.h"
 #include "cache/file_system.h"
@@ -33,9 +32,7 @@ std::vector<StoreId> storesOf(const std::vector<RootGround>& grounds) {
 void makeWritableRoot(const std::vector<RootConfig>& configs) {
   for (const RootConfig& config : configs) {
     if (!takesArrivals(config)) continue;
-    std::error_code error;
-    std::filesystem::create_directories(config.path, error);
-    if (!error && checkWritable(config.path).ok()) return;
+    if (makeWritable(config.path).ok()) return;
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "node/documents.h"
 #include "protocol/errors.h"
 
 namespace roost {
@@ -18,8 +19,7 @@ std::map<RepoId, std::set<std::string>> treesCalled(const Core& core, const HubO
   for (const RepoId& repo : core.repos(RepoType::kTree)) {
     if (repo.origin() != origin || treeName(repo) != name || !namesScope(repo)) continue;
     for (const RepoHolderView& holder : core.repoHolders(repo)) {
-      const auto node = core.node(holder.node);
-      found[repo].insert(node ? node->info.name : holder.node.shortHex());
+      found[repo].insert(nameOf(core, holder.node));
     }
   }
   return found;

@@ -48,14 +48,9 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const KeyCommand& comman
 absl::StatusOr<ExitCode> run(const CliContext& context, const CompletionCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VersionCommand& command);
 
-// warm and get of wheels: into pip's cache of the agent's node.
-struct WheelOrder {
-  FileOrder order;
-  std::vector<std::string> files;  // only these; none: what `order` says
-  bool dryRun = false;
-};
+// warm and get of wheels, with these arguments of the method: into pip's cache of the agent's node.
 absl::StatusOr<ExitCode> bringWheels(const CliContext& context, ControlClient& agent,
-                                     const OutputOptions& output, const WheelOrder& order);
+                                     const OutputOptions& output, const nlohmann::json& arguments);
 
 // Watches a job until it ends, with bars on a terminal. The result is its last document; kCancelled
 // if the user pressed Ctrl-C: the job goes on.

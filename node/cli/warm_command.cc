@@ -12,6 +12,7 @@ namespace {
 
 nlohmann::json argumentsOf(const FileOrder& order) {
   nlohmann::json arguments = {{"repo", order.repo}, {"from", order.from}};
+  if (order.wheels) arguments["type"] = "pip";
   if (!order.revision.empty()) arguments["revision"] = order.revision;
   if (!order.include.empty()) arguments["include"] = order.include;
   if (!order.exclude.empty()) arguments["exclude"] = order.exclude;
@@ -50,10 +51,11 @@ absl::StatusOr<ExitCode> plan(const CliContext& context, ControlClient& agent,
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const WarmCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
-  if (command.order.wheels) {
-    return bringWheels(context, *agent, command.output, {command.order, {}, command.dryRun});
-  }
   nlohmann::json arguments = argumentsOf(command.order);
+  if (command.order.wheels) {
+    if (command.dryRun) arguments["dry_run"] = true;
+    return bringWheels(context, *agent, command.output, arguments);
+  }
   arguments["nodes"] = command.nodes.terms();
   if (command.dryRun) return plan(context, *agent, command, std::move(arguments));
 
@@ -117,11 +119,9 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentation
 
 absl::StatusOr<ExitCode> run(const CliContext& context, const GetCommand& command) {
   ROOST_ASSIGN_OR_RETURN(auto agent, connectAgent(context, command.output.agent));
-  if (command.order.wheels) {
-    return bringWheels(context, *agent, command.output, {command.order, command.files, false});
-  }
   nlohmann::json arguments = argumentsOf(command.order);
   if (!command.files.empty()) arguments["files"] = command.files;
+  if (command.order.wheels) return bringWheels(context, *agent, command.output, arguments);
   ROOST_ASSIGN_OR_RETURN(nlohmann::json job, agent->call("get", arguments));
   const bool bars = !command.output.json && !command.output.quiet;
   ROOST_ASSIGN_OR_RETURN(job, followJob(context, *agent, std::move(job), bars));

@@ -8,12 +8,7 @@
 namespace roost {
 
 absl::StatusOr<ExitCode> bringWheels(const CliContext& context, ControlClient& agent,
-                                     const OutputOptions& output, const WheelOrder& wanted) {
-  nlohmann::json arguments = {{"type", "pip"}, {"repo", wanted.order.repo}};
-  if (!wanted.order.include.empty()) arguments["include"] = wanted.order.include;
-  if (!wanted.order.exclude.empty()) arguments["exclude"] = wanted.order.exclude;
-  if (!wanted.files.empty()) arguments["files"] = wanted.files;
-  if (wanted.dryRun) arguments["dry_run"] = true;
+                                     const OutputOptions& output, const nlohmann::json& arguments) {
   ROOST_ASSIGN_OR_RETURN(const nlohmann::json document, agent.call("warm", arguments));
   if (output.json) {
     context.print(dumped(document) + "\n");

@@ -131,8 +131,8 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
             .reservations = s_.reservations,
             .cache = s_.pipCache,
             .sizeOf =
-                [this](BlobId blob, std::string url) {
-                  return sizeOf({blob, std::nullopt, url});
+                [this](BlobId blob, std::optional<uint64_t> size, std::string url) {
+                  return sizeOf({blob, size, url});
                 },
             .stopped = [this] { return stopped_; }};
   }
@@ -263,11 +263,9 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
       answer.stream = std::move(stream);
       co_return answer;
     }
-    const auto repo = RepoId::make(s_.origin, RepoType::kModel, route.project);
-    const auto path = RelativePath::parse(route.name);
-    if (!repo.ok() || !path.ok()) co_return failure(404, "", "there is no such file");
-    const BlobSite site{*repo, nowhere_, *path, false, std::move(url)};
-    BlobAnswers::Stream stream = co_await bodies_.arriving(part, site);
+    const auto site = pipSite(s_.origin, route.project, route.name, std::move(url));
+    if (!site) co_return failure(404, "", "there is no such file");
+    BlobAnswers::Stream stream = co_await bodies_.arriving(part, *site);
     if (!stream.ok()) co_return cannotGet(route, stream.status());
     answer.stream = *std::move(stream);
     co_return answer;
@@ -353,7 +351,6 @@ class PipEndpoint::Impl : public std::enable_shared_from_this<PipEndpoint::Impl>
 
   Seams s_;
   const bool shares_;
-  const Commit nowhere_ = *Commit::parse(std::string(40, '0'));  // an index has no commits
   bool stopped_ = false;
   LoopTimers timers_;
   HubRest noRest_;

@@ -44,6 +44,15 @@ absl::Status isStopping() {
 
 }  // namespace
 
+std::optional<BlobSite> pipSite(const HubOrigin& origin, const std::string& project,
+                                const std::string& name, std::string url) {
+  static const Commit nowhere = *Commit::parse(std::string(40, '0'));  // an index has no commits
+  const auto repo = RepoId::make(origin, RepoType::kModel, project);
+  const auto path = RelativePath::parse(name);
+  if (!repo.ok() || !path.ok()) return std::nullopt;
+  return BlobSite{*repo, nowhere, *path, false, std::move(url)};
+}
+
 asio::awaitable<absl::StatusOr<std::vector<PipWheel>>> PipWheels::find(PipOrder order) {
   OrAnswer<PipPages::Found> found = co_await s_.pages.find(order.what.project);
   if (const auto* error = std::get_if<HttpAnswer>(&found)) co_return statusOf(*error);
@@ -122,7 +131,8 @@ asio::awaitable<absl::StatusOr<PipBrought>> PipWheels::bring(PipWheel wheel) {
 }
 
 asio::awaitable<absl::StatusOr<PipBrought>> PipWheels::bringFile(File file) {
-  const absl::StatusOr<uint64_t> size = co_await sizeOf(file);
+  auto asked = s_.sizeOf(file.id, file.size, file.url);
+  const absl::StatusOr<uint64_t> size = co_await std::move(asked);
   if (!size.ok()) co_return size.status();
   const BlobInfo blob{file.id, *size};
   PipBrought brought{.bytes = *size};
@@ -141,14 +151,6 @@ asio::awaitable<absl::StatusOr<PipBrought>> PipWheels::bringFile(File file) {
   if (got.ok()) got = co_await write(file);
   if (!got.ok()) co_return got;
   co_return brought;
-}
-
-asio::awaitable<absl::StatusOr<uint64_t>> PipWheels::sizeOf(File file) {
-  if (file.size) co_return *file.size;
-  if (const auto copy = s_.folders.inventory().find(file.id)) co_return copy->blob.size;
-  if (const auto size = s_.core.sizeOf(file.id)) co_return *size;
-  auto asked = s_.sizeOf(file.id, file.url);
-  co_return co_await std::move(asked);
 }
 
 asio::awaitable<bool> PipWheels::isThere(File file, BlobInfo blob) {
@@ -171,12 +173,9 @@ asio::awaitable<absl::Status> PipWheels::verified(BlobId blob) {
 
 // As for a client that reads it: from other nodes first, else from the index, once for all.
 asio::awaitable<absl::Status> PipWheels::fetch(File file, BlobInfo blob) {
-  const auto repo = RepoId::make(s_.origin, RepoType::kModel, file.project);
-  const auto path = RelativePath::parse(file.name);
-  if (!repo.ok() || !path.ok()) co_return absl::NotFoundError("there is no such file");
-  const Commit nowhere = *Commit::parse(std::string(40, '0'));
-  const BlobSite site{*repo, nowhere, *path, false, file.url};
-  const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, false);
+  const std::optional<BlobSite> site = pipSite(s_.origin, file.project, file.name, file.url);
+  if (!site) co_return absl::NotFoundError("there is no such file");
+  const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, *site, false);
   const std::function<void(std::function<void(absl::Status)>)> start =
       [&](std::function<void(absl::Status)> done) {
         reading->verified([done](BlobReading::Piece whole) { done(whole.status()); });

@@ -56,6 +56,10 @@ struct PipBrought {
   uint64_t bytes = 0;  // of the wheel
 };
 
+// Of a file of the index, as a blob's. None if its name is no path.
+std::optional<BlobSite> pipSite(const HubOrigin& origin, const std::string& project,
+                                const std::string& name, std::string url);
+
 class PipWheels {
  public:
   struct Seams {
@@ -68,8 +72,10 @@ class PipWheels {
     HubOrigin origin;
     std::shared_ptr<Reservations> reservations;
     std::string cache;  // pip's; empty: nobody knows where it is
-    // Of a file at a URL, that the page says no size of.
-    std::function<boost::asio::awaitable<absl::StatusOr<uint64_t>>(BlobId, std::string)> sizeOf;
+    // Of a file at a URL; the page may say it.
+    std::function<boost::asio::awaitable<absl::StatusOr<uint64_t>>(BlobId, std::optional<uint64_t>,
+                                                                   std::string)>
+        sizeOf;
     std::function<bool()> stopped;
   };
   explicit PipWheels(Seams seams) : s_(std::move(seams)) {}
@@ -91,7 +97,6 @@ class PipWheels {
   absl::StatusOr<std::vector<PipWheel>> select(const PipOrder& order, const PipPage& page,
                                                bool stale) const;
   boost::asio::awaitable<absl::StatusOr<PipBrought>> bringFile(File file);
-  boost::asio::awaitable<absl::StatusOr<uint64_t>> sizeOf(File file);
   boost::asio::awaitable<bool> isThere(File file, BlobInfo blob);
   boost::asio::awaitable<absl::Status> verified(BlobId blob);
   boost::asio::awaitable<absl::Status> fetch(File file, BlobInfo blob);
