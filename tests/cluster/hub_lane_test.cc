@@ -229,8 +229,10 @@ TEST_F(HubLaneTest, WhoIsFollowedSinceItBeganHasLittleUnderWayFromThenOn) {
   std::shared_ptr<const DownloadedPiece> held = first.get_future().get();
   lane.setLimit(id, UINT64_MAX, kPieceBytes, absl::InfiniteFuture());
   // The hub thread takes its work in order: when nothing has been fetched, the limit is known.
-  const absl::Status nothing = await<absl::Status>(
-      [&](auto done) { lane.start(order({}), [](auto) {}, done); });
+  const absl::Status nothing = await<absl::Status>([&](auto done) {
+    lane.start(
+        order({}), [](auto) {}, done);
+  });
   ASSERT_TRUE(nothing.ok()) << nothing;
   held.reset();
 
