@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/file_io.h"
+#include "cache/frontier_digest.h"
 #include "cache/piece_journal.h"
 #include "cache/piece_places.h"
 #include "protocol/errors.h"
@@ -24,6 +26,8 @@ namespace roost {
 namespace {
 
 constexpr uint64_t kSettledAtOnce = 64;  // pieces
+// Pieces that the disk has time to write before they are waited for and dropped.
+constexpr size_t kDroppedBehind = 32;
 
 // One writer for a temporary, also across processes. File systems without flock go without.
 absl::Status lockTemporary(int fd, const std::string& path) {
@@ -108,7 +112,7 @@ struct BlobWriter::Parts {
       : slot(std::move(slotGiven)),
         temporary(slot.temporaryName(options.node)),
         path(slot.folder.pathOf(temporary)),
-        digest(slot.blob.id.algorithm(), slot.blob.size),
+        digest(slot.blob),
         here(pieceCount(slot.blob.size)),
         hashes(here.size()) {}
 
@@ -121,8 +125,8 @@ struct BlobWriter::Parts {
   absl::Status store(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer);
+  void dropBehind(uint64_t piece);
   void end();
-  absl::Status advance(uint64_t piece, absl::Span<const uint8_t> bytes);
   void markHere(uint64_t piece, const PieceHash& hash);
 
   const BlobSlot slot;
@@ -134,20 +138,19 @@ struct BlobWriter::Parts {
   const std::atomic<bool>* cancelled = nullptr;
   Reservation reservation;
   bool allocated = false;  // all of the temporary has its disk blocks
+  std::shared_ptr<PageCacheRoom> pages;
+  std::deque<uint64_t> leaving;  // pieces that are not to stay in the page cache
   bool shared = false;
   uint64_t settled = 0;  // pieces from 0 on that lie in the client's file
   std::atomic<bool> lost = false;
   std::optional<PieceJournal> journal;
-  BlobDigest digest;                         // of the pieces before `frontier`
-  std::optional<BlobDigest::Result> result;  // of the whole, once it is complete
-  std::optional<BlobHashes> finished;        // the result is the blob, and the file is synced
-  bool published = false;
-  bool keep = false;
+  FrontierDigest digest;
+  std::optional<BlobHashes> finished;  // the content is the blob
+  bool ended = false;                  // nothing of this writer is left, or it is meant to be left
 
   mutable std::mutex mutex;  // guards what follows against readers on other threads
   std::vector<bool> here;
   std::vector<PieceHash> hashes;
-  uint64_t frontier = 0;  // the first piece that is missing
 };
 
 void BlobWriter::Parts::markHere(uint64_t piece, const PieceHash& hash) {
@@ -172,32 +175,8 @@ absl::Status BlobWriter::Parts::resume() {
     if (pieceHash(buffer) != hash) continue;
     places->foundOnDisk(piece);
     markHere(piece, hash);
-    if (piece != frontier) continue;
-    digest.update(buffer);
-    const std::lock_guard lock(mutex);
-    ++frontier;
+    digest.offer(piece, buffer, digest.attempt());
   }
-  return absl::OkStatus();
-}
-
-// Takes the digest on over `piece` if it is the next one, from memory, and over what came early and
-// now follows, from the page cache.
-absl::Status BlobWriter::Parts::advance(uint64_t piece, absl::Span<const uint8_t> bytes) {
-  if (piece != frontier) return absl::OkStatus();
-  digest.update(bytes);
-  std::vector<uint8_t> buffer;
-  uint64_t next = piece + 1;
-  for (; next < pieces() && here[next]; ++next) {
-    ROOST_RETURN_IF_ERROR(readInto(next, buffer).status());
-    if (pieceHash(buffer) != hashes[next]) {
-      return absl::DataLossError(sentence(
-          absl::StrCat("cannot read back piece ", next, " of ", path),
-          "the disk returned other bytes than were written", "Check the disk and the memory"));
-    }
-    digest.update(buffer);
-  }
-  const std::lock_guard lock(mutex);
-  frontier = next;
   return absl::OkStatus();
 }
 
@@ -212,9 +191,10 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
   // From here on the destructor removes what was made, if anything below fails.
   std::unique_ptr<BlobWriter> writer(new BlobWriter(std::move(parts)));
   Parts& p = *writer->parts_;
-  p.keep = !temporary.isNew;
+  p.ended = !temporary.isNew;
   p.reservations = reservations;
   p.cancelled = options.cancelled;
+  p.pages = std::move(options.pages);
   p.places = std::make_unique<PiecePlaces>(size, p.fd.get(), p.path, std::move(options.memory));
 
   if (options.shared) {
@@ -238,15 +218,20 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> BlobWriter::open(
     }
   }
   if (options.shared) writer->share(true);
-  p.keep = false;
+  p.ended = false;
   return writer;
 }
 
 BlobWriter::BlobWriter(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 BlobWriter::~BlobWriter() {
+  close(false);
+}
+
+void BlobWriter::close(bool keepPartial) {
   Parts& p = *parts_;
-  if (p.published || p.keep) return;
+  if (std::exchange(p.ended, true)) return;
+  if (keepPartial && p.journal && !present().empty()) return;
   // Nothing more can be done about a temporary that cannot be removed: the next start tries again.
   (void)p.slot.folder.remove(p.temporary);
   if (p.journal) (void)p.journal->remove();
@@ -257,16 +242,44 @@ const BlobInfo& BlobWriter::blob() const {
 }
 
 absl::Status BlobWriter::write(uint64_t piece, absl::Span<const uint8_t> bytes) {
+  ROOST_ASSIGN_OR_RETURN(const uint64_t stored, store(piece, bytes));
+  return hash(piece, bytes, stored) ? catchUp() : absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> BlobWriter::store(uint64_t piece, absl::Span<const uint8_t> bytes) {
   Parts& p = *parts_;
+  if (p.ended) return absl::CancelledError("the writer of " + p.path + " is closed");
   if (piece >= p.pieces() || bytes.size() != pieceBytes(p.slot.blob.size, piece)) {
     return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(),
                                                    " cannot have ", bytes.size(), " bytes"));
   }
-  if (has(piece)) return absl::OkStatus();
+  if (has(piece)) return p.digest.attempt();
   const PieceHash hash = pieceHash(bytes);
   ROOST_RETURN_IF_ERROR(p.store(piece, bytes, hash));
   p.markHere(piece, hash);
-  return p.advance(piece, bytes);
+  return p.digest.attempt();
+}
+
+bool BlobWriter::hash(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t stored) {
+  return parts_->digest.offer(piece, bytes, stored);
+}
+
+absl::Status BlobWriter::catchUp() {
+  Parts& p = *parts_;
+  std::vector<uint8_t> buffer;
+  while (const std::optional<uint64_t> next = p.digest.nextEarly()) {
+    if (p.cancelled != nullptr && p.cancelled->load(std::memory_order_relaxed)) {
+      return absl::CancelledError("hashing " + p.path + " was cancelled");
+    }
+    ROOST_RETURN_IF_ERROR(p.readInto(*next, buffer).status());
+    if (pieceHash(buffer) != p.hashes[*next]) {
+      return absl::DataLossError(sentence(
+          absl::StrCat("cannot read back piece ", *next, " of ", p.path),
+          "the disk returned other bytes than were written", "Check the disk and the memory"));
+    }
+    p.digest.offer(*next, buffer, p.digest.attempt());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status BlobWriter::Parts::store(uint64_t piece, absl::Span<const uint8_t> bytes,
@@ -292,7 +305,24 @@ absl::Status BlobWriter::Parts::storeOnDisk(uint64_t piece, absl::Span<const uin
                       static_cast<off_t>(bytes.size()), SYNC_FILE_RANGE_WRITE);
   }
   reservation.spend(bytes.size());
+  if (!shared && pages != nullptr && !pages->take(bytes.size(), absl::Now())) dropBehind(piece);
   return journal ? journal->append(piece, hash) : absl::OkStatus();
+}
+
+// Waits for the disk if it is far behind: no more dirty pages than these.
+void BlobWriter::Parts::dropBehind(uint64_t piece) {
+  leaving.push_back(piece);
+  if (leaving.size() <= kDroppedBehind) return;
+  const uint64_t oldest = leaving.front();
+  leaving.pop_front();
+  // It will be read back, so it stays for now.
+  if (oldest >= digest.frontier()) return leaving.push_back(oldest);
+  const auto offset = static_cast<off_t>(oldest * kPieceBytes);
+  const auto bytes = static_cast<off_t>(pieceBytes(slot.blob.size, oldest));
+  ::sync_file_range(
+      fd.get(), offset, bytes,
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  ::posix_fadvise(fd.get(), offset, bytes, POSIX_FADV_DONTNEED);
 }
 
 // ---- Beside a client.
@@ -325,7 +355,7 @@ uint64_t BlobWriter::settle() {
   if (!state) return p.settled;
   std::vector<uint8_t> buffer;
   // Writes of this blob wait for this: not for all of a long file that appears at once.
-  const uint64_t end = std::min(p.frontier, p.settled + kSettledAtOnce);
+  const uint64_t end = std::min(p.digest.frontier(), p.settled + kSettledAtOnce);
   for (; p.settled < end; ++p.settled) {
     const uint64_t piece = p.settled;
     buffer.resize(static_cast<size_t>(pieceBytes(p.slot.blob.size, piece)));
@@ -405,8 +435,7 @@ std::vector<uint64_t> BlobWriter::missing() const {
 }
 
 uint64_t BlobWriter::prefixBytes() const {
-  const std::lock_guard lock(parts_->mutex);
-  return std::min(parts_->slot.blob.size, parts_->frontier * kPieceBytes);
+  return std::min(parts_->slot.blob.size, parts_->digest.frontier() * kPieceBytes);
 }
 
 absl::StatusOr<size_t> BlobWriter::readPiece(uint64_t piece, absl::Span<uint8_t> buffer) const {
@@ -442,17 +471,17 @@ std::vector<PieceHash> BlobWriter::pieceHashes() const {
 
 absl::StatusOr<BlobHashes> BlobWriter::finish() {
   Parts& p = *parts_;
-  if (p.frontier != p.pieces()) {
+  if (p.digest.frontier() != p.pieces()) {
     return absl::OutOfRangeError(absl::StrCat(p.path, " is not complete: ", missing().size(),
                                               " of ", p.pieces(), " pieces are missing"));
   }
-  if (!p.result) p.result = p.digest.finish();
-  if (p.result->id != p.slot.blob.id) {
+  const BlobDigest::Result& result = p.digest.finish();
+  if (result.id != p.slot.blob.id) {
     return absl::DataLossError(
         sentence("cannot publish " + p.slot.path(),
-                 absl::StrCat("the content that arrived is ", p.result->id.toString()), ""));
+                 absl::StrCat("the content that arrived is ", result.id.toString()), ""));
   }
-  p.finished = BlobHashes{p.result->id, p.result->sha256, pieceHashes()};
+  p.finished = BlobHashes{result.id, result.sha256, pieceHashes()};
   return *p.finished;
 }
 
@@ -472,6 +501,10 @@ absl::StatusOr<PublishedBlob> BlobWriter::publish() {
   if (!p.finished) throw std::logic_error("publish() before finish()");
   ROOST_RETURN_IF_ERROR(gather());
   ROOST_RETURN_IF_ERROR(syncFd(p.fd.get(), p.path));
+  for (const uint64_t piece : std::exchange(p.leaving, {})) {
+    ::posix_fadvise(p.fd.get(), static_cast<off_t>(piece * kPieceBytes),
+                    static_cast<off_t>(pieceBytes(p.slot.blob.size, piece)), POSIX_FADV_DONTNEED);
+  }
   ROOST_ASSIGN_OR_RETURN(PublishedBlob result,
                          publishTemporary(p.slot, p.temporary, p.finished->pieces));
   p.end();
@@ -480,14 +513,12 @@ absl::StatusOr<PublishedBlob> BlobWriter::publish() {
 
 // A journal that stays behind is removed at the next start.
 void BlobWriter::Parts::end() {
-  published = true;
+  ended = true;
   if (journal) (void)journal->remove();
 }
 
 absl::Status BlobWriter::restart() {
   Parts& p = *parts_;
-  p.digest = BlobDigest(p.slot.blob.id.algorithm(), p.slot.blob.size);
-  p.result.reset();
   p.finished.reset();
   p.settled = 0;
   p.lost = false;
@@ -495,15 +526,12 @@ absl::Status BlobWriter::restart() {
     const std::lock_guard lock(p.mutex);
     p.here.assign(p.here.size(), false);
     p.hashes.assign(p.hashes.size(), PieceHash{});
-    p.frontier = 0;
   }
+  p.leaving.clear();
+  p.digest.restart();
   p.places->forgetAll();
   p.places->letClientGo();
   return p.journal ? p.journal->clear() : absl::OkStatus();
-}
-
-void BlobWriter::keepPartial() {
-  if (parts_->journal && !present().empty()) parts_->keep = true;
 }
 
 }  // namespace roost

@@ -9,10 +9,10 @@
 // takes the temporary's place piece by piece, and at the end altogether (adopt()): so the blob is
 // written once, by the client.
 //
-// Threads: one at a time (a SerialQueue), except readPiece(), has(), prefixBytes(), missing(),
-// pieceHashes() and lost(): any thread, at any time. All blocking. Errors: kResourceExhausted no
-// room; kAborted another writer has the temporary; kDataLoss the content is not the blob;
-// errnoStatus().
+// Threads: one at a time (a SerialQueue), except hash(), readPiece(), has(), prefixBytes(),
+// missing(), pieceHashes() and lost(): any thread, at any time. All blocking. Errors:
+// kResourceExhausted no room; kAborted another writer has the temporary; kDataLoss the content is
+// not the blob; errnoStatus().
 #ifndef ROOST_CACHE_BLOB_WRITER_H_
 #define ROOST_CACHE_BLOB_WRITER_H_
 
@@ -31,6 +31,7 @@
 #include "cache/disk_space.h"
 #include "cache/hasher.h"
 #include "cache/memory_room.h"
+#include "cache/page_cache_room.h"
 #include "cache/piece_hash.h"
 #include "protocol/blob_id.h"
 #include "protocol/node_id.h"
@@ -49,12 +50,14 @@ class BlobWriter {
     bool shared = false;
     // For pieces that wait to be seen in a client's file. Null: they wait on the disk.
     std::shared_ptr<MemoryRoom> memory = nullptr;
+    // What finds no room here is dropped from the page cache. Null: all stays.
+    std::shared_ptr<PageCacheRoom> pages = nullptr;
   };
 
   static absl::StatusOr<std::unique_ptr<BlobWriter>> open(
       BlobSlot slot, Options options, const std::shared_ptr<Reservations>& reservations);
 
-  // Removes the temporary unless it was published or keepPartial() was called.
+  // As close(false), if it was not closed.
   ~BlobWriter();
   BlobWriter(const BlobWriter&) = delete;
   BlobWriter& operator=(const BlobWriter&) = delete;
@@ -63,6 +66,12 @@ class BlobWriter {
 
   // A whole piece (pieceBytes() of it). One that is there already is left as it is.
   absl::Status write(uint64_t piece, absl::Span<const uint8_t> bytes);
+  // The same in parts, so that a piece is hashed while the next one is written: store() each piece,
+  // then hash() it with what store() returned, and where that says true, catchUp(). All that was
+  // stored has been through this before finish().
+  absl::StatusOr<uint64_t> store(uint64_t piece, absl::Span<const uint8_t> bytes);
+  bool hash(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t stored);
+  absl::Status catchUp();  // reads back what came before its turn
 
   bool has(uint64_t piece) const;
   std::vector<uint64_t> present() const;  // pieces, ascending
@@ -103,8 +112,9 @@ class BlobWriter {
 
   // The received bytes were wrong: forgets all pieces, keeps the temporary and its room.
   absl::Status restart();
-  // The destructor leaves temporary and journal for a later resume: of the pieces that lie in it.
-  void keepPartial();
+  // The end, unless it was published: removes the temporary, or leaves it and its journal for a
+  // later resume, if any piece is there. Nothing is stored afterwards.
+  void close(bool keepPartial);
 
  private:
   struct Parts;

@@ -1,6 +1,8 @@
 #include "cache/local_blob.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
 
 #include <cerrno>
@@ -13,6 +15,15 @@
 #include "protocol/limits.h"
 
 namespace roost {
+namespace {
+
+// tmpfs refuses RWF_NOWAIT, and needs it least.
+bool liesInMemory(int fd) {
+  struct statfs system {};
+  return ::fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const LocalBlob>> LocalBlob::open(
     const std::string& path, const BlobInfo& blob, const FileStamp& expected,
@@ -29,17 +40,33 @@ absl::StatusOr<std::shared_ptr<const LocalBlob>> LocalBlob::open(
   return result;
 }
 
+LocalBlob::LocalBlob(UniqueFd fd, std::string path, const BlobInfo& blob, const FileStamp& expected,
+                     std::shared_ptr<const std::vector<PieceHash>> pieces)
+    : fd_(std::move(fd)),
+      inMemory_(liesInMemory(fd_.get())),
+      path_(std::move(path)),
+      blob_(blob),
+      expected_(expected),
+      pieces_(std::move(pieces)) {}
+
 absl::StatusOr<bool> LocalBlob::tryRead(uint64_t offset, absl::Span<uint8_t> buffer) const {
   const iovec vec{buffer.data(), buffer.size()};
-  const ssize_t got = ::preadv2(fd_.get(), &vec, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  const int flags = inMemory_ ? 0 : RWF_NOWAIT;
+  const ssize_t got = ::preadv2(fd_.get(), &vec, 1, static_cast<off_t>(offset), flags);
   // Short: the rest is not in memory, or the file was cut; read() finds out which.
   if (got < 0 || static_cast<size_t>(got) < buffer.size()) return false;
   ROOST_RETURN_IF_ERROR(checkRead(offset, buffer));
   return true;
 }
 
-absl::Status LocalBlob::read(uint64_t offset, absl::Span<uint8_t> buffer) const {
+absl::Status LocalBlob::read(uint64_t offset, absl::Span<uint8_t> buffer, bool keepCached) const {
+  // Read-ahead would bring pages that nobody drops.
+  if (!keepCached) ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
   ROOST_RETURN_IF_ERROR(readFully(fd_.get(), path_, offset, buffer));
+  if (!keepCached) {
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(buffer.size()),
+                    POSIX_FADV_DONTNEED);
+  }
   return checkRead(offset, buffer);
 }
 

@@ -41,22 +41,19 @@ class LocalBlob {
   // piece it is compared with its hash, and the end of the blob also compares the stamp.
   // kDataLoss: the copy is rotten or was cut short; withdraw it. kAborted: the file was changed.
   absl::StatusOr<bool> tryRead(uint64_t offset, absl::Span<uint8_t> buffer) const;
-  absl::Status read(uint64_t offset, absl::Span<uint8_t> buffer) const;
+  // keepCached: whether the pages may stay in the page cache.
+  absl::Status read(uint64_t offset, absl::Span<uint8_t> buffer, bool keepCached = true) const;
 
   // Compares the open file with the stamp: before the last bytes of a sendfile.
   absl::Status checkUnchanged() const;
 
  private:
   LocalBlob(UniqueFd fd, std::string path, const BlobInfo& blob, const FileStamp& expected,
-            std::shared_ptr<const std::vector<PieceHash>> pieces)
-      : fd_(std::move(fd)),
-        path_(std::move(path)),
-        blob_(blob),
-        expected_(expected),
-        pieces_(std::move(pieces)) {}
+            std::shared_ptr<const std::vector<PieceHash>> pieces);
   absl::Status checkRead(uint64_t offset, absl::Span<const uint8_t> bytes) const;
 
   UniqueFd fd_;
+  bool inMemory_;  // a file of tmpfs
   std::string path_;
   BlobInfo blob_;
   FileStamp expected_;

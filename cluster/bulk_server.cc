@@ -46,8 +46,14 @@ wire::ReadOutcome toWireOutcome(ReadOutcome outcome) {
 class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
  public:
   Impl(asio::io_context& io, const TlsContext* tls, WorkPool& pool, BlobProvider& provider,
-       ServeCounters& counters)
-      : io_(io), tls_(tls), pool_(pool), provider_(provider), counters_(counters), measuring_(io) {}
+       ServeCounters& counters, PageCacheRoom& pages)
+      : io_(io),
+        tls_(tls),
+        pool_(pool),
+        provider_(provider),
+        counters_(counters),
+        pages_(pages),
+        measuring_(io) {}
 
   struct Link {
     std::unique_ptr<RpcLink> rpc;
@@ -208,7 +214,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
 
   Answer readWhole(const LocalBlob& blob, uint64_t offset, uint32_t length) {
     Answer answer{ReadOutcome::kData, Bytes(length)};
-    const absl::Status status = blob.read(offset, absl::MakeSpan(answer.bytes));
+    const bool keepCached = pages_.take(length, absl::Now());
+    const absl::Status status = blob.read(offset, absl::MakeSpan(answer.bytes), keepCached);
     if (!status.ok()) answer = {failed(blob.blob().id, status), {}};
     return answer;
   }
@@ -269,6 +276,7 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   WorkPool& pool_;
   BlobProvider& provider_;
   ServeCounters& counters_;
+  PageCacheRoom& pages_;
   asio::steady_timer measuring_;
   bool awaitingMeasure_ = false;
   bool stopped_ = false;
@@ -515,8 +523,8 @@ asio::awaitable<void> BulkServer::Impl::runAccept(std::shared_ptr<Impl> self,
 }
 
 BulkServer::BulkServer(asio::io_context& io, const TlsContext* tls, WorkPool& pool,
-                       BlobProvider& provider, ServeCounters& counters)
-    : impl_(std::make_shared<Impl>(io, tls, pool, provider, counters)) {}
+                       BlobProvider& provider, ServeCounters& counters, PageCacheRoom& pages)
+    : impl_(std::make_shared<Impl>(io, tls, pool, provider, counters, pages)) {}
 BulkServer::~BulkServer() {
   impl_->stop();
 }

@@ -21,6 +21,7 @@
 
 #include "cache/blob_writer.h"
 #include "cache/local_blob.h"
+#include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "protocol/messages.h"
 #include "protocol/preface.h"
@@ -59,9 +60,9 @@ struct ServeCounters {
 
 class BulkServer {
  public:
-  // All must outlive this.
+  // All must outlive this. `pages`: for what is read from the disk.
   BulkServer(boost::asio::io_context& io, const TlsContext* tls, WorkPool& pool,
-             BlobProvider& provider, ServeCounters& counters);
+             BlobProvider& provider, ServeCounters& counters, PageCacheRoom& pages);
   ~BulkServer();
 
   // A connection whose preface said "bulk".

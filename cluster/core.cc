@@ -71,7 +71,7 @@ struct Core::Parts {
   void on(Turn& turn, const BlobVerified& event) { fetches.on(turn, event); }
   void on(Turn& turn, const BlobFinished& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PresenceKnown& event) { obtains.on(turn, event); }
-  void on(Turn&, const RepoPublished& event) { obtains.on(event); }
+  void on(Turn& turn, const RepoPublished& event) { obtains.on(turn, event); }
   void on(Turn& turn, const PieceAsked& event) { fetches.on(turn, event); }
   void on(Turn& turn, const ReaderBegan& event) { readers.on(turn, event); }
   void on(Turn& turn, const PieceWanted& event) { readers.on(turn, event); }
@@ -116,7 +116,7 @@ struct Core::Parts {
   void asked(Turn& turn, const Asked& event, const ProgressRequest& request) {
     const ObtainKey key{request.coordinator, request.job};
     if (request.cancel && request.coordinator == event.peer) obtains.cancel(turn, key);
-    respond(turn, event, ProgressReply{obtains.progress(key)});
+    obtains.asked(turn, event.peer, event.ask, key, request.held);
   }
   static void respond(Turn& turn, const Asked& event, Reply reply) {
     turn.emit(Respond{event.peer, event.ask, std::move(reply)});
@@ -139,6 +139,9 @@ struct Core::Parts {
     obtains.pump(turn);
     wants.flush(turn);
     tellEnded(turn);  // a grant may have ended a fetch
+    for (const ObtainKey& key : obtains.takeEnded()) {
+      if (key.coordinator == members.self().id) jobs.ownPartEnded(turn, key.job);
+    }
   }
   void tellEnded(Turn& turn) {
     for (const Fetches::Ended& ended : fetches.takeEnded()) {

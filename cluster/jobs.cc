@@ -13,7 +13,7 @@
 namespace roost {
 namespace {
 
-constexpr absl::Duration kPollPeriod = absl::Milliseconds(500);
+constexpr absl::Duration kPollPeriod = kProgressHeldMax;
 constexpr absl::Duration kTargetAwayMax = absl::Minutes(10);
 
 bool over(ObtainState state) {
@@ -143,7 +143,8 @@ void Jobs::drive(Turn& turn, Job& job, Target& target) {
   if (!target.handed && !job.cancelled) {
     turn.call(target.node, requestOf(job), CallPurpose::kObtain, job.order.id);
   } else {
-    turn.call(target.node, ProgressRequest{members_.self().id, job.order.id, job.cancelled},
+    turn.call(target.node,
+              ProgressRequest{members_.self().id, job.order.id, job.cancelled, kPollPeriod},
               CallPurpose::kProgress, job.order.id);
   }
 }
@@ -166,10 +167,11 @@ void Jobs::obtainAnswered(Turn& turn, uint64_t id, const NodeId& node,
   target->next = turn.now() + kPollPeriod;
   if (reply.ok() && std::holds_alternative<ObtainReply>(*reply)) {
     target->handed = true;
-    target->next = turn.now() + kPollPeriod / 5;  // a small job is soon over
+    target->next = turn.now();
     if (target->progress.state == ObtainState::kUnknown) {
       target->progress.state = ObtainState::kRunning;
     }
+    drive(turn, jobs_.at(id), *target);  // its end is told in the answer
     return;
   }
   if (reply.ok() || absl::IsUnavailable(reply.status()) || absl::IsAborted(reply.status()) ||
@@ -190,12 +192,24 @@ void Jobs::progressAnswered(Turn& turn, uint64_t id, const NodeId& node,
   Target* target = find(id, node);
   if (target == nullptr) return;
   target->calling = false;
-  target->next = turn.now() + kPollPeriod;
-  if (!reply.ok()) return;
+  if (!reply.ok()) {
+    target->next = turn.now() + kPollPeriod;
+    return;
+  }
   const auto* answer = std::get_if<ProgressReply>(&*reply);
   if (answer == nullptr) return;
   Job& job = jobs_.at(id);
   update(turn, job, *target, answer->progress);
+  drive(turn, job, *target);  // unless it answered sooner than it was allowed to
+  settle(turn, job);
+}
+
+void Jobs::ownPartEnded(Turn& turn, uint64_t id) {
+  Target* target = find(id, members_.self().id);
+  if (target == nullptr) return;
+  Job& job = jobs_.at(id);
+  target->next = turn.now();
+  drive(turn, job, *target);
   settle(turn, job);
 }
 

@@ -29,6 +29,8 @@ class Jobs {
                       const absl::StatusOr<Reply>& reply);
   void progressAnswered(Turn& turn, uint64_t job, const NodeId& target,
                         const absl::StatusOr<Reply>& reply);
+  // This node's own part of one of its jobs.
+  void ownPartEnded(Turn& turn, uint64_t job);
   void tick(Turn& turn);
 
   std::vector<JobView> views() const;  // newest first

@@ -42,7 +42,7 @@ void Obtains::on(Turn& turn, const PresenceKnown& event) {
   if (status.ok() && event.present.size() != files.size()) {
     status = absl::InternalError("the presence check answered for another listing");
   }
-  if (!status.ok()) return finish(event.obtain, ObtainState::kFailed, status);
+  if (!status.ok()) return finish(turn, event.obtain, ObtainState::kFailed, status);
 
   absl::flat_hash_map<BlobId, size_t> seen;
   for (size_t i = 0; i < files.size(); ++i) {
@@ -67,7 +67,7 @@ void Obtains::on(Turn& turn, const PresenceKnown& event) {
   obtain.rateBytes = obtain.progress.bytesDone;
   obtain.rateAt = turn.now();
   if (const absl::Status space = checkSpace(obtain, event.freeBytes); !space.ok()) {
-    return finish(event.obtain, ObtainState::kFailed, space);
+    return finish(turn, event.obtain, ObtainState::kFailed, space);
   }
   obtain.phase = Phase::kFetching;
   pumpDue_ = true;
@@ -181,17 +181,18 @@ void Obtains::settle(Turn& turn, const ObtainKey& key) {
       failure = absl::Status(failure.code(), absl::StrCat(failure.message(), " (and ",
                                                           obtain.failedFiles - 1, " more files)"));
     }
-    return finish(key, ObtainState::kFailed, failure);
+    return finish(turn, key, ObtainState::kFailed, failure);
   }
   obtain.phase = Phase::kPublishing;
   turn.emit(
       PublishRepo{key, obtain.request.listing, obtain.request.manifestOnly, obtain.request.refs});
 }
 
-void Obtains::on(const RepoPublished& event) {
+void Obtains::on(Turn& turn, const RepoPublished& event) {
   const auto it = running_.find(event.obtain);
   if (it == running_.end() || it->second.phase != Phase::kPublishing) return;
-  finish(event.obtain, event.status.ok() ? ObtainState::kDone : ObtainState::kFailed, event.status);
+  finish(turn, event.obtain, event.status.ok() ? ObtainState::kDone : ObtainState::kFailed,
+         event.status);
 }
 
 void Obtains::cancel(Turn& turn, const ObtainKey& key) {
@@ -200,10 +201,25 @@ void Obtains::cancel(Turn& turn, const ObtainKey& key) {
   for (Missing& missing : it->second.missing) {
     if (missing.state == Missing::State::kFetching) fetches_.release(turn, missing.blob.id, key);
   }
-  finish(key, ObtainState::kCancelled, absl::CancelledError("cancelled"));
+  finish(turn, key, ObtainState::kCancelled, absl::CancelledError("cancelled"));
 }
 
-void Obtains::finish(const ObtainKey& key, ObtainState state, const absl::Status& status) {
+void Obtains::asked(Turn& turn, const NodeId& peer, AskId ask, const ObtainKey& key,
+                    absl::Duration held) {
+  answer(turn, key);  // who asks again does not wait for the answer before
+  held_.emplace(key, Held{peer, ask, turn.now() + held});
+  if (held <= absl::ZeroDuration() || !running_.contains(key)) answer(turn, key);
+}
+
+void Obtains::answer(Turn& turn, const ObtainKey& key) {
+  const auto it = held_.find(key);
+  if (it == held_.end()) return;
+  turn.emit(Respond{it->second.peer, it->second.ask, ProgressReply{progress(key)}});
+  held_.erase(it);
+}
+
+void Obtains::finish(Turn& turn, const ObtainKey& key, ObtainState state,
+                     const absl::Status& status) {
   const auto it = running_.find(key);
   ObtainProgress progress = snapshot(it->second);
   progress.state = state;
@@ -217,6 +233,8 @@ void Obtains::finish(const ObtainKey& key, ObtainState state, const absl::Status
     finished_.erase(finishedOrder_.front());
     finishedOrder_.pop_front();
   }
+  ended_.push_back(key);
+  answer(turn, key);
   pumpDue_ = true;
 }
 
@@ -255,6 +273,11 @@ ObtainProgress Obtains::progress(const ObtainKey& key) const {
 }
 
 void Obtains::tick(Turn& turn) {
+  std::vector<ObtainKey> due;
+  for (const auto& [key, held] : held_) {
+    if (held.until <= turn.now()) due.push_back(key);
+  }
+  for (const ObtainKey& key : due) answer(turn, key);
   for (auto& [key, obtain] : running_) {
     const absl::Duration passed = turn.now() - obtain.rateAt;
     if (obtain.phase != Phase::kFetching || passed < kRatePeriod) continue;

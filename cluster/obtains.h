@@ -29,15 +29,19 @@ class Obtains {
   void begin(Turn& turn, const ObtainRequest& request);
   void cancel(Turn& turn, const ObtainKey& key);
   ObtainProgress progress(const ObtainKey& key) const;  // kUnknown if there is none
+  // Answers now, or while it runs after `held` at the latest: its end is told at once.
+  void asked(Turn& turn, const NodeId& peer, AskId ask, const ObtainKey& key, absl::Duration held);
 
   void on(Turn& turn, const PresenceKnown& event);
-  void on(const RepoPublished& event);
+  void on(Turn& turn, const RepoPublished& event);
   void fetchEnded(Turn& turn, const Fetches::Ended& ended);
   // Begins fetches as far as there is room.
   void pump(Turn& turn);
   void tick(Turn& turn);
 
   size_t running() const { return running_.size(); }
+  // Those that ended since this was asked last.
+  std::vector<ObtainKey> takeEnded() { return std::exchange(ended_, {}); }
 
  private:
   // A blob of the listing that is not here; several files may have it.
@@ -67,13 +71,22 @@ class Obtains {
   static void fail(Obtain& obtain, Missing& missing, const absl::Status& status);
   ObtainProgress snapshot(const Obtain& obtain) const;
   uint64_t bytesNow(const Obtain& obtain) const;
-  void finish(const ObtainKey& key, ObtainState state, const absl::Status& status);
+  void finish(Turn& turn, const ObtainKey& key, ObtainState state, const absl::Status& status);
+  void answer(Turn& turn, const ObtainKey& key);
 
   Fetches& fetches_;
   const Members& members_;
   absl::btree_map<ObtainKey, Obtain> running_;
   absl::btree_map<ObtainKey, ObtainProgress> finished_;
   std::deque<ObtainKey> finishedOrder_;
+  std::vector<ObtainKey> ended_;
+  // Coordinators that wait for an answer: one each.
+  struct Held {
+    NodeId peer;
+    AskId ask;
+    absl::Time until;
+  };
+  absl::btree_map<ObtainKey, Held> held_;
   bool pumpDue_ = false;
 };
 

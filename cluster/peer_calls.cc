@@ -72,6 +72,7 @@ auto prepare(wire::Peer::Client& peer, const ProgressRequest& request) {
   call.setCoordinator(toData(request.coordinator.bytes()));
   call.setJob(request.job);
   call.setCancel(request.cancel);
+  call.setHeldMs(static_cast<uint32_t>(absl::ToInt64Milliseconds(request.held)));
   return call;
 }
 
@@ -168,7 +169,8 @@ absl::StatusOr<Request> readParams(wire::Peer::ObtainParams::Reader params) {
 }
 absl::StatusOr<Request> readParams(wire::Peer::ProgressParams::Reader params) {
   ROOST_ASSIGN_OR_RETURN(NodeId coordinator, nodeIdFromWire(params.getCoordinator()));
-  return ProgressRequest{coordinator, params.getJob(), params.getCancel()};
+  return ProgressRequest{coordinator, params.getJob(), params.getCancel(),
+                         std::min(absl::Milliseconds(params.getHeldMs()), kProgressHeldMax)};
 }
 
 absl::StatusOr<Request> readParams(wire::Peer::HubWordParams::Reader params) {

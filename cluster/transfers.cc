@@ -62,6 +62,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     BlobSite site;
     std::shared_ptr<const HubPublisher> publisher;
     std::shared_ptr<SerialQueue> queue;
+    std::shared_ptr<SerialQueue> hashing;  // of pieces that the queue has stored
     std::shared_ptr<BlobWriter> own;
     std::optional<ClientFollower> follower;    // the queue's; none: clients' files are left alone
     bool finishing = false;                    // the queue's: the whole was there
@@ -84,6 +85,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                                                   .site = effect.site,
                                                   .publisher = *std::move(publisher)});
     active->queue = queueOf(*active);
+    // Of no share: what it works on is in memory.
+    active->hashing = std::make_shared<SerialQueue>(s_.pool, WorkPriority::kReaderWaits, "");
     active_[effect.fetch] = active;
     submit(active, "open", [self = shared_from_this(), active] {
       const absl::Status opened = self->openShared(*active);
@@ -119,7 +122,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                                              .journalFolder = s_.partialFolder,
                                              .cancelled = &cancelled_,
                                              .shared = active.follower->clientAtWork(absl::Now()),
-                                             .memory = s_.memory},
+                                             .memory = s_.memory,
+                                             .pages = s_.pages},
                                             s_.reservations));
     return absl::OkStatus();
   }
@@ -218,15 +222,12 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
           self->downloaded(active, std::move(piece));
         },
         [self = shared_from_this(), active, number](absl::Status status) {
-          // Behind the pieces that are still being written.
-          self->submit(active, "hub end", [self, active, number, status] {
-            self->post([self, active, number, status] {
-              const auto it = self->current_.find(active->id);
-              if (it == self->current_.end() || it->second != number) return;
-              self->current_.erase(it);
-              active->hub.reset();
-              self->tell(HubEnded{active->id, status});
-            });
+          self->behindPieces(active, [self, active, number, status] {
+            const auto it = self->current_.find(active->id);
+            if (it == self->current_.end() || it->second != number) return;
+            self->current_.erase(it);
+            active->hub.reset();
+            self->tell(HubEnded{active->id, status});
           });
         });
   }
@@ -300,8 +301,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     active_.erase(effect.fetch);
     submit(active, "close", [active, keep = effect.keepPartial, copy = !stopped_] {
       // A stop does not wait for copies.
-      if (active->own && keep && copy) (void)active->own->gather();
-      if (active->own && keep) active->own->keepPartial();
+      if (!active->own) return;
+      if (keep && copy) (void)active->own->gather();
+      active->own->close(keep);
       active->own.reset();
     });
   }
@@ -373,33 +375,71 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       }
       return tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
     }
-    submit(
-        active, "write",
-        [self = shared_from_this(), active, effect, data = std::move(answer->data)]() mutable {
-          const absl::Status status = active->own ? active->own->write(effect.piece, data.bytes)
-                                                  : absl::CancelledError("the fetch has ended");
-          const uint64_t bytes = data.bytes.size();
-          data = {};  // home to its lane before the core asks for more
-          self->post([self, effect, status, bytes] {
-            self->fromPeers_ += bytes;
-            absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
-            if (!status.ok()) outcome = status;
-            self->s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
-          });
-        });
+    const uint64_t bytes = answer->data.bytes.size();
+    keep(active, effect.piece, std::move(answer->data),
+         [self = shared_from_this(), effect, bytes](const absl::Status& status) {
+           self->fromPeers_ += bytes;
+           absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
+           if (!status.ok()) outcome = status;
+           self->s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
+         });
   }
 
   // On the hub thread.
   void downloaded(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece) {
-    submit(active, "write", [self = shared_from_this(), active, piece = std::move(piece)] {
-      if (!active->own) return;
-      const absl::Status status = active->own->write(
-          piece->index,
-          {reinterpret_cast<const uint8_t*>(piece->bytes.data()), piece->bytes.size()});
-      self->post([self, active, index = piece->index, status] {
-        if (status.ok()) return self->s_.tell(HubPiece{active->id, index});
-        self->s_.tell(WriterOpened{active->id, status});
+    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(piece->bytes.data()),
+                                          piece->bytes.size());
+    const uint64_t index = piece->index;
+    keep(active, index, {bytes, std::move(piece)},
+         [self = shared_from_this(), id = active->id, index](const absl::Status& status) {
+           if (status.ok()) return self->s_.tell(HubPiece{id, index});
+           if (!absl::IsCancelled(status)) self->s_.tell(WriterOpened{id, status});
+         });
+  }
+
+  // ---- A piece that arrived: stored on the blob's queue, then hashed beside the next one's write.
+
+  // Told on `loop`: it is stored and hashed, or only stored if others before it are missing.
+  using Kept = std::function<void(const absl::Status&)>;
+
+  void keep(const ActivePtr& active, uint64_t piece, ReceivedBytes data, Kept kept) {
+    submit(active, "write",
+           [self = shared_from_this(), active, piece, data = std::move(data),
+            kept = std::move(kept)]() mutable {
+             absl::StatusOr<uint64_t> stored = absl::CancelledError("the fetch has ended");
+             if (active->own) stored = active->own->store(piece, data.bytes);
+             if (stored.ok()) return self->hash(active, piece, *stored, std::move(data), kept);
+             data = {};  // home to its lane before the core asks for more
+             self->post([kept, status = stored.status()] { kept(status); });
+           });
+  }
+
+  // On the queue.
+  void hash(const ActivePtr& active, uint64_t piece, uint64_t stored, ReceivedBytes data,
+            const Kept& kept) {
+    auto job = [self = shared_from_this(), active, writer = active->own, piece, stored,
+                data = std::move(data), kept]() mutable {
+      const bool more = writer->hash(piece, data.bytes, stored);
+      data = {};
+      if (!more) return self->post([kept] { kept(absl::OkStatus()); });
+      self->submit(active, "catch up", [self, active, kept] {
+        const absl::Status status =
+            active->own ? active->own->catchUp() : absl::CancelledError("the fetch has ended");
+        self->post([kept, status] { kept(status); });
       });
+    };
+    auto shared = std::make_shared<decltype(job)>(std::move(job));
+    // Refused by a busy pool: here, then.
+    if (!active->hashing->submit("hash", [shared] { (*shared)(); }).ok()) (*shared)();
+  }
+
+  // Runs the job on `loop` when all pieces that were given to keep() are told of.
+  void behindPieces(const ActivePtr& active, std::function<void()> job) {
+    auto last = [self = shared_from_this(), active, job = std::move(job)] {
+      self->submit(active, "behind", [self, job] { self->post(job); });
+    };
+    submit(active, "behind", [active, last = std::move(last)] {
+      if (!active->hashing->submit("behind", last).ok()) last();
     });
   }
 

@@ -51,6 +51,7 @@ class Transfers {
     NodeId self;
     std::string partialFolder;           // journals of half-done blobs
     std::shared_ptr<MemoryRoom> memory;  // for pieces that a client is about to have itself
+    std::shared_ptr<PageCacheRoom> pages;
     std::vector<BulkLane> lanes;
     HubLane* hub = nullptr;    // null: no hub
     HubLane* plain = nullptr;  // for blobs whose place is known; null: there are none

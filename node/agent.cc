@@ -393,8 +393,8 @@ class Agent final : public BlobProvider {
     lane.thread.post([this, &lane] {
       lane.client = std::make_unique<BulkClient>(lane.thread.io(), identity_.id(),
                                                  identity_.epoch(), tls_.get());
-      lane.server =
-          std::make_unique<BulkServer>(lane.thread.io(), tls_.get(), pool_, *this, serveCounters_);
+      lane.server = std::make_unique<BulkServer>(lane.thread.io(), tls_.get(), pool_, *this,
+                                                 serveCounters_, *pages_);
     });
   }
 
@@ -509,6 +509,7 @@ class Agent final : public BlobProvider {
             .self = identity_.id(),
             .partialFolder = partialFolder(),
             .memory = std::make_shared<MemoryRoom>(kPiecesInMemoryMax),
+            .pages = pages_,
             .lanes = bulkLanes(),
             .hub = hub_ ? &hub_->lane : nullptr,
             .plain = pip_ ? &pip_->lane : nullptr,
@@ -1114,6 +1115,8 @@ class Agent final : public BlobProvider {
   std::unique_ptr<PipIndex> pip_;
   std::shared_ptr<const HubPublisher> pipPublisher_;  // null: its files are not kept
   ServeCounters serveCounters_;
+  const std::shared_ptr<PageCacheRoom> pages_ =
+      std::make_shared<PageCacheRoom>(PageCacheRoom::ofThisMachine());
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<PeerLinks> links_;

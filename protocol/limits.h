@@ -76,6 +76,8 @@ inline constexpr size_t kFetchesActiveMax = 16;            // large blobs fetche
 inline constexpr size_t kSmallFetchesActiveMax = 512;      // small ones
 inline constexpr uint64_t kSmallFetchBytesMax = 16 << 20;  // of them, or a slow link answers late
 inline constexpr size_t kJobsKept = 200;                   // finished jobs remembered
+inline constexpr absl::Duration kProgressHeldMax =
+    absl::Milliseconds(500);  // a target's answer to its coordinator, unless its part ends
 inline constexpr size_t kWantedBlobsMax =
     200'000;                                    // a registrar counts for: all nodes' active fetches
 inline constexpr size_t kDistrustMax = 10'000;  // (blob, node) pairs that sent wrong bytes
@@ -86,6 +88,9 @@ inline constexpr size_t kPieceListsBytesMax = 32 << 20;
 inline constexpr uint64_t kPiecesInMemoryMax =
     256 << 20;  // bytes that wait for clients to write them themselves, all blobs together
 inline constexpr size_t kPromisesMax = 1'024;  // reads of one blob that wait for a piece
+// Of the memory, for pages of what is brought and served.
+inline constexpr uint64_t kPageCacheShare = 8;
+inline constexpr absl::Duration kPageCacheRefill = absl::Minutes(10);
 
 // --- Hub lane. ---
 inline constexpr int kHubConnectionsMax = 16;            // ranged connections, all blobs together

@@ -302,6 +302,9 @@ struct ProgressRequest {
   NodeId coordinator;
   uint64_t job = 0;
   bool cancel = false;
+  // While the job goes on the answer may take so long: its end is told at once. At most
+  // kProgressHeldMax.
+  absl::Duration held = absl::ZeroDuration();
   friend bool operator==(const ProgressRequest&, const ProgressRequest&) = default;
 };
 struct ProgressReply {

@@ -106,6 +106,63 @@ TEST_F(BlobWriterTest, TakesPiecesInEveryOrder) {
   }
 }
 
+// As the queues of a fetch do it: while one piece is hashed the next one is stored.
+TEST_F(BlobWriterTest, HashesOnOneThreadWhatIsStoredOnAnother) {
+  const auto content = randomBytes(24 * kPieceBytes + 11, 1);
+  const auto bytes = [&](uint64_t piece) {
+    return absl::MakeConstSpan(content).subspan(piece * kPieceBytes,
+                                                pieceBytes(content.size(), piece));
+  };
+  auto writer = open(infoOf(content));
+  std::vector<std::thread> hashing;
+  std::atomic<int> early = 0;
+  for (const uint64_t first : {1, 0, 2}) {  // piece 0 comes in the middle
+    for (uint64_t piece = first; piece < pieceCount(content.size()); piece += 3) {
+      const auto stored = writer->store(piece, bytes(piece));
+      ASSERT_TRUE(stored.ok()) << stored.status();
+      hashing.emplace_back([&, piece, number = *stored] {
+        if (writer->hash(piece, bytes(piece), number)) ++early;
+      });
+    }
+  }
+  for (std::thread& thread : hashing) thread.join();
+  EXPECT_GT(early, 0);
+  ASSERT_TRUE(writer->catchUp().ok());
+  EXPECT_EQ(writer->finish()->sha256, hashesOf(content).sha256);
+}
+
+TEST_F(BlobWriterTest, StoresNothingOnceItIsClosed) {
+  const auto content = randomBytes(2 * kPieceBytes, 1);
+  auto writer = open(infoOf(content));
+  ASSERT_TRUE(write(*writer, content, 0).ok());
+  writer->close(false);
+  EXPECT_TRUE(filesInBlobs().empty());
+  EXPECT_TRUE(absl::IsCancelled(write(*writer, content, 1)));
+  writer.reset();
+  EXPECT_TRUE(filesInBlobs().empty());
+}
+
+TEST_F(BlobWriterTest, WhatFindsNoRoomInThePageCacheIsDroppedFromIt) {
+  constexpr uint64_t kKept = 20 * kPieceBytes;
+  const auto content = randomBytes(100 * kPieceBytes, 1);
+  auto writer = *BlobWriter::open(
+      slot(infoOf(content)),
+      {.node = kNode, .journalFolder = journals(), .pages = std::make_shared<PageCacheRoom>(kKept)},
+      reservations_);
+  for (uint64_t piece = 0; piece < 100; ++piece) {
+    ASSERT_TRUE(write(*writer, content, piece).ok());
+  }
+  const auto before = cachedBytes(temporary(infoOf(content)));
+  if (!before) GTEST_SKIP() << "this file system does not tell what is cached";
+  EXPECT_LT(*before, 60 * kPieceBytes) << "not only at the end";
+  ASSERT_TRUE(writer->finish().ok());
+  ASSERT_TRUE(writer->publish().ok());
+  const auto after = cachedBytes(final(infoOf(content)));
+  EXPECT_LT(*after, kKept + 2 * kPieceBytes);
+  EXPECT_GE(*after, kKept - 2 * kPieceBytes) << "what has room stays";
+  EXPECT_EQ(contentOf(final(infoOf(content))), textOf(content));
+}
+
 TEST_F(BlobWriterTest, AnEmptyBlobNeedsNoPieces) {
   auto writer = open(infoOf({}));
   EXPECT_THAT(writer->missing(), IsEmpty());
@@ -171,7 +228,7 @@ TEST_F(BlobWriterTest, GoesOnFromAKeptPart) {
   {
     auto writer = open(infoOf(content));
     for (const uint64_t piece : {0, 1, 3}) ASSERT_TRUE(write(*writer, content, piece).ok());
-    writer->keepPartial();
+    writer->close(true);
   }
   auto writer = open(infoOf(content));
   EXPECT_THAT(writer->present(), ElementsAre(0, 1, 3));
@@ -187,7 +244,7 @@ TEST_F(BlobWriterTest, APieceThatRottedMeanwhileCountsAsMissing) {
   {
     auto writer = open(blob);
     for (uint64_t piece = 0; piece < 3; ++piece) ASSERT_TRUE(write(*writer, content, piece).ok());
-    writer->keepPartial();
+    writer->close(true);
   }
   std::fstream(temporary(blob), std::ios::in | std::ios::out).seekp(kPieceBytes + 5).put('!');
   EXPECT_THAT(open(blob)->missing(), ElementsAre(1));
@@ -199,14 +256,14 @@ TEST_F(BlobWriterTest, ATornJournalLosesOnlyItsTail) {
   {
     auto writer = open(blob);
     for (uint64_t piece = 0; piece < 3; ++piece) ASSERT_TRUE(write(*writer, content, piece).ok());
-    writer->keepPartial();
+    writer->close(true);
   }
   const fs::path journal = fs::directory_iterator(journals())->path();
   fs::resize_file(journal, fs::file_size(journal) - 7);
   auto writer = open(blob);
   EXPECT_THAT(writer->missing(), ElementsAre(2));
   ASSERT_TRUE(write(*writer, content, 2).ok());
-  writer->keepPartial();
+  writer->close(true);
   writer.reset();
   EXPECT_THAT(open(blob)->missing(), IsEmpty());
 }
@@ -459,7 +516,7 @@ TEST_F(BlobWriterTest, OldTemporariesOfThisNodeWithoutAJournalAreRemoved) {
   {
     auto writer = open(infoOf(kept));
     ASSERT_TRUE(write(*writer, kept, 0).ok());
-    writer->keepPartial();
+    writer->close(true);
   }
   const auto writer =
       *BlobWriter::open(slot(infoOf(inUse)), {.node = kNode, .journalFolder = ""}, reservations_);
@@ -481,7 +538,7 @@ TEST_F(BlobWriterTest, JournalsWithoutATemporaryAreRemoved) {
   const auto keep = [&](uint64_t seed) {
     auto writer = open(infoOf(randomBytes(2 * kPieceBytes, seed)));
     ASSERT_TRUE(write(*writer, randomBytes(2 * kPieceBytes, seed), 0).ok());
-    writer->keepPartial();
+    writer->close(true);
   };
   keep(1);
   keep(2);

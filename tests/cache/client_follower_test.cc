@@ -192,7 +192,7 @@ TEST_F(ClientFollowerTest, OfAClientThatGivesUpNothingIsLost) {
   for (uint64_t piece = 0; piece < 3; ++piece) EXPECT_TRUE(reads(piece));
 
   // And the next writer goes on from there.
-  writer_->keepPartial();
+  writer_->close(true);
   writer_.reset();
   open(false);
   EXPECT_EQ(writer_->present().size(), 3u);

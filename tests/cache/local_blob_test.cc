@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -52,6 +53,22 @@ TEST_F(LocalBlobTest, ReadsAnyRange) {
   EXPECT_TRUE(std::equal(buffer_.begin(), buffer_.end(), content_.begin() + kPieceBytes - 500));
   ASSERT_TRUE(readPiece(*blob, 2).ok());
   EXPECT_EQ(buffer_.size(), 50u);
+}
+
+TEST_F(LocalBlobTest, WhatIsNotToStayLeavesThePageCache) {
+  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::fsync(fd), 0);  // dirty pages would stay
+  ASSERT_EQ(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+  ::close(fd);
+  if (!cachedBytes(path_)) GTEST_SKIP() << "this file system has no disk";
+  const auto blob = *tryOpen();
+  for (const bool keepCached : {false, true}) {
+    for (uint64_t piece = 0; piece < 3; ++piece) {
+      buffer_.resize(pieceBytes(content_.size(), piece));
+      ASSERT_TRUE(blob->read(piece * kPieceBytes, absl::MakeSpan(buffer_), keepCached).ok());
+    }
+    EXPECT_EQ(*cachedBytes(path_) >= 2 * kPieceBytes, keepCached) << *cachedBytes(path_);
+  }
 }
 
 TEST_F(LocalBlobTest, ReadsFromMemoryWithoutWaiting) {

@@ -2,11 +2,18 @@
 #ifndef ROOST_TESTS_CACHE_TEMP_FOLDER_H_
 #define ROOST_TESTS_CACHE_TEMP_FOLDER_H_
 
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <stdexcept>
@@ -52,6 +59,26 @@ inline std::string contentOf(const std::string& path) {
   std::ostringstream text;
   text << std::ifstream(path, std::ios::binary).rdbuf();
   return std::move(text).str();
+}
+
+// How much of a file is in the page cache. Nullopt: it has no disk (tmpfs). Not by reading without
+// waiting: that begins to read ahead.
+inline std::optional<uint64_t> cachedBytes(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct statfs system {};
+  if (fd < 0 || ::fstatfs(fd, &system) != 0) throw std::runtime_error("cannot open " + path);
+  const size_t size = std::filesystem::file_size(path);
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> resident((size + page - 1) / page);
+  void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  ::close(fd);
+  if (mapped == MAP_FAILED || ::mincore(mapped, size, resident.data()) != 0) {
+    throw std::runtime_error("cannot map " + path);
+  }
+  ::munmap(mapped, size);
+  if (system.f_type == TMPFS_MAGIC) return std::nullopt;
+  return page * static_cast<size_t>(std::count_if(resident.begin(), resident.end(),
+                                                  [](unsigned char is) { return is & 1; }));
 }
 
 // Equal for equal seeds, without any pattern that a wrong offset could hide in.

@@ -88,7 +88,8 @@ class BulkTest : public ::testing::TestWithParam<bool> {
         acceptor_(doorIo_, {asio::ip::make_address("127.0.0.1"), 0}) {
     const TlsContext* tls = GetParam() ? &tls_ : nullptr;
     serverLane_.run([&] {
-      server_ = std::make_unique<BulkServer>(serverLane_.io(), tls, pool_, shelf_, counters_);
+      server_ =
+          std::make_unique<BulkServer>(serverLane_.io(), tls, pool_, shelf_, counters_, pages_);
     });
     clientLane_.run([&] {
       client_ = std::make_unique<BulkClient>(clientLane_.io(), NodeId::ofNumber(1), 1, tls);
@@ -192,6 +193,7 @@ class BulkTest : public ::testing::TestWithParam<bool> {
   WorkPool pool_;
   Shelf shelf_;
   ServeCounters counters_;
+  PageCacheRoom pages_{1 << 30};
   LaneThread clientLane_;
   LaneThread serverLane_;
   std::unique_ptr<BulkClient> client_;

@@ -226,7 +226,8 @@ TEST_P(PeerLinksTest, EveryKindOfQuestionGetsItsKindOfAnswer) {
       {ListingRequest{repo, commit}, ListingReply{}},
       {WantRequest{wants}, WantReply{grants}},
       {obtain, ObtainReply{}},
-      {ProgressRequest{NodeId::ofNumber(1), 4, true}, ProgressReply{progress}},
+      {ProgressRequest{NodeId::ofNumber(1), 4, true, absl::Milliseconds(300)},
+       ProgressReply{progress}},
       {question, word},
   };
   for (const auto& [request, reply] : pairs) {

@@ -58,8 +58,8 @@ class TransfersTest : public ::testing::Test {
     std::filesystem::create_directories(folder_ / "hub");
     std::filesystem::create_directories(folder_ / "partial");
     holderLane_.run([&] {
-      server_ =
-          std::make_unique<BulkServer>(holderLane_.io(), nullptr, holderPool_, holder_, counters_);
+      server_ = std::make_unique<BulkServer>(holderLane_.io(), nullptr, holderPool_, holder_,
+                                             counters_, pages_);
     });
     lane_.run([&] {
       client_ = std::make_unique<BulkClient>(lane_.io(), NodeId::ofNumber(1), 1, nullptr);
@@ -190,6 +190,7 @@ class TransfersTest : public ::testing::Test {
   std::vector<std::unique_ptr<WorkPool>> ended_;
   Holder holder_;
   ServeCounters counters_;
+  PageCacheRoom pages_{1 << 30};
   LaneThread holderLane_;
   LaneThread lane_;
   std::unique_ptr<BulkServer> server_;

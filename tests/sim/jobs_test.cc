@@ -67,6 +67,19 @@ TEST_F(JobsTest, ACancelledJobEndsAndASecondOneResumes) {
   EXPECT_LT(world->sent(0), kFile.size + 10 * kMiB) << "what was there is not fetched again";
 }
 
+// Not with the next poll: a warm of a small model takes less than its period.
+TEST_F(JobsTest, TheEndIsKnownAtOnce) {
+  for (const NodeIndex target : {NodeIndex{1}, NodeIndex{2}}) {
+    start({.seed = 5, .nodes = 3});
+    const uint64_t job = world->order(1, orderOf({kFile}, ids({target})));
+    ASSERT_TRUE(
+        world->runUntilDone(absl::Minutes(2), [&] { return world->published(target, kFile.id); }));
+    const absl::Time published = world->now();
+    ASSERT_TRUE(resultOf(1, job).ok());
+    EXPECT_LT(world->job(1, job)->finishedAt - published, absl::Milliseconds(50)) << target;
+  }
+}
+
 TEST_F(JobsTest, OfTwoTargetsOnOneStoreOnlyOneFetches) {
   WorldOptions options{.seed = 4, .nodes = 4};
   const StoreId store = *StoreId::parse("nfs-1");
