@@ -320,6 +320,7 @@ void Fetch::tick(Turn& turn) {
   if (state_ == State::kRunning) {
     if (lease_ != 0 && !leased()) dropLease(turn);
     if (rule_ == SourceRule::kHubOnly && now_ >= hubAgainAt_) startHub(turn);
+    watchPace();
     pump(turn);
     if (gathering_) startHub(turn);
     hedge(turn);

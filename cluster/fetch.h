@@ -109,6 +109,7 @@ class Fetch final : public Wanter {
     bool abandoned;   // its source is away: the piece may be asked elsewhere
     bool fromOrigin;  // which budget it counts against
     bool fromHolder;  // its source was known to have the whole when it was asked
+    bool ownStripe;   // taken from an origin for itself and others
     absl::Time at;
   };
   struct Promised {
@@ -140,7 +141,7 @@ class Fetch final : public Wanter {
   void giveBack(uint64_t piece);
   std::optional<uint64_t> nextOfClass(uint32_t residue);
   void pump(Turn& turn);
-  void fill(Turn& turn, Sender source);
+  void askNext(Turn& turn, Sender source);
   std::optional<uint64_t> choose(Sender source);
   std::optional<uint64_t> chooseForReaders();
   std::optional<uint64_t> chooseOwed();
@@ -150,6 +151,17 @@ class Fetch final : public Wanter {
   int& readsOf(bool fromOrigin) { return fromOrigin ? originReads_ : wanterReads_; }
   void settleAsk(const Ask& ask);
   void hedge(Turn& turn);
+  // Stripes (fetch_stripes.cc).
+  void watchPace();
+  double usualPace();
+  bool behind(Source& source, double usual) const;
+  bool out(Sender owner) const;            // a wanter whose stripe others share
+  uint32_t standIn(uint64_t piece) const;  // the class whose owner takes it then
+  bool isStandIn(Sender source, uint64_t piece) const;
+  std::optional<uint64_t> chooseOwn();
+  std::optional<uint64_t> chooseForAbsent(uint32_t residue);
+  bool takeOver(uint64_t piece, const NodeId& to);
+  std::optional<uint64_t> chooseTakenOver();
   void readFailed(Turn& turn, const PieceRead& event, Source& source, bool fromHolder);
   void resetPieces();
   void maybeFinish(Turn& turn);
@@ -232,6 +244,9 @@ class Fetch final : public Wanter {
   int grants_ = 0;
   std::vector<Sender> stripes_;               // per residue class its owner; kNobody: this node
   uint32_t mine_ = 0;                         // this node's class
+  uint64_t ahead_ = 0;                        // the longest prefix of another wanter, in pieces
+  Pace ownPace_;                              // of it, from origins
+  absl::btree_set<uint64_t> takenOver_;       // of other classes, promised to others
   absl::Time hopeAt_ = absl::InfinitePast();  // last time that a source was in sight
   absl::Time progressAt_ = absl::InfinitePast();
 

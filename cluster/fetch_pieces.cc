@@ -24,6 +24,7 @@ void Fetch::resetPieces() {
   senders_.assign(count_, kNobody);
   haveCount_ = bytesHad_ = prefix_ = 0;
   owed_.clear();
+  takenOver_.clear();
   cursors_.assign(std::max<size_t>(1, stripes_.size()), 0);
 }
 
@@ -107,13 +108,17 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   const absl::Time askedAt = ask->at;
   const bool fromOrigin = ask->fromOrigin;
   const bool fromHolder = ask->fromHolder;
+  const bool came = event.outcome.ok() && *event.outcome == ReadOutcome::kData;
+  const uint64_t bytes = came ? pieceBytes(event.piece) : 0;
+  if (ask->ownStripe) ownPace_.ended(now_, bytes);
   settleAsk(*ask);
   it->second.erase(ask);
   if (it->second.empty()) asks_.erase(it);
   Source& source = sources_[*index];
   --source.inFlight;
+  source.pace.ended(now_, bytes);
 
-  if (event.outcome.ok() && *event.outcome == ReadOutcome::kData) {
+  if (came) {
     source.delivered(pieceBytes(event.piece), askedAt, now_);
     budget(fromOrigin).delivered();
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
@@ -138,6 +143,11 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
         break;
       case ReadOutcome::kNotMine:
         if (!gathering_) source.refused(now_);
+        source.prefix = std::min(source.prefix, event.piece);
+        // It does not stand in: it is of an older version, or has lost sight of the holders.
+        if (!have(event.piece) && isStandIn(*sources_.find(event.source), event.piece)) {
+          owed_.insert(event.piece);
+        }
         break;
       case ReadOutcome::kBusy:
         source.coolUntil = now_ + absl::Milliseconds(200);
@@ -155,7 +165,6 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
     source.failed(now_, absl::IsUnavailable(event.outcome.status()));
-    if (!origin(source) && !have(event.piece)) owed_.insert(event.piece);
   } else if (state_ == State::kRunning) {
     end(turn, event.outcome.status());  // our own disk
     return;
@@ -173,10 +182,16 @@ void Fetch::giveBack(uint64_t piece) {
 void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
   Source& source = sources_[index];
   const bool fromOrigin = origin(source);
-  asks_[piece].push_back({index, false, fromOrigin, source.complete, now_});
+  // Of who is behind a piece may be asked elsewhere at the same time.
+  const bool unsure = !fromOrigin && anyOrigin() && out(index);
+  const bool ownStripe = fromOrigin && piece % cursors_.size() == mine_;
+  asks_[piece].push_back({index, unsure, fromOrigin, source.complete, ownStripe, now_});
+  source.pace.began(now_);
+  if (ownStripe) ownPace_.began(now_);
   budget(fromOrigin).began();
   ++readsOf(fromOrigin);
   owed_.erase(piece);
+  takenOver_.erase(piece);
   turn.emit(ReadPiece{id_, source.node, blob_.id, piece, source.deadline()});
   ++source.inFlight;
 }
@@ -245,37 +260,38 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
   if (!origin(source)) {
     if (!anyOrigin()) return chooseAny(source);
     for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
-      if (stripes_[residue] == index) return nextOfClass(residue);
+      if (stripes_[residue] != index) continue;
+      if (const auto piece = nextOfClass(residue)) return piece;
+      if (out(index)) return std::nullopt;
+      if (const auto piece = nextOfClass(mine_); piece && *piece < source.prefix) return piece;
+      return chooseForAbsent(residue);
     }
     return std::nullopt;
   }
-  if (const auto piece = nextOfClass(mine_)) return piece;
+  if (const auto piece = chooseTakenOver()) return piece;
+  if (const auto piece = chooseOwn()) return piece;
   if (!settledIn() && stripes_.size() == 1) {  // began in the middle: the part before it
     cursors_[0] = 0;
     if (const auto piece = nextOfClass(0)) return piece;
   }
   if (const auto piece = chooseOwed()) return piece;
-  for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
-    if (residue == mine_) continue;
-    const Sender owner = stripes_[residue];
-    if (owner != kNobody && usable(sources_[owner]) && !sources_[owner].stubborn(now_)) continue;
-    if (const auto piece = nextOfClass(residue)) return piece;
-  }
-  return std::nullopt;
+  return chooseForAbsent(mine_);
 }
 
-void Fetch::fill(Turn& turn, Sender index) {
+// Asks a source for one piece, if it may be asked for more.
+void Fetch::askNext(Turn& turn, Sender index) {
   // Before the wanters know of one another each takes little.
   int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
   // Reads wait at a leaseholder for the hub, also those that were asked before it was one.
   if (sources_[index].leaseholder) window = kReadWindow;
   const bool fromOrigin = origin(sources_[index]);
-  while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_ &&
-         budget(fromOrigin).allows(readsOf(fromOrigin))) {
-    const std::optional<uint64_t> piece = choose(index);
-    if (!piece) return;
-    ask(turn, index, *piece);
+  if (!fromOrigin && sources_[index].slow) window = 1;
+  if (!settledIn() && originReads_ >= Source::kFirstWindow) return;
+  if (sources_[index].inFlight >= window || sources_[index].coolUntil > now_ ||
+      !budget(fromOrigin).allows(readsOf(fromOrigin))) {
+    return;
   }
+  if (const auto piece = choose(index)) ask(turn, index, *piece);
 }
 
 void Fetch::pump(Turn& turn) {
@@ -283,15 +299,20 @@ void Fetch::pump(Turn& turn) {
   refresh(turn);
   relimit(turn);
   if (state_ != State::kRunning || hubRunning_) return;
-  for (Sender i = 0; i < sources_.size(); ++i) {
-    if (mayReadFrom(i)) fill(turn, i);
+  // Those that are asked for least come first: where the budget is short, none is left out.
+  for (int underWay = 0; underWay < kReadWindow; ++underWay) {
+    for (Sender i = 0; i < sources_.size(); ++i) {
+      if (sources_[i].inFlight == underWay && mayReadFrom(i)) askNext(turn, i);
+    }
   }
 }
 
 // Towards the end, what waits longest is asked of a second source, within a small budget.
 void Fetch::hedge(Turn& turn) {
   if (hubRunning_ || only_ || state_ != State::kRunning) return;
-  const uint64_t budget = std::max<uint64_t>(1, count_ * kHedgePercentMax / 100);
+  // All wanters together.
+  const uint64_t budget =
+      std::max<uint64_t>(1, count_ * kHedgePercentMax / 100 / std::max<size_t>(1, stripes_.size()));
   if (hedgedPieces_ >= budget || asks_.empty()) return;
   for (Sender i = 0; i < sources_.size() && hedgedPieces_ < budget; ++i) {
     if (!origin(sources_[i]) || !mayReadFrom(i) || sources_[i].inFlight > 0) continue;
@@ -299,7 +320,7 @@ void Fetch::hedge(Turn& turn) {
     for (const auto& [piece, asks] : asks_) {
       if (asks.size() != 1 || have(piece) || asks.front().source == i) continue;
       const Source& slow = sources_[asks.front().source];
-      if (now_ - asks.front().at < slow.deadline() / 2) continue;
+      if (now_ - std::max(asks.front().at, slow.lastDone) < slow.deadline() / 2) continue;
       const std::pair<absl::Time, uint64_t> candidate{asks.front().at, piece};
       if (!oldest || candidate < *oldest) oldest = candidate;
     }
@@ -389,42 +410,6 @@ void Fetch::refreshHolders() {
   }
 }
 
-void Fetch::refreshStripes() {
-  const NodeId& self = world_.members.self().id;
-  for (Source& source : sources_) source.wanter = source.leaseholder = false;
-  stripes_.clear();
-  mine_ = 0;
-  bool listed = false;
-  const bool fromLeaseholder =
-      grant_.leaseholder && *grant_.leaseholder != self && !anyHolder() && !only_;
-  if (fromLeaseholder) {
-    if (const auto index = sources_.findOrAdd(*grant_.leaseholder)) {
-      sources_[*index].leaseholder = true;
-    }
-  }
-  for (const NodeId& wanter : grant_.wanters) {
-    if (fromLeaseholder && wanter == *grant_.leaseholder) continue;
-    if (wanter == self) {
-      listed = true;
-      mine_ = static_cast<uint32_t>(stripes_.size());
-      stripes_.push_back(kNobody);
-      continue;
-    }
-    const std::optional<Sources::Index> index = sources_.findOrAdd(wanter);
-    if (!index) continue;
-    sources_[*index].wanter = true;
-    stripes_.push_back(*index);
-  }
-  if (only_ || !listed) {
-    stripes_ = {kNobody};
-    mine_ = 0;
-  }
-  cursors_.assign(stripes_.size(), 0);
-  if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
-    cursors_[0] = pick(count_);  // not where the others begin
-  }
-}
-
 // ---- Promises.
 
 bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
@@ -437,7 +422,7 @@ bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
     }
   }
   if (only_ || !anyHolder()) return false;
-  return !askedLive(piece) && piece % cursors_.size() == mine_;
+  return !askedLive(piece) && (piece % cursors_.size() == mine_ || takenOver_.contains(piece));
 }
 
 void Fetch::breakPromises(Turn& turn) {
@@ -464,10 +449,12 @@ void Fetch::pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece
     world_.wants.hurry(blob_.id, now_);  // a wanter that the registrar has not told us of
   }
   if (writerOpen_ && have(piece)) return answer(ReadOutcome::kData);
+  const bool over = !promisable(piece, peer) && takeOver(piece, peer);
   if (!promisable(piece, peer)) return answer(ReadOutcome::kNotMine);
   if (promisedCount_ >= kPromisesMax) return answer(ReadOutcome::kBusy);
   promised_[piece].push_back({peer, ask});
   ++promisedCount_;
+  if (over) pump(turn);
 }
 
 // ---- Readers of this node.

@@ -91,7 +91,10 @@ Grant Registrar::on(absl::Time now, const NodeId& from, const Want& want) {
   const size_t group = number / kStripeGroupMax * kStripeGroupMax;
   const size_t end = std::min(group + kStripeGroupMax, record.wanters.size());
   grant.number = static_cast<uint32_t>(number - group);
-  for (size_t i = group; i < end; ++i) grant.wanters.push_back(record.wanters[i].node);
+  for (size_t i = group; i < end; ++i) {
+    grant.wanters.push_back(record.wanters[i].node);
+    grant.prefixBytes.push_back(record.wanters[i].want.prefixBytes);
+  }
   return grant;
 }
 

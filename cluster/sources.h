@@ -18,6 +18,45 @@
 
 namespace roost {
 
+// How fast something comes while it is waited for. What is long ago counts less and less.
+class Pace {
+ public:
+  void began(absl::Time now) {
+    if (waiting_++ == 0) since_ = now;
+  }
+  void ended(absl::Time now, uint64_t delivered) {
+    settle(now);
+    --waiting_;
+    bytes_ += static_cast<double>(delivered);
+  }
+  void restart(absl::Time now) {
+    since_ = now;
+    bytes_ = seconds_ = 0;
+  }
+  double bytes() const { return bytes_; }
+  double seconds(absl::Time now) {
+    settle(now);
+    return seconds_;
+  }
+
+ private:
+  void settle(absl::Time now) {
+    constexpr double kMemory = 8;  // seconds
+    if (waiting_ > 0) {
+      seconds_ += absl::ToDoubleSeconds(now - since_);
+      since_ = now;
+    }
+    if (seconds_ < kMemory) return;
+    seconds_ /= 2;
+    bytes_ /= 2;
+  }
+
+  int waiting_ = 0;
+  absl::Time since_;
+  double bytes_ = 0;
+  double seconds_ = 0;
+};
+
 struct Source {
   static constexpr int kFirstWindow = 2;
 
@@ -26,6 +65,7 @@ struct Source {
   bool unverified = false;   // a holder that has not hashed it
   bool wanter = false;       // has it in part
   bool leaseholder = false;  // downloads it from the hub
+  uint64_t prefix = 0;       // of a wanter: pieces from 0 on that it has, as far as is known
   bool dead = false;         // proved useless or wrong for this fetch
   int failures = 0;          // in a row
   int refusals = 0;          // notMine in a row
@@ -39,6 +79,8 @@ struct Source {
   // not the rate says when a read is late.
   absl::Duration usual = absl::ZeroDuration();
   int samples = 0;
+  Pace pace;
+  bool slow = false;  // a wanter that falls behind: others share its stripe
   absl::Time coolUntil = absl::InfinitePast();
   absl::Time refusedSince = absl::InfinitePast();
   absl::Time lastDone = absl::InfinitePast();

@@ -617,6 +617,8 @@ void toWire(const Grant& value, wire::Grant::Builder to) {
   to.setNumber(value.number);
   auto wanters = to.initWanters(static_cast<uint32_t>(value.wanters.size()));
   for (uint32_t i = 0; i < wanters.size(); ++i) wanters.set(i, toData(value.wanters[i].bytes()));
+  auto prefixes = to.initPrefixBytes(static_cast<uint32_t>(value.prefixBytes.size()));
+  for (uint32_t i = 0; i < prefixes.size(); ++i) prefixes.set(i, value.prefixBytes[i]);
 }
 
 absl::StatusOr<Grant> fromWire(wire::Grant::Reader from) {
@@ -632,6 +634,11 @@ absl::StatusOr<Grant> fromWire(wire::Grant::Reader from) {
     ROOST_ASSIGN_OR_RETURN(NodeId node, nodeIdFromWire(id));
     grant.wanters.push_back(node);
   }
+  const auto prefixes = from.getPrefixBytes();
+  if (prefixes.size() != 0 && prefixes.size() != grant.wanters.size()) {
+    return bad("not one prefix for each wanter");
+  }
+  for (const uint64_t bytes : prefixes) grant.prefixBytes.push_back(bytes);
   return grant;
 }
 

@@ -247,6 +247,7 @@ struct Grant {
   std::optional<NodeId> leaseholder;  // who downloads from the hub, if somebody does (may be you)
   uint32_t number = 0;                // your number among the wanters, 0-based
   std::vector<NodeId> wanters;        // in the order of their numbers, you included; at most 64
+  std::vector<uint64_t> prefixBytes;  // that each of them had when it was heard last; may be empty
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 struct WantReply {

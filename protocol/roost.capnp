@@ -125,6 +125,7 @@ struct Grant {
   leaseholder @2 :Data;     # empty: none
   number @3 :UInt32;
   wanters @4 :List(Data);
+  prefixBytes @5 :List(UInt64);   # of each wanter, or empty
 }
 # Also the form in which jobs are saved in the index.
 struct Obtain {

@@ -174,7 +174,8 @@ TEST(Convert, AdvertsOfReposThatOnlyLaterVersionsKnowArePassedOver) {
 TEST(Convert, WantsAndGrantsSurviveTheTrip) {
   const Want want{blob('c', 1 << 30), WantPhase::kDone, true, false, 77, 99};
   EXPECT_EQ(trip<wire::Want>(want).value(), want);
-  const Grant grant{false, 5, NodeId::random(), 2, {NodeId::random(), NodeId::random()}};
+  const Grant grant{false,       5, NodeId::random(), 2, {NodeId::random(), NodeId::random()},
+                    {7, 1 << 20}};
   EXPECT_EQ(trip<wire::Grant>(grant).value(), grant);
 }
 

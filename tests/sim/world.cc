@@ -165,7 +165,7 @@ void World::crash(NodeIndex index) {
   ++node.life;
   node.writers.clear();
   node.hub.clear();
-  node.sendQueue.clear();
+  node.sendQueues.clear();
   node.sending = false;
   for (NodeIndex other = 0; other < nodes_.size(); ++other) {
     if (other != index && linkOf(index, other) != 0) linkDown(index, other);
@@ -338,6 +338,9 @@ void World::setFree(NodeIndex node, uint64_t bytes) {
 }
 void World::setRate(NodeIndex node, double bytesPerSecond) {
   nodes_[node]->rate = bytesPerSecond;
+}
+void World::setZone(NodeIndex node, const std::string& zone) {
+  nodes_[node]->info.zone = zone;
 }
 void World::setHubAllowed(NodeIndex node, bool allowed) {
   nodes_[node]->hubAllowed = allowed;
@@ -551,7 +554,7 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
   if (it == reads_.end()) return;
   const NodeIndex from = it->second.source;
   if (outcome.ok() && *outcome == ReadOutcome::kData) {
-    nodes_[from]->sendQueue.emplace_back(id, tag);
+    nodes_[from]->sendQueues[reads_.at(id).reader].emplace_back(id, tag);
     if (!nodes_[from]->sending) sendNext(from);
     return;
   }
@@ -566,9 +569,13 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
 void World::sendNext(NodeIndex from) {
   Node& source = *nodes_[from];
   source.sending = false;
-  while (!source.sendQueue.empty()) {
-    const auto [id, tag] = source.sendQueue.front();
-    source.sendQueue.pop_front();
+  while (!source.sendQueues.empty()) {
+    auto next = source.sendQueues.upper_bound(source.sentTo);
+    if (next == source.sendQueues.end()) next = source.sendQueues.begin();
+    source.sentTo = next->first;
+    const auto [id, tag] = next->second.front();
+    next->second.pop_front();
+    if (next->second.empty()) source.sendQueues.erase(next);
     const auto it = reads_.find(id);
     if (it == reads_.end()) continue;
     const NodeIndex to = it->second.reader;
@@ -576,6 +583,7 @@ void World::sendNext(NodeIndex from) {
     const double size = static_cast<double>(bytes);
     source.sending = true;
     source.sent += bytes;
+    if (source.info.zone != nodes_[to]->info.zone) crossed_ += bytes;
     const uint64_t life = source.life;
     later(absl::Seconds(size / source.rate), [=, this] {
       if (nodes_[from]->life == life) sendNext(from);

@@ -54,6 +54,7 @@ class World {
                  const std::set<uint64_t>& wrongPieces = {});
   void setFree(NodeIndex node, uint64_t bytes);
   void setRate(NodeIndex node, double bytesPerSecond);
+  void setZone(NodeIndex node, const std::string& zone);  // before it starts
   void setHubAllowed(NodeIndex node, bool allowed);
   void setHubDown(bool down) { hubDown_ = down; }
 
@@ -81,6 +82,7 @@ class World {
   bool published(NodeIndex node, const BlobId& blob) const;
   bool repoPublished(NodeIndex node, const Commit& commit) const;
   uint64_t sent(NodeIndex node) const { return nodes_[node]->sent; }  // payload to peers
+  uint64_t crossed() const { return crossed_; }  // payload from one zone to another
   uint64_t hubServed() const { return hubServed_; }
   uint64_t hubServed(const BlobId& blob) const;
   bool downloads(NodeIndex node) const { return !nodes_[node]->hub.empty(); }  // from the hub
@@ -122,7 +124,9 @@ class World {
     absl::Time tickAt;
     bool hubAllowed = true;
     double rate = 0;
-    std::deque<std::pair<uint64_t, std::optional<Tag>>> sendQueue;  // reads that wait for its link
+    // Reads that wait for its link, by reader: links share it fairly, as TCP does.
+    std::map<NodeIndex, std::deque<std::pair<uint64_t, std::optional<Tag>>>> sendQueues;
+    NodeIndex sentTo = 0;
     bool sending = false;
     absl::Time inFree;
     uint64_t sent = 0;
@@ -219,6 +223,7 @@ class World {
   std::set<NodeIndex> side_;
   std::map<BlobId, uint64_t> hubBlobs_;  // sizes
   std::map<BlobId, uint64_t> hubServedBy_;
+  uint64_t crossed_ = 0;
   uint64_t hubServed_ = 0;
   bool hubDown_ = false;
   std::vector<std::string> violations_;
