@@ -23,6 +23,14 @@ def size_of(text: str) -> int:
     return int(text)
 
 
+def size_text(size: int) -> str:
+    """The same, to be read."""
+    for unit, factor in reversed(UNITS.items()):
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size} B"
+
+
 def make_file(path: Path, size: int) -> str:
     """Random bytes; returns their SHA-256."""
     digest = hashlib.sha256()
