@@ -1,5 +1,5 @@
-"""A network of namespaces whose links have limits: every node hangs on a bridge by a link of so many
-bits a second, both ways. Needs root; goes away with everything in it."""
+"""A network of namespaces whose links have limits: every node hangs on a bridge by a link of so
+many bits a second, both ways. Needs root; goes away with everything in it."""
 
 from __future__ import annotations
 

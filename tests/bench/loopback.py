@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Protocol
 
-from tests.bench.measure import Figures, size_text
+from tests.bench.measure import Figures, size_text, use_memory
 from tests.bench.pair import Pair
 from tests.bench.repos import Repo, make_repo
 from tests.bench.rivals import Copy, FromNginx, Limits, Round, Rsync, Torrent
@@ -62,6 +62,7 @@ def copy_rows(folder: Path, size: int, rounds: int) -> list[Figures]:
         for make in makers:
             ways.append(make())
             stack.callback(ways[-1].stop)
+        use_memory(folder, size)
         for number in range(rounds):
             for way in ways:
                 done = way.round()
@@ -93,6 +94,7 @@ def size_rows(folder: Path, sizes: list[int], rounds: int) -> list[Figures]:
             for mode, keyed in MODES.items():
                 pairs[mode] = Pair(folder / f"sizes-{mode}", repo, keyed)
                 stack.callback(pairs[mode].stop)
+            use_memory(folder, repo.size)
             for number in range(rounds):
                 for mode, pair in pairs.items():
                     got = pair.receive()

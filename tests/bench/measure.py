@@ -42,6 +42,17 @@ def make_file(path: Path, size: int) -> str:
     return digest.hexdigest()
 
 
+def use_memory(folder: Path, size: int) -> None:
+    """So that who comes next finds memory that was used before: on a virtual machine the first use
+    of a page costs as much as a copy of it."""
+    path = folder / "used"
+    piece = os.urandom(min(CHUNK, size))
+    with path.open("wb") as out:
+        for _ in range(0, size, CHUNK):
+            out.write(piece)
+    path.unlink()
+
+
 def load_average() -> str:
     return " ".join(f"{value:.2f}" for value in os.getloadavg())
 

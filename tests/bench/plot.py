@@ -1,4 +1,4 @@
-"""Tables as one SVG: a panel of bars each, the median with a line from the least to the greatest."""
+"""Tables as one SVG: a panel of bars each; a line goes from the least to the greatest."""
 
 from __future__ import annotations
 

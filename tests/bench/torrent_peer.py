@@ -7,8 +7,8 @@ Debian's python3-libtorrent, so it imports nothing of ours.
 seed and get print "ready", and end when their standard input does. get connects to its peers when
 it reads the first line, prints {"finished": TIME} when it has all, and stays as a seed.
 
-Settings: what figures.md found best; TCP alone, no encryption, nobody else is looked for. `tuned` adds
-what helped one fast link and hurt slow ones. Debian's binding has no choice of the disk I/O: it is
+Settings: TCP alone, no encryption, nobody else is looked for. `tuned` adds what helped one fast
+link and hurt slow ones. Debian's binding has no choice of the disk I/O: it is
 the default by mmap, which was faster than the posix one.
 """
 
