@@ -15,7 +15,7 @@ from tests.bench.torrent import missing_libtorrent
 from tests.bench.usage import available_bytes
 
 MODES = {"plain": False, "key": True}
-MANY, MANY_BYTES = 2000, 4 << 10
+MANY_BYTES = 4 << 10
 
 
 class _Way(Protocol):
@@ -74,15 +74,15 @@ def copy_rows(folder: Path, size: int, rounds: int) -> list[Figures]:
     return [speed, cpu]
 
 
-def size_rows(folder: Path, sizes: list[int], rounds: int) -> list[Figures]:
-    """Repos of one file of each size, and one of many small files; a new receiver for each, so that
+def size_rows(folder: Path, sizes: list[int], many: int, rounds: int) -> list[Figures]:
+    """Repos of one file of each size, and one of `many` small files; a new receiver for each, so that
     its memory is of this transfer alone."""
     time = Figures("1 → 1 by size: the job", "ms")
     speed = Figures("1 → 1 by size", "MB/s")
     peak = Figures("the receiver's most memory, by size", "MB")
     repos = {size_text(size): {"weights.bin": size} for size in sizes}
-    many = {f"part-{number:04}.bin": MANY_BYTES for number in range(MANY)}
-    repos[f"{MANY} × {size_text(MANY_BYTES)}"] = many
+    small = {f"part-{number:04}.bin": MANY_BYTES for number in range(many)}
+    repos[f"{many} × {size_text(MANY_BYTES)}"] = small
     for label, files in repos.items():
         needed = 2 * sum(files.values()) + (1 << 30)
         if available_bytes() < needed:
