@@ -103,4 +103,4 @@ def size_rows(folder: Path, sizes: list[int], many: int, rounds: int) -> list[Fi
                         speed.add(f"{label}, {mode}", number, [repo.size / got.job / 1e6])
                     peak.add(f"{label}, {mode}", number, [got.receiver_peak / 1e6])
         repo.remove()
-    return [time, speed, peak]
+    return [table for table in (time, speed, peak) if table.samples]
