@@ -23,6 +23,14 @@ def size_of(text: str) -> int:
     return int(text)
 
 
+def size_text(size: int) -> str:
+    """The same, to be read."""
+    for unit, factor in reversed(UNITS.items()):
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size} B"
+
+
 def make_file(path: Path, size: int) -> str:
     """Random bytes; returns their SHA-256."""
     digest = hashlib.sha256()
@@ -32,6 +40,17 @@ def make_file(path: Path, size: int) -> str:
             digest.update(piece)
             out.write(piece)
     return digest.hexdigest()
+
+
+def use_memory(folder: Path, size: int) -> None:
+    """So that who comes next finds memory that was used before: on a virtual machine the first use
+    of a page costs as much as a copy of it."""
+    path = folder / "used"
+    piece = os.urandom(min(CHUNK, size))
+    with path.open("wb") as out:
+        for _ in range(0, size, CHUNK):
+            out.write(piece)
+    path.unlink()
 
 
 def load_average() -> str:

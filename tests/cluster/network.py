@@ -13,13 +13,13 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Mapping, Self, Sequence
 
 
 @dataclass(frozen=True)
 class Namespace:
-    """One node's network. A command behind `prefix` runs in it, and is the process itself: signals
-    reach it."""
+    """One node's network, for `ip -n NAME`. A command behind `prefix` runs in it, and is the process
+    itself: signals reach it."""
 
     name: str
     prefix: tuple[str, ...]
@@ -33,7 +33,7 @@ class Network:
         self._tag = f"rt{os.getpid() % 100000}"
         self._namespaces: list[str] = []
         self._bridges: set[str] = set()
-        self._links = 0
+        self._ports: dict[tuple[str, str], str] = {}  # of the switch, by namespace and interface
         self._folder = tempfile.TemporaryDirectory(prefix="roost-net-", dir="/tmp")
         self._hosts = Path(self._folder.name, "hosts")
         lines = [
@@ -44,7 +44,7 @@ class Network:
         self._hosts.write_text("\n".join(["127.0.0.1 localhost", "::1 localhost", *lines, ""]))
         self._switch = ""
 
-    def __enter__(self) -> "Network":
+    def __enter__(self) -> Self:
         try:
             self._switch = self._add_namespace("switch")
         except BaseException:
@@ -77,34 +77,38 @@ class Network:
             hosts,
             "sh",
         )
-        return Namespace(name, enter)
+        return Namespace(namespace, enter)
 
     def _add_namespace(self, name: str) -> str:
         namespace = f"{self._tag}-{name}"
-        _run("ip", "netns", "add", namespace)
+        run_quietly("ip", "netns", "add", namespace)
         self._namespaces.append(namespace)
-        _run("ip", "-n", namespace, "link", "set", "lo", "up")
+        run_quietly("ip", "-n", namespace, "link", "set", "lo", "up")
         return namespace
 
-    def _plug(self, namespace: str, interface: str, bridge: str, addresses: Sequence[str]) -> None:
+    def _add_bridge(self, bridge: str) -> None:
         if bridge not in self._bridges:
-            _run("ip", "-n", self._switch, "link", "add", bridge, "type", "bridge")
-            _run("ip", "-n", self._switch, "link", "set", bridge, "up")
+            run_quietly("ip", "-n", self._switch, "link", "add", bridge, "type", "bridge")
+            run_quietly("ip", "-n", self._switch, "link", "set", bridge, "up")
             self._bridges.add(bridge)
-        port = f"port{self._links}"
-        self._links += 1
-        _run(
+
+    def _plug(self, namespace: str, interface: str, bridge: str, addresses: Sequence[str]) -> None:
+        self._add_bridge(bridge)
+        port = f"port{len(self._ports)}"
+        self._ports[(namespace, interface)] = port
+        run_quietly(
             *("ip", "-n", self._switch, "link", "add", port, "type", "veth"),
             *("peer", "name", interface, "netns", namespace),
         )
-        _run("ip", "-n", self._switch, "link", "set", port, "master", bridge, "up")
-        _run("ip", "-n", namespace, "link", "set", interface, "up")
+        run_quietly("ip", "-n", self._switch, "link", "set", port, "master", bridge, "up")
+        run_quietly("ip", "-n", namespace, "link", "set", interface, "up")
         for address in addresses:
             # Without duplicate detection an IPv6 address is usable at once.
             extra = ["nodad"] if ":" in address else []
-            _run("ip", "-n", namespace, "address", "add", address, "dev", interface, *extra)
+            run_quietly("ip", "-n", namespace, "address", "add", address, "dev", interface, *extra)
 
 
-def _run(*command: str) -> None:
+def run_quietly(*command: str) -> None:
+    """What it says is told only if it fails."""
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
