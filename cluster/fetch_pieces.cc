@@ -8,8 +8,6 @@
 namespace roost {
 namespace {
 
-// Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
-constexpr size_t kHoldersAtOnce = 8;
 constexpr uint64_t kReadAhead = 16;  // pieces from where a reader is, asked for before others
 // Pieces from where a client's own file ends: what sixteen ranges of the hub need to stay busy.
 constexpr uint64_t kSharedLead = 64;
@@ -57,6 +55,7 @@ void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
     for (const Waiting& reader : waiting.mapped()) {
       turn.emit(AnswerReader{reader.ask, absl::OkStatus(), id_});
     }
+    noteReaders();
   }
   const auto it = promised_.find(piece);
   if (it == promised_.end()) return;
@@ -77,14 +76,16 @@ uint64_t Fetch::limit() const {
 }
 
 void Fetch::relimit(Turn& turn) {
-  if (!hubRunning_ ||
-      (limit() == hubLimit_ && followed() == hubFollowed_ && leaseUntil_ == hubUntil_)) {
+  if (!hubRunning_ || (limit() == hubLimit_ && followed() == hubFollowed_ &&
+                       leaseUntil_ == hubUntil_ && yields() == hubYields_ && pace_ == hubPace_)) {
     return;
   }
+  hubYields_ = yields();
+  hubPace_ = pace_;
   hubLimit_ = limit();
   hubFollowed_ = followed();
   hubUntil_ = leaseUntil_;
-  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_, hubUntil_});
+  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_, hubUntil_, hubYields_, hubPace_});
 }
 
 void Fetch::maybeFinish(Turn& turn) {
@@ -116,6 +117,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   if (event.outcome.ok() && *event.outcome == ReadOutcome::kData) {
     source.delivered(pieceBytes(event.piece), askedAt, now_);
     budget(fromOrigin).delivered();
+    world_.reads.rates.measured(source.node, source.rate);
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
   } else {
     if (absl::IsDeadlineExceeded(event.outcome.status())) budget(fromOrigin).late(now_);
@@ -140,7 +142,8 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
         if (!gathering_) source.refused(now_);
         break;
       case ReadOutcome::kBusy:
-        source.coolUntil = now_ + absl::Milliseconds(200);
+        source.busy(now_);
+        progressAt_ = now_;  // it keeps a limit, or sends as fast as it can: it is there
         break;
       case ReadOutcome::kGone:
       case ReadOutcome::kCorrupt:
@@ -155,6 +158,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
     source.failed(now_, absl::IsUnavailable(event.outcome.status()));
+    if (source.failing()) sourcesStale_ = true;  // others may take its place
     if (!origin(source) && !have(event.piece)) owed_.insert(event.piece);
   } else if (state_ == State::kRunning) {
     end(turn, event.outcome.status());  // our own disk
@@ -173,8 +177,9 @@ void Fetch::giveBack(uint64_t piece) {
 void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
   Source& source = sources_[index];
   const bool fromOrigin = origin(source);
-  asks_[piece].push_back({index, false, fromOrigin, source.complete, now_});
-  budget(fromOrigin).began();
+  asks_[piece].push_back({index, false, fromOrigin, source.complete, background_, now_});
+  budget(fromOrigin).began(background_);
+  charge(pieceBytes(piece));
   ++readsOf(fromOrigin);
   owed_.erase(piece);
   turn.emit(ReadPiece{id_, source.node, blob_.id, piece, source.deadline()});
@@ -186,7 +191,7 @@ ReadBudget& Fetch::budget(bool fromOrigin) const {
 }
 
 void Fetch::settleAsk(const Ask& ask) {
-  budget(ask.fromOrigin).ended();
+  budget(ask.fromOrigin).ended(ask.background);
   --readsOf(ask.fromOrigin);
 }
 
@@ -271,7 +276,7 @@ void Fetch::fill(Turn& turn, Sender index) {
   if (sources_[index].leaseholder) window = kReadWindow;
   const bool fromOrigin = origin(sources_[index]);
   while (sources_[index].inFlight < window && sources_[index].coolUntil <= now_ &&
-         budget(fromOrigin).allows(readsOf(fromOrigin))) {
+         budget(fromOrigin).allows(readsOf(fromOrigin), yields()) && mayTake()) {
     const std::optional<uint64_t> piece = choose(index);
     if (!piece) return;
     ask(turn, index, *piece);
@@ -290,7 +295,7 @@ void Fetch::pump(Turn& turn) {
 
 // Towards the end, what waits longest is asked of a second source, within a small budget.
 void Fetch::hedge(Turn& turn) {
-  if (hubRunning_ || only_ || state_ != State::kRunning) return;
+  if (hubRunning_ || only_ || state_ != State::kRunning || yields() || !mayTake()) return;
   const uint64_t budget = std::max<uint64_t>(1, count_ * kHedgePercentMax / 100);
   if (hedgedPieces_ >= budget || asks_.empty()) return;
   for (Sender i = 0; i < sources_.size() && hedgedPieces_ < budget; ++i) {
@@ -356,36 +361,6 @@ void Fetch::refresh(Turn& turn) {
   if (only_ && *only_ != kHubSender && !usable(sources_[*only_])) {
     state_ = State::kDraining;
     if (asks_.empty()) repeatFromNext(turn);
-  }
-}
-
-void Fetch::refreshHolders() {
-  for (Source& source : sources_) source.complete = false;
-  if (rule_ == SourceRule::kHubOnly || world_.catalog.disputed(blob_.id)) return;
-  size_t active = 0;
-  std::vector<HolderView> spare;
-  for (const HolderView& holder : world_.catalog.holders(blob_)) {
-    if (!world_.members.usable(holder.node) || world_.distrust.contains(blob_.id, holder.node)) {
-      continue;
-    }
-    const std::optional<Sources::Index> index = sources_.find(holder.node);
-    if (!index) {
-      spare.push_back(holder);
-      continue;
-    }
-    sources_[*index].complete = true;
-    sources_[*index].unverified = holder.unverified;
-    if (!sources_[*index].dead) ++active;
-  }
-  while (active < kHoldersAtOnce && !spare.empty()) {
-    const size_t at = pick(spare.size());
-    if (const std::optional<Sources::Index> index = sources_.findOrAdd(spare[at].node)) {
-      sources_[*index].complete = true;
-      sources_[*index].unverified = spare[at].unverified;
-    }
-    spare[at] = spare.back();
-    spare.pop_back();
-    ++active;
   }
 }
 
@@ -480,6 +455,7 @@ void Fetch::pieceWanted(Turn& turn, AskId ask, uint64_t piece) {
     turn.emit(AnswerReader{ask, absl::OkStatus(), id_});
   } else {
     waiting_[piece].push_back({ask, now_});
+    noteReaders();
     pump(turn);
   }
 }
