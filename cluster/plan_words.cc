@@ -43,7 +43,7 @@ std::string sentenceOf(const Reason& reason) {
     case Why::kTooSmallForSwarm:
       return absl::StrCat("no swarm: smaller than ", kSwarmBlobBytesMin >> 20, " MiB");
     case Why::kFewWanters:
-      return absl::StrCat("no swarm: up to ", kStripesBetterMax, " nodes stripes are faster");
+      return absl::StrCat("no swarm: for fewer than ", number, " nodes stripes are faster");
     case Why::kCoordinated:
       return absl::StrCat("no swarm: the ", number, " nodes began together, so stripes are better");
     case Why::kNoSwarmHolder:

@@ -105,7 +105,7 @@ size_t othersThatWant(const PlanInput& input) {
 std::optional<Reason> againstSwarm(const PlanInput& input, const Plan& plan) {
   if (input.blob.size < kSwarmBlobBytesMin) return Reason{Why::kTooSmallForSwarm};
   const size_t wanters = othersThatWant(input) + 1;
-  if (wanters <= kStripesBetterMax) return Reason{Why::kFewWanters, wanters};
+  if (wanters < input.swarmNodes) return Reason{Why::kFewWanters, input.swarmNodes};
   if (input.visibility != Visibility::kPublic) return Reason{Why::kNotPublic};
   const bool loose = wanters >= kStripeWantersMax || input.churn * 100 >= wanters * kChurnPercent;
   if (!loose) return Reason{Why::kCoordinated, wanters};
@@ -186,7 +186,7 @@ Plan planOf(const PlanInput& input) {
   const size_t others = othersThatWant(input);
   plan.lane = others == 0 ? Lane::kDirect : Lane::kStripes;
   plan.reasons = {others == 0 ? Reason{Why::kAlone} : Reason{Why::kWantedByMany, others + 1}};
-  if (input.swarm) {
+  if (input.swarmNodes > 0) {
     if (auto against = againstSwarm(input, plan)) {
       plan.reasons.push_back(*std::move(against));
     } else {

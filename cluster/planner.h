@@ -34,6 +34,7 @@ namespace roost {
 inline constexpr size_t kHoldersAtOnce = 8;
 // As many as the measurements have: up to here stripes are better, whatever else.
 inline constexpr size_t kStripesBetterMax = 8;
+inline constexpr uint32_t kSwarmNodesDefault = kStripesBetterMax + 1;
 // A registrar names at most so many wanters: of more it knows, but stripes do not reach them.
 inline constexpr size_t kStripeWantersMax = 64;
 // Wanters that came or went since the fetch began, for each 100 that are there: each of them moves
@@ -83,7 +84,8 @@ struct PlanInput {
   std::vector<NodeId> wanters = {};        // others that want it, as its registrar says
   std::optional<NodeId> leaseholder = {};  // who downloads it from the hub
   size_t churn = 0;                        // wanters that came or went since the fetch began
-  bool swarm = false;                      // switched on at this node
+  // Nodes that must want it at once for a swarm, this one among them; 0: no swarm at this node.
+  uint32_t swarmNodes = 0;
   bool hubAllowed = true;
   SourceRule rule = SourceRule::kAny;
 };

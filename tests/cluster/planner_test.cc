@@ -271,7 +271,7 @@ TEST(Planner, TheOrderOfTheInputDoesNotMatter) {
 // Wide, loose, public, large, and switched on at both ends.
 PlanInput swarming() {
   PlanInput in = wantedBy(20);
-  in.swarm = true;
+  in.swarmNodes = kSwarmNodesDefault;
   in.churn = 20;
   in.holders = {holder(2)};
   in.holders[0].swarm = true;
@@ -315,7 +315,7 @@ TEST_P(NoSwarm, IsStripesAndSaysWhy) {
 INSTANTIATE_TEST_SUITE_P(
     Planner, NoSwarm,
     ::testing::Values(
-        SwarmCase{"Off", [](PlanInput& in) { in.swarm = false; }, std::nullopt},
+        SwarmCase{"Off", [](PlanInput& in) { in.swarmNodes = 0; }, std::nullopt},
         SwarmCase{"OffAtTheHolder", [](PlanInput& in) { in.holders[0].swarm = false; },
                   Why::kNoSwarmHolder},
         SwarmCase{"Private", [](PlanInput& in) { in.visibility = Visibility::kPrivate; },
