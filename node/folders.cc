@@ -100,7 +100,8 @@ class Folders::Impl {
       answer(opened.ok() ? *std::move(opened) : nullptr);
     });
     // Many small blobs at once: the index is busy, the blob is not gone.
-    if (!submitted.ok()) work_->later(kQueueFullPause, [this, blob, answer] { open(blob, answer); });
+    if (!submitted.ok())
+      work_->later(kQueueFullPause, [this, blob, answer] { open(blob, answer); });
   }
 
   void setVisibility(const RepoId& repo, Visibility visibility) {
