@@ -11,6 +11,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "cluster/peer_dialer.h"
 #include "protocol/convert.h"
 #include "protocol/errors.h"
@@ -168,6 +169,18 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     return link->unsentCounted > kUnsentBytesPerLinkMax || counters_.unsentBytes > kUnsentBytesMax;
   }
 
+  // Fulfilled when so many bytes may be sent: true; or at once: false, they may not be soon.
+  kj::Promise<bool> uploadTurn(uint64_t bytes) {
+    const auto wait = counters_.uploads.takeWithin(bytes, absl::Now(), kUploadPatience);
+    if (!wait) return false;
+    if (*wait == absl::ZeroDuration()) return true;
+    auto paf = kj::newPromiseAndFulfiller<bool>();
+    auto timer = std::make_shared<asio::steady_timer>(io_, absl::ToChronoNanoseconds(*wait));
+    timer->async_wait([timer, deliver = later<bool>(kj::mv(paf.fulfiller))](
+                          const boost::system::error_code&) { deliver(true); });
+    return kj::mv(paf.promise);
+  }
+
   BlobProvider& provider() { return provider_; }
   ServeCounters& counters() { return counters_; }
 
@@ -318,17 +331,18 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     }
     if (server_->tooMuchUnsent(link_)) return answer(context, ReadOutcome::kBusy);
     auto room = kj::heap<Room>(link_, length);
-    if (local_) return readLocal(context, offset, length).attach(kj::mv(room));
+    if (local_) return readInTurn(context, offset, length).attach(kj::mv(room));
     return server_->readArriving(peer_, blob_, offset, length)
         .then([this, context, offset, length](Answer got) mutable -> kj::Promise<void> {
-          if (got.outcome != ReadOutcome::kGone) return copy(context, got);
+          if (got.outcome == ReadOutcome::kData) return copyInTurn(context, std::move(got));
+          if (got.outcome != ReadOutcome::kGone) return answer(context, got.outcome);
           // It may have been completed and published since this reader was opened.
           return server_->open(peer_, blob_)
               .then([this, context, offset,
                      length](std::shared_ptr<const LocalBlob> local) mutable -> kj::Promise<void> {
                 if (!local) return answer(context, ReadOutcome::kGone);
                 local_ = std::move(local);
-                return readLocal(context, offset, length);
+                return readInTurn(context, offset, length);
               });
         })
         .attach(kj::mv(room));
@@ -359,6 +373,23 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
       server_->counters().bytesOut += got.bytes.size();
     }
     return kj::READY_NOW;
+  }
+
+  kj::Promise<void> copyInTurn(ReadContext& context, Answer got) {
+    return server_->uploadTurn(got.bytes.size())
+        .then([this, context, got = std::move(got)](bool may) mutable -> kj::Promise<void> {
+          return may ? copy(context, got) : answer(context, ReadOutcome::kBusy);
+        });
+  }
+
+  kj::Promise<void> readInTurn(ReadContext& context, uint64_t offset, uint32_t length) {
+    if (server_->counters().uploads.rate() == 0) return readLocal(context, offset, length);
+    return server_->uploadTurn(length).then(
+        [this, context, offset, length](bool may) mutable -> kj::Promise<void> {
+          // Another read may have found meanwhile that the copy is no good.
+          if (!may || !local_) return answer(context, ReadOutcome::kBusy);
+          return readLocal(context, offset, length);
+        });
   }
 
   kj::Promise<void> readLocal(ReadContext& context, uint64_t offset, uint32_t length) {
@@ -436,6 +467,7 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
         .then([this](kj::Array<std::shared_ptr<const LocalBlob>> blobs) {
           return server_->readSmall({blobs.begin(), blobs.end()});
         })
+        .then([this](std::vector<Answer> answers) { return inTurn(std::move(answers)); })
         .then([this, context](std::vector<Answer> answers) mutable {
           auto list = context.getResults().initBlobs(static_cast<uint32_t>(answers.size()));
           for (uint32_t i = 0; i < list.size(); ++i) {
@@ -445,6 +477,18 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
           }
         })
         .attach(kj::mv(room));
+  }
+
+  // Small blobs have one turn together.
+  kj::Promise<std::vector<Answer>> inTurn(std::vector<Answer> answers) {
+    uint64_t bytes = 0;
+    for (const Answer& one : answers) bytes += one.bytes.size();
+    return server_->uploadTurn(bytes).then([answers = std::move(answers)](bool may) mutable {
+      for (Answer& one : answers) {
+        if (!may && one.outcome == ReadOutcome::kData) one = {ReadOutcome::kBusy, {}};
+      }
+      return std::move(answers);
+    });
   }
 
   kj::Promise<void> provenances(ProvenancesContext context) override {
@@ -460,7 +504,10 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
     context.releaseParams();
     auto room = kj::heap<Room>(link_, keys.size() * kProvenanceBytesMax);
     return server_->provenances(peer_, std::move(keys))
-        .then([context](std::vector<std::string> texts) mutable {
+        .then([this, context](std::vector<std::string> texts) mutable {
+          uint64_t bytes = 0;
+          for (const std::string& text : texts) bytes += text.size();
+          server_->counters().uploads.take(bytes, absl::Now());
           auto to = context.getResults().initProvenances(static_cast<uint32_t>(texts.size()));
           for (uint32_t i = 0; i < to.size(); ++i) {
             to.set(i, {reinterpret_cast<const kj::byte*>(texts[i].data()), texts[i].size()});

@@ -8,6 +8,9 @@
 // Threads: made, used and destroyed on its lane, which has a KjLoop.
 // Memory: reads are refused (busy) while a link has kUnsentBytesPerLinkMax not yet written, or the
 // agent kUnsentBytesMax.
+// The upload limit: what is sent to peers, by all lanes together, keeps it. A read whose turn comes
+// within kUploadPatience waits for it; any other is refused (busy), and its node asks again, so
+// that it never looks like one that is not answered.
 #ifndef ROOST_CLUSTER_BULK_SERVER_H_
 #define ROOST_CLUSTER_BULK_SERVER_H_
 
@@ -23,6 +26,7 @@
 #include "cache/local_blob.h"
 #include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
+#include "cluster/rate_limit.h"
 #include "protocol/messages.h"
 #include "protocol/preface.h"
 #include "protocol/tls.h"
@@ -56,6 +60,7 @@ struct ServeCounters {
   std::atomic<uint64_t> bytesOut{0};     // payload handed to links
   std::atomic<uint64_t> unsentBytes{0};  // asked for and not yet written, as last measured
   std::atomic<int> links{0};             // accepted, those in their handshake included
+  RateLimit uploads{};                   // of payload, also that of lanes to come
 };
 
 class BulkServer {

@@ -30,6 +30,7 @@ struct Core::Parts {
         readers(fetches, members),
         jobs(members, obtains) {
     catalog.setPresent(members.self().id, true);
+    reads.downloads = options.downloads;
   }
 
   void on(Turn& turn, const LinkUp& event) {
@@ -79,6 +80,7 @@ struct Core::Parts {
   void on(Turn& turn, const JobOrdered& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobRestored& event) { jobs.on(turn, event); }
   void on(Turn& turn, const JobCancelled& event) { jobs.on(turn, event); }
+  void on(Turn& turn, const JobLimited& event) { jobs.on(turn, event); }
   void on(Turn& turn, const SeedsFound& event) { members.addSeeds(event.seeds, turn.now()); }
 
   void asked(Turn& turn, const Asked& event, const HeartbeatRequest& request) {
@@ -115,7 +117,10 @@ struct Core::Parts {
   }
   void asked(Turn& turn, const Asked& event, const ProgressRequest& request) {
     const ObtainKey key{request.coordinator, request.job};
-    if (request.cancel && request.coordinator == event.peer) obtains.cancel(turn, key);
+    if (request.coordinator == event.peer) {
+      if (request.cancel) obtains.cancel(turn, key);
+      obtains.setLimit(key, request.limit, turn.now());
+    }
     obtains.asked(turn, event.peer, event.ask, key, request.held);
   }
   static void respond(Turn& turn, const Asked& event, Reply reply) {
@@ -268,6 +273,9 @@ std::optional<uint64_t> Core::sizeOf(const BlobId& blob) const {
 std::vector<NodeId> Core::wantersKnown(const BlobId& blob) const {
   const Fetch* fetch = parts_->fetches.find(blob);
   return fetch == nullptr ? std::vector<NodeId>{} : fetch->wanters();
+}
+Plan Core::plan(const BlobInfo& blob, const std::optional<BlobSite>& site, SourceRule rule) const {
+  return parts_->fetches.plan(blob, site, rule);
 }
 std::vector<RepoHolderView> Core::repoHolders(const RepoId& repo) const {
   return parts_->catalog.repoHolders(repo);

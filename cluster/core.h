@@ -20,6 +20,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cluster/planner.h"
+#include "cluster/rate_limit.h"
 #include "protocol/messages.h"
 
 namespace roost {
@@ -212,6 +214,8 @@ struct JobOrder {
   SourceRule from = SourceRule::kAny;
   std::vector<NodeId> targets;
   absl::Time created;
+  // Bytes per second, on each target, of blobs that nobody but this job waits for; 0: none.
+  uint64_t limit = 0;
 };
 struct JobOrdered {
   AskId ask;
@@ -240,16 +244,21 @@ struct JobRestored {
 struct JobCancelled {
   uint64_t id;
 };
+struct JobLimited {
+  uint64_t id;
+  uint64_t limit;  // of JobOrder
+};
 // Addresses to dial besides those of the start: a host file was read.
 struct SeedsFound {
   std::vector<Address> seeds;
 };
 
-using Event = std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged,
-                           SummaryChanged, CatalogRestored, WriterOpened, WriterShared, WriterLost,
-                           PieceRead, SmallRead, HubPiece, HubEnded, BlobVerified, BlobFinished,
-                           PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored,
-                           JobCancelled, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
+using Event =
+    std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
+                 CatalogRestored, WriterOpened, WriterShared, WriterLost, PieceRead, SmallRead,
+                 HubPiece, HubEnded, BlobVerified, BlobFinished, PresenceKnown, RepoPublished,
+                 PieceAsked, JobOrdered, JobRestored, JobCancelled, JobLimited, SeedsFound,
+                 ReaderBegan, PieceWanted, ReaderGone>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -302,13 +311,17 @@ struct HubDownload {
   bool followed = false;        // others take the pieces from here as they land
   uint64_t limit = UINT64_MAX;  // pieces from there on only after a LimitHub that allows them
   absl::Time until = absl::InfiniteFuture();  // no request after it: the lease has ended
+  bool yields = false;                        // to others, for which clients wait: a trickle
+  std::shared_ptr<RateLimit> pace = nullptr;  // of the jobs that wait for it; null: none
 };
-// What has changed of a download that runs: the limit, whether others follow, the lease's end.
+// What has changed of a download that runs.
 struct LimitHub {
   FetchId fetch;
   uint64_t limit;
   bool followed;
   absl::Time until;
+  bool yields = false;
+  std::shared_ptr<RateLimit> pace = nullptr;
 };
 struct StopHub {
   FetchId fetch;
@@ -437,6 +450,8 @@ class Core {
     bool hubAllowed =
         true;            // this node may download from the hub; what has a URL from there anyway
     uint64_t logId = 0;  // of its own advert log
+    // Of all that this node downloads; null: no limit. Must outlive the core.
+    RateLimit* downloads = nullptr;
   };
   // `random` must outlive the core.
   Core(Options options, absl::BitGenRef random);
@@ -463,6 +478,9 @@ class Core {
   std::vector<HolderView> holders(const BlobId& blob) const;  // complete ones, self included
   std::optional<uint64_t> sizeOf(const BlobId& blob) const;   // as its complete holders say
   std::vector<NodeId> wantersKnown(const BlobId& blob) const;
+  // Which lane and whom the fetch of that blob uses, or would use if it began now. `site`: a file
+  // that has it, if one is known.
+  Plan plan(const BlobInfo& blob, const std::optional<BlobSite>& site, SourceRule rule) const;
   std::vector<RepoHolderView> repoHolders(const RepoId& repo) const;  // every commit
   std::vector<std::pair<NodeId, RefState>> refs(const RepoId& repo) const;
   std::vector<RepoId> repos(RepoType type) const;  // that a present node holds any of; sorted

@@ -65,8 +65,17 @@ bool Fetch::trySmall(Turn& turn) {
     state_ = State::kSeeking;
     return false;
   }
+  const bool trickles = yields();
+  if (!mayTake() || (trickles && world_.reads.smallTrickle >= kTrickleReads)) {
+    state_ = State::kSeeking;  // it waits for its turn: the tick tries again
+    return true;
+  }
   const Sender chosen = holders[pick(holders.size())];
   state_ = State::kReadingSmall;
+  charge(blob_.size);
+  if (std::exchange(countedTrickle_, trickles) != trickles) {
+    world_.reads.smallTrickle += trickles ? 1 : -1;
+  }
   turn.emit(ReadSmall{id_, sources_[chosen].node, blob_, site_});
   return true;
 }
@@ -74,6 +83,7 @@ bool Fetch::trySmall(Turn& turn) {
 void Fetch::smallRead(Turn& turn, const SmallRead& event) {
   now_ = turn.now();
   if (state_ != State::kReadingSmall) return;
+  if (std::exchange(countedTrickle_, false)) --world_.reads.smallTrickle;
   const std::optional<Sources::Index> index = sources_.find(event.source);
   if (!index) return;
   Source& source = sources_[*index];
@@ -190,6 +200,7 @@ bool Fetch::contented() const {
 
 void Fetch::granted(Turn& turn, const Grant& grant, absl::Time sentAt) {
   now_ = turn.now();
+  noteChurn(grant);
   grant_ = grant;
   ++grants_;
   sourcesStale_ = true;
@@ -226,8 +237,10 @@ void Fetch::startHub(Turn& turn) {
   hubLimit_ = limit();
   hubFollowed_ = followed();
   hubUntil_ = leaseUntil_;
+  hubYields_ = yields();
+  hubPace_ = pace_;
   turn.emit(HubDownload{id_, blob_, site_, std::move(pieces), lease_, hubFollowed_, hubLimit_,
-                        hubUntil_});
+                        hubUntil_, hubYields_, hubPace_});
 }
 
 bool Fetch::gather() {
@@ -397,6 +410,8 @@ void Fetch::end(Turn& turn, absl::Status result) {
     for (const Waiting& reader : waiting)
       turn.emit(AnswerReader{reader.ask, result_, std::nullopt});
   }
+  noteReaders();
+  if (std::exchange(countedTrickle_, false)) --world_.reads.smallTrickle;
   if (registered_) {
     world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);
     registered_ = false;

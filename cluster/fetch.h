@@ -13,8 +13,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -26,6 +28,7 @@
 #include "cluster/distrust.h"
 #include "cluster/follower.h"
 #include "cluster/members.h"
+#include "cluster/planner.h"
 #include "cluster/read_budget.h"
 #include "cluster/sources.h"
 #include "cluster/wants.h"
@@ -69,6 +72,13 @@ class Fetch final : public Wanter {
   void widen(SourceRule rule);
   // Nobody waits for it but clients of this node that read it.
   void setReadersOnly(bool readersOnly) { readersOnly_ = readersOnly; }
+  // No client of this node waits for it: it yields to those for which one does.
+  void setBackground(bool background) { background_ = background; }
+  bool background() const { return background_; }
+  // Of those who wait for it, the widest; null: one of them sets no limit.
+  void setPace(std::shared_ptr<RateLimit> pace) { pace_ = std::move(pace); }
+  // What it does now, and why.
+  Plan plan() const;
 
   // ---- As a wanter.
   Want want() const override;
@@ -110,6 +120,7 @@ class Fetch final : public Wanter {
     bool fromOrigin;  // which budget it counts against
     bool fromHolder;  // its source was known to have the whole when it was asked
     bool ownStripe;   // taken from an origin for itself and others
+    bool background;  // as it was when it was asked
     absl::Time at;
   };
   struct Promised {
@@ -118,6 +129,14 @@ class Fetch final : public Wanter {
   };
 
   size_t pick(size_t count);  // at random, below count
+
+  // Limits, and who goes first (fetch_plan.cc).
+  PlanInput planInput() const;
+  bool yields() const;
+  bool mayTake();  // the limits leave room for something now
+  void charge(uint64_t bytes);
+  void noteReaders();  // after each change of waiting_
+  void noteChurn(const Grant& news);
 
   // Small blobs and the writer.
   bool trySmall(Turn& turn);
@@ -211,6 +230,11 @@ class Fetch final : public Wanter {
   bool registered_ = false;
   bool verified_ = false;
   bool readersOnly_ = false;
+  bool background_ = false;
+  bool countedWaiting_ = false;  // in world_.reads.readersWaiting
+  bool countedTrickle_ = false;  // in world_.reads.smallTrickle
+  std::shared_ptr<RateLimit> pace_;
+  size_t churn_ = 0;                 // wanters that came or went
   std::optional<uint64_t> settled_;  // pieces that a client's own file has; none: there is no such
 
   // Pieces.
@@ -256,6 +280,8 @@ class Fetch final : public Wanter {
   bool hubRunning_ = false;
   uint64_t hubLimit_ = 0;  // as it was told last
   bool hubFollowed_ = false;
+  bool hubYields_ = false;
+  std::shared_ptr<RateLimit> hubPace_;
   absl::Time hubUntil_ = absl::InfinitePast();
   // Somebody downloaded before, so other wanters may have pieces: they are asked for all before the
   // hub is. A download by another leaseholder that died is mostly there.

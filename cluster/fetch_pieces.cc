@@ -8,8 +8,6 @@
 namespace roost {
 namespace {
 
-// Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
-constexpr size_t kHoldersAtOnce = 8;
 constexpr uint64_t kReadAhead = 16;  // pieces from where a reader is, asked for before others
 // Pieces from where a client's own file ends: what sixteen ranges of the hub need to stay busy.
 constexpr uint64_t kSharedLead = 64;
@@ -58,6 +56,7 @@ void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
     for (const Waiting& reader : waiting.mapped()) {
       turn.emit(AnswerReader{reader.ask, absl::OkStatus(), id_});
     }
+    noteReaders();
   }
   const auto it = promised_.find(piece);
   if (it == promised_.end()) return;
@@ -78,14 +77,16 @@ uint64_t Fetch::limit() const {
 }
 
 void Fetch::relimit(Turn& turn) {
-  if (!hubRunning_ ||
-      (limit() == hubLimit_ && followed() == hubFollowed_ && leaseUntil_ == hubUntil_)) {
+  if (!hubRunning_ || (limit() == hubLimit_ && followed() == hubFollowed_ &&
+                       leaseUntil_ == hubUntil_ && yields() == hubYields_ && pace_ == hubPace_)) {
     return;
   }
+  hubYields_ = yields();
+  hubPace_ = pace_;
   hubLimit_ = limit();
   hubFollowed_ = followed();
   hubUntil_ = leaseUntil_;
-  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_, hubUntil_});
+  turn.emit(LimitHub{id_, hubLimit_, hubFollowed_, hubUntil_, hubYields_, hubPace_});
 }
 
 void Fetch::maybeFinish(Turn& turn) {
@@ -121,6 +122,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   if (came) {
     source.delivered(pieceBytes(event.piece), askedAt, now_);
     budget(fromOrigin).delivered();
+    world_.reads.rates.measured(source.node, source.rate);
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
   } else {
     if (absl::IsDeadlineExceeded(event.outcome.status())) budget(fromOrigin).late(now_);
@@ -150,7 +152,8 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
         }
         break;
       case ReadOutcome::kBusy:
-        source.coolUntil = now_ + absl::Milliseconds(200);
+        source.busy(now_);
+        progressAt_ = now_;  // it keeps a limit, or sends as fast as it can: it is there
         break;
       case ReadOutcome::kGone:
       case ReadOutcome::kCorrupt:
@@ -165,6 +168,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
   } else if (absl::IsUnavailable(event.outcome.status()) ||
              absl::IsDeadlineExceeded(event.outcome.status())) {
     source.failed(now_, absl::IsUnavailable(event.outcome.status()));
+    if (source.failing()) sourcesStale_ = true;  // others may take its place
   } else if (state_ == State::kRunning) {
     end(turn, event.outcome.status());  // our own disk
     return;
@@ -185,10 +189,12 @@ void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
   // Of who is behind a piece may be asked elsewhere at the same time.
   const bool unsure = !fromOrigin && anyOrigin() && out(index);
   const bool ownStripe = fromOrigin && piece % cursors_.size() == mine_;
-  asks_[piece].push_back({index, unsure, fromOrigin, source.complete, ownStripe, now_});
+  asks_[piece].push_back(
+      {index, unsure, fromOrigin, source.complete, ownStripe, background_, now_});
   source.pace.began(now_);
   if (ownStripe) ownPace_.began(now_);
-  budget(fromOrigin).began();
+  budget(fromOrigin).began(background_);
+  charge(pieceBytes(piece));
   ++readsOf(fromOrigin);
   owed_.erase(piece);
   takenOver_.erase(piece);
@@ -201,7 +207,7 @@ ReadBudget& Fetch::budget(bool fromOrigin) const {
 }
 
 void Fetch::settleAsk(const Ask& ask) {
-  budget(ask.fromOrigin).ended();
+  budget(ask.fromOrigin).ended(ask.background);
   --readsOf(ask.fromOrigin);
 }
 
@@ -288,7 +294,7 @@ void Fetch::askNext(Turn& turn, Sender index) {
   if (!fromOrigin && sources_[index].slow) window = 1;
   if (!settledIn() && originReads_ >= Source::kFirstWindow) return;
   if (sources_[index].inFlight >= window || sources_[index].coolUntil > now_ ||
-      !budget(fromOrigin).allows(readsOf(fromOrigin))) {
+      !budget(fromOrigin).allows(readsOf(fromOrigin), yields()) || !mayTake()) {
     return;
   }
   if (const auto piece = choose(index)) ask(turn, index, *piece);
@@ -309,7 +315,7 @@ void Fetch::pump(Turn& turn) {
 
 // Towards the end, what waits longest is asked of a second source, within a small budget.
 void Fetch::hedge(Turn& turn) {
-  if (hubRunning_ || only_ || state_ != State::kRunning) return;
+  if (hubRunning_ || only_ || state_ != State::kRunning || yields() || !mayTake()) return;
   // All wanters together.
   const uint64_t budget =
       std::max<uint64_t>(1, count_ * kHedgePercentMax / 100 / std::max<size_t>(1, stripes_.size()));
@@ -380,36 +386,6 @@ void Fetch::refresh(Turn& turn) {
   }
 }
 
-void Fetch::refreshHolders() {
-  for (Source& source : sources_) source.complete = false;
-  if (rule_ == SourceRule::kHubOnly || world_.catalog.disputed(blob_.id)) return;
-  size_t active = 0;
-  std::vector<HolderView> spare;
-  for (const HolderView& holder : world_.catalog.holders(blob_)) {
-    if (!world_.members.usable(holder.node) || world_.distrust.contains(blob_.id, holder.node)) {
-      continue;
-    }
-    const std::optional<Sources::Index> index = sources_.find(holder.node);
-    if (!index) {
-      spare.push_back(holder);
-      continue;
-    }
-    sources_[*index].complete = true;
-    sources_[*index].unverified = holder.unverified;
-    if (!sources_[*index].dead) ++active;
-  }
-  while (active < kHoldersAtOnce && !spare.empty()) {
-    const size_t at = pick(spare.size());
-    if (const std::optional<Sources::Index> index = sources_.findOrAdd(spare[at].node)) {
-      sources_[*index].complete = true;
-      sources_[*index].unverified = spare[at].unverified;
-    }
-    spare[at] = spare.back();
-    spare.pop_back();
-    ++active;
-  }
-}
-
 // ---- Promises.
 
 bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
@@ -467,6 +443,7 @@ void Fetch::pieceWanted(Turn& turn, AskId ask, uint64_t piece) {
     turn.emit(AnswerReader{ask, absl::OkStatus(), id_});
   } else {
     waiting_[piece].push_back({ask, now_});
+    noteReaders();
     pump(turn);
   }
 }

@@ -17,6 +17,7 @@ void Fetch::verified(Turn& turn) {
     for (const Waiting& reader : waiting.mapped()) {
       turn.emit(AnswerReader{reader.ask, absl::OkStatus(), id_});
     }
+    noteReaders();
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "cluster/plan_input.h"
 #include "protocol/limits.h"
 
 namespace roost {
@@ -55,9 +56,48 @@ void Fetches::release(Turn& turn, const BlobId& blob, const ObtainKey& owner) {
 }
 
 void Fetches::ownersChanged(Flight& flight) {
-  flight.fetch->setReadersOnly(
-      std::all_of(flight.owners.begin(), flight.owners.end(),
-                  [](const ObtainKey& owner) { return owner.job >= kFirstReaderJob; }));
+  const auto reads = [](const ObtainKey& owner) { return owner.job >= kFirstReaderJob; };
+  const auto readers = std::count_if(flight.owners.begin(), flight.owners.end(), reads);
+  flight.fetch->setReadersOnly(static_cast<size_t>(readers) == flight.owners.size());
+  flight.fetch->setBackground(readers == 0);
+  flight.fetch->setPace(paceOf(flight));
+}
+
+// The widest counts: who sets no limit is not to wait for who does.
+std::shared_ptr<RateLimit> Fetches::paceOf(const Flight& flight) const {
+  std::shared_ptr<RateLimit> widest;
+  for (const ObtainKey& owner : flight.owners) {
+    const auto it = paces_.find(owner);
+    if (it == paces_.end()) return nullptr;
+    if (!widest || widest->rate() < it->second->rate()) widest = it->second;
+  }
+  return widest;
+}
+
+void Fetches::setLimit(const ObtainKey& owner, uint64_t bytesPerSecond, absl::Time now) {
+  const auto it = paces_.find(owner);
+  const uint64_t before = it == paces_.end() ? 0 : it->second->rate();
+  if (before == bytesPerSecond) return;
+  if (bytesPerSecond == 0) {
+    paces_.erase(it);
+  } else if (it == paces_.end()) {
+    paces_.emplace(owner, std::make_shared<RateLimit>(bytesPerSecond));
+  } else {
+    it->second->set(bytesPerSecond, now);
+  }
+  for (auto& [id, flight] : flights_) {
+    if (std::find(flight.owners.begin(), flight.owners.end(), owner) != flight.owners.end()) {
+      ownersChanged(flight);
+    }
+  }
+}
+
+Plan Fetches::plan(const BlobInfo& blob, const std::optional<BlobSite>& site,
+                   SourceRule rule) const {
+  if (const Fetch* fetch = find(blob.id); fetch != nullptr && !fetch->ended()) {
+    return fetch->plan();
+  }
+  return planOf(planInput(world_, blob, site ? &*site : nullptr, rule));
 }
 
 Fetch* Fetches::find(FetchId id) {
@@ -151,10 +191,14 @@ void Fetches::sourcesChanged() {
   for (auto& [id, flight] : flights_) flight.fetch->sourcesChanged();
 }
 
+// Those that clients wait for first: what a limit leaves is theirs.
 void Fetches::tick(Turn& turn) {
-  for (auto& [id, flight] : flights_) {
-    flight.fetch->tick(turn);
-    anyEnded_ |= flight.fetch->ended();
+  for (const bool background : {false, true}) {
+    for (auto& [id, flight] : flights_) {
+      if (flight.fetch->background() != background) continue;
+      flight.fetch->tick(turn);
+      anyEnded_ |= flight.fetch->ended();
+    }
   }
 }
 

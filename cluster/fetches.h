@@ -39,6 +39,9 @@ class Fetches {
   // another size.
   absl::Status want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
                     const ObtainKey& owner);
+  // What only that owner waits for comes no faster than so many bytes a second, also what it will
+  // want later; 0: no limit (any more).
+  void setLimit(const ObtainKey& owner, uint64_t bytesPerSecond, absl::Time now);
   // The owner waits no longer; a fetch for nobody is cancelled, unless it only lacks its name.
   void release(Turn& turn, const BlobId& blob, const ObtainKey& owner);
 
@@ -61,6 +64,8 @@ class Fetches {
   std::vector<Ended> takeEnded();
 
   const Fetch* find(const BlobId& blob) const;
+  // Of the fetch that is under way, or that would begin now.
+  Plan plan(const BlobInfo& blob, const std::optional<BlobSite>& site, SourceRule rule) const;
   size_t size() const { return flights_.size(); }
 
  private:
@@ -69,12 +74,14 @@ class Fetches {
     std::vector<ObtainKey> owners;
   };
   Fetch* find(FetchId id);
-  static void ownersChanged(Flight& flight);
+  void ownersChanged(Flight& flight);
+  std::shared_ptr<RateLimit> paceOf(const Flight& flight) const;
 
   const FetchWorld world_;
   uint64_t next_ = 1;
   absl::btree_map<FetchId, Flight> flights_;
   absl::flat_hash_map<BlobId, FetchId> byBlob_;
+  absl::flat_hash_map<ObtainKey, std::shared_ptr<RateLimit>> paces_;  // of owners that have one
   size_t small_ = 0;
   uint64_t smallBytes_ = 0;  // of the small ones
   bool anyEnded_ = false;

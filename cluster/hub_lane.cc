@@ -21,6 +21,7 @@ namespace roost {
 namespace {
 
 constexpr absl::Duration kGovernorPeriod = absl::Milliseconds(250);
+constexpr absl::Duration kLimitLook = absl::Milliseconds(250);
 
 // One request for a stretch of a download, from its start to its end.
 struct Stream {
@@ -53,6 +54,8 @@ struct Download {
         pieces(std::move(anOrder.pieces)),
         limit(anOrder.limit),
         until(anOrder.until),
+        yields(anOrder.yields),
+        pace(std::move(anOrder.pace)),
         plan(0, {}, 1, 1),
         backoff(options.patience) {}
 
@@ -69,6 +72,8 @@ struct Download {
   std::vector<uint64_t> pieces;  // until the plan is made
   const uint64_t limit;          // as ordered
   absl::Time until;              // as ordered, or told since
+  bool yields;                   // same
+  std::shared_ptr<RateLimit> pace;
   std::atomic<bool> stopped = false;
 
   Phase phase = Phase::kWaiting;
@@ -151,13 +156,17 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     });
   }
 
-  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until) {
+  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until,
+                bool yields, std::shared_ptr<RateLimit> pace) {
     const std::lock_guard lock(mutex_);
     const auto it = known_.find(id);
     if (it == known_.end()) return;
-    http_.post([self = shared_from_this(), download = it->second, piece, underWayMax, until] {
+    http_.post([self = shared_from_this(), download = it->second, piece, underWayMax, until, yields,
+                pace = std::move(pace)] {
       if (download->phase == Phase::kEnded) return;
       download->until = until;
+      download->yields = yields;
+      download->pace = pace;
       if (download->sequential) return;
       const bool less = underWayMax < download->underWayMax;
       download->underWayMax = underWayMax;
@@ -235,12 +244,35 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     }
   }
 
+  // Those that do not yield, in order of arrival, then those that do.
+  std::vector<DownloadPtr> inOrder() const {
+    std::vector<DownloadPtr> all(downloads_.begin(), downloads_.end());
+    std::stable_partition(all.begin(), all.end(), [](const auto& one) { return !one->yields; });
+    return all;
+  }
+
+  // One that yields has no connection of its own while all of them together have their trickle.
+  bool mayConnect(const DownloadPtr& download) const {
+    if (!download->yields) return true;
+    int trickling = 0;
+    bool alone = true;
+    for (const DownloadPtr& other : downloads_) {
+      if (!other->yields) {
+        alone = false;
+      } else {
+        trickling += static_cast<int>(other->streams.size());
+      }
+    }
+    return alone || trickling < kTrickleConnections;
+  }
+
   // Gives free connections to downloads: first one to each in order of arrival, then more of them
   // to those that have work, as far as the governor finds them worthwhile.
   void assign() {
     if (closing_) return;
-    for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
+    for (const DownloadPtr& download : inOrder()) {
       if (connections_ >= options_.connectionsMax) break;
+      if (!mayConnect(download)) continue;
       if (download->phase == Phase::kWaiting) {
         if (!resting()) resolve(download);
       } else if (download->streams.empty()) {
@@ -251,9 +283,9 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     bool started = true;
     while (started) {
       started = false;
-      for (const DownloadPtr& download : std::vector(downloads_.begin(), downloads_.end())) {
+      for (const DownloadPtr& download : inOrder()) {
         if (download->phase != Phase::kReady || download->sequential || !download->plan.hasWork() ||
-            download->streams.size() >= download->streamsMax()) {
+            download->streams.size() >= download->streamsMax() || !mayConnect(download)) {
           continue;
         }
         wantedMore_ = true;
@@ -368,6 +400,12 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
                     absl::string_view bytes) {
     if (stream->dropped || download->stopped) return BodyAction::kStop;
     if (!stream->headJudged && !judgeHead(download, stream, head)) return BodyAction::kStop;
+    if (const absl::Duration wait = mustWait(*download); wait > absl::ZeroDuration()) {
+      http_.after(wait, [&http = http_, stream] {
+        if (!stream->dropped) http.resume(stream->request);
+      });
+      return BodyAction::kPause;
+    }
     const absl::string_view fresh = bytes.substr(stream->taken);
     const uint64_t before = stream->stretch.next;
     const size_t taken = download->plan.feed(stream->stretch, fresh, *room_, [&](auto piece) {
@@ -375,6 +413,7 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     });
     bytes_ += taken;
     periodBytes_ += taken;
+    charge(*download, taken);
     progress(download, stream->stretch.next - before);
     if (download->sequential && download->plan.done()) return BodyAction::kStop;
     if (taken == fresh.size()) {
@@ -392,6 +431,21 @@ class HubLane::Work : public std::enable_shared_from_this<Work> {
     stream->taken += taken;
     paused_.push_back(stream);
     return BodyAction::kPause;
+  }
+
+  // By the limits. Not longer than a while: they may be changed.
+  absl::Duration mustWait(const Download& download) const {
+    const absl::Time now = absl::Now();
+    absl::Duration wait = absl::ZeroDuration();
+    if (options_.limit != nullptr) wait = options_.limit->left(now);
+    if (download.pace) wait = std::max(wait, download.pace->left(now));
+    return std::min(wait, kLimitLook);
+  }
+
+  void charge(const Download& download, uint64_t bytes) const {
+    const absl::Time now = absl::Now();
+    if (options_.limit != nullptr) options_.limit->take(bytes, now);
+    if (download.pace) download.pace->take(bytes, now);
   }
 
   // True if the body that follows is bytes of the blob.
@@ -589,8 +643,9 @@ void HubLane::stop(HubDownloadId id) {
   work_->stop(id);
 }
 
-void HubLane::setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until) {
-  work_->setLimit(id, piece, underWayMax, until);
+void HubLane::setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until,
+                       bool yields, std::shared_ptr<RateLimit> pace) {
+  work_->setLimit(id, piece, underWayMax, until, yields, std::move(pace));
 }
 
 uint64_t HubLane::bytesDownloaded() const {

@@ -26,6 +26,7 @@
 #include "cluster/http_client.h"
 #include "cluster/hub_calls.h"
 #include "cluster/hub_pieces.h"
+#include "cluster/rate_limit.h"
 #include "protocol/blob_id.h"
 #include "protocol/limits.h"
 #include "protocol/names.h"
@@ -42,6 +43,7 @@ class HubLane {
     uint64_t rangeBytes = kHubRangeBytes;     // whole pieces
     size_t piecesHeldMax = kHubPiecesHeldMax;
     std::string scheme = "Bearer";  // of its tokens: HttpCredential
+    RateLimit* limit = nullptr;     // of all downloads; null: none. Must outlive the lane
   };
   struct Order {
     BlobInfo blob;
@@ -53,6 +55,9 @@ class HubLane {
     // No request begins after it: `done` comes with kAborted. A process that was stopped for longer
     // than its lease must not go on before it knows.
     absl::Time until = absl::InfiniteFuture();
+    // Others go first: one connection is left to all downloads that yield while another one runs.
+    bool yields = false;
+    std::shared_ptr<RateLimit> pace = nullptr;  // of this download; null: none
   };
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
   using Done = std::function<void(absl::Status)>;
@@ -64,8 +69,9 @@ class HubLane {
 
   // Each piece is delivered once, in any order; then `done`, once.
   HubDownloadId start(Order order, OnPiece onPiece, Done done);
-  // The last three of the order anew. If less may be under way, connections end with their piece.
-  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until);
+  // The last five of the order anew. If less may be under way, connections end with their piece.
+  void setLimit(HubDownloadId id, uint64_t piece, uint64_t underWayMax, absl::Time until,
+                bool yields = false, std::shared_ptr<RateLimit> pace = nullptr);
   // When it returns, no further request begins (fencing); `done` comes with kCancelled, unless it
   // came already.
   void stop(HubDownloadId id);

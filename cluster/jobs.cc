@@ -80,6 +80,15 @@ void Jobs::on(Turn& turn, const JobCancelled& event) {
   settle(turn, job);
 }
 
+// The targets hear of it with the next question how they stand.
+void Jobs::on(Turn& turn, const JobLimited& event) {
+  const auto it = jobs_.find(event.id);
+  if (it == jobs_.end() || it->second.finished) return;
+  it->second.order.limit = event.limit;
+  turn.emit(JobChanged{event.id, true});
+  for (Target& target : it->second.targets) target.next = turn.now();
+}
+
 Jobs::Target* Jobs::find(uint64_t job, const NodeId& node) {
   const auto it = jobs_.find(job);
   if (it == jobs_.end()) return nullptr;
@@ -90,8 +99,8 @@ Jobs::Target* Jobs::find(uint64_t job, const NodeId& node) {
 }
 
 ObtainRequest Jobs::requestOf(const Job& job) const {
-  return {members_.self().id,     job.order.id,   job.order.listing,
-          job.order.manifestOnly, job.order.refs, job.order.from};
+  return {members_.self().id, job.order.id,   job.order.listing, job.order.manifestOnly,
+          job.order.refs,     job.order.from, job.order.limit};
 }
 
 const Jobs::Target* Jobs::deputyOf(const Job& job, const Target& target) const {
@@ -144,7 +153,8 @@ void Jobs::drive(Turn& turn, Job& job, Target& target) {
     turn.call(target.node, requestOf(job), CallPurpose::kObtain, job.order.id);
   } else {
     turn.call(target.node,
-              ProgressRequest{members_.self().id, job.order.id, job.cancelled, kPollPeriod},
+              ProgressRequest{members_.self().id, job.order.id, job.cancelled, kPollPeriod,
+                              job.order.limit},
               CallPurpose::kProgress, job.order.id);
   }
 }
@@ -156,6 +166,7 @@ void Jobs::driveSelf(Turn& turn, Job& job, Target& target) {
     obtains_.begin(turn, requestOf(job));
     target.handed = true;
   }
+  obtains_.setLimit(key, job.order.limit, turn.now());
   update(turn, job, target, obtains_.progress(key));
 }
 

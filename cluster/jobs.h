@@ -25,6 +25,7 @@ class Jobs {
   void on(Turn& turn, const JobOrdered& event);
   void on(Turn& turn, const JobRestored& event);
   void on(Turn& turn, const JobCancelled& event);
+  void on(Turn& turn, const JobLimited& event);
   void obtainAnswered(Turn& turn, uint64_t job, const NodeId& target,
                       const absl::StatusOr<Reply>& reply);
   void progressAnswered(Turn& turn, uint64_t job, const NodeId& target,

@@ -373,6 +373,11 @@ bool Members::usable(const NodeId& id) const {
   return it != peers_.end() && it->second.linked && !it->second.suspected;
 }
 
+bool Members::draining(const NodeId& id) const {
+  const auto it = peers_.find(id);
+  return it != peers_.end() && it->second.summary.state == NodeState::kDraining;
+}
+
 bool Members::gone(const NodeId& id) const {
   if (id == self_.id) return false;
   const auto it = peers_.find(id);

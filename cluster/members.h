@@ -55,7 +55,8 @@ class Members {
   bool linked(const NodeId& id) const;
   // Linked and not suspected: worth asking for something.
   bool usable(const NodeId& id) const;
-  bool gone(const NodeId& id) const;  // also true for a node that was never seen
+  bool draining(const NodeId& id) const;  // it said that it wants to go
+  bool gone(const NodeId& id) const;      // also true for a node that was never seen
   const MemberInfo* find(const NodeId& id) const;
   std::string nameOf(const NodeId& id) const;  // "gpu-01", or the short id of a stranger
 

@@ -25,6 +25,7 @@ bool isSmall(const BlobInfo& blob) {
 void Obtains::begin(Turn& turn, const ObtainRequest& request) {
   const ObtainKey key{request.coordinator, request.job};
   if (running_.contains(key) || finished_.contains(key)) return;
+  fetches_.setLimit(key, request.limit, turn.now());
   Obtain obtain{request};
   obtain.progress.state = ObtainState::kRunning;
   obtain.progress.filesTotal = static_cast<uint32_t>(request.listing.files.size());
@@ -195,6 +196,10 @@ void Obtains::on(Turn& turn, const RepoPublished& event) {
          event.status);
 }
 
+void Obtains::setLimit(const ObtainKey& key, uint64_t bytesPerSecond, absl::Time now) {
+  if (running_.contains(key)) fetches_.setLimit(key, bytesPerSecond, now);
+}
+
 void Obtains::cancel(Turn& turn, const ObtainKey& key) {
   const auto it = running_.find(key);
   if (it == running_.end()) return;
@@ -226,6 +231,7 @@ void Obtains::finish(Turn& turn, const ObtainKey& key, ObtainState state,
   progress.rate = 0;
   progress.code = status.code();
   progress.message = std::string(status.message());
+  fetches_.setLimit(key, 0, absl::InfinitePast());
   finished_.emplace(key, std::move(progress));
   finishedOrder_.push_back(key);
   running_.erase(it);

@@ -28,6 +28,8 @@ class Obtains {
   // Idempotent by key.
   void begin(Turn& turn, const ObtainRequest& request);
   void cancel(Turn& turn, const ObtainKey& key);
+  // Of ObtainRequest, changed while it runs.
+  void setLimit(const ObtainKey& key, uint64_t bytesPerSecond, absl::Time now);
   ObtainProgress progress(const ObtainKey& key) const;  // kUnknown if there is none
   // Answers now, or while it runs after `held` at the latest: its end is told at once.
   void asked(Turn& turn, const NodeId& peer, AskId ask, const ObtainKey& key, absl::Duration held);

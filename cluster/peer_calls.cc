@@ -73,6 +73,7 @@ auto prepare(wire::Peer::Client& peer, const ProgressRequest& request) {
   call.setJob(request.job);
   call.setCancel(request.cancel);
   call.setHeldMs(static_cast<uint32_t>(absl::ToInt64Milliseconds(request.held)));
+  call.setLimit(request.limit);
   return call;
 }
 
@@ -170,7 +171,8 @@ absl::StatusOr<Request> readParams(wire::Peer::ObtainParams::Reader params) {
 absl::StatusOr<Request> readParams(wire::Peer::ProgressParams::Reader params) {
   ROOST_ASSIGN_OR_RETURN(NodeId coordinator, nodeIdFromWire(params.getCoordinator()));
   return ProgressRequest{coordinator, params.getJob(), params.getCancel(),
-                         std::min(absl::Milliseconds(params.getHeldMs()), kProgressHeldMax)};
+                         std::min(absl::Milliseconds(params.getHeldMs()), kProgressHeldMax),
+                         params.getLimit()};
 }
 
 absl::StatusOr<Request> readParams(wire::Peer::HubWordParams::Reader params) {

@@ -19,7 +19,8 @@ absl::StatusOr<JobView> read(wire::SavedJob::Reader from) {
                         .refs = std::move(obtain.refs),
                         .from = obtain.from,
                         .targets = {},
-                        .created = absl::FromUnixMillis(from.getCreatedMs())}};
+                        .created = absl::FromUnixMillis(from.getCreatedMs()),
+                        .limit = obtain.limit}};
   if (from.getTargets().size() > kMembersMax) {
     return absl::InvalidArgumentError("a saved job names too many nodes");
   }
@@ -52,7 +53,7 @@ std::string encodeJob(const JobView& job, const NodeId& coordinator) {
   capnp::MallocMessageBuilder message;
   auto saved = message.initRoot<wire::SavedJob>();
   toWire(ObtainRequest{coordinator, order.id, order.listing, order.manifestOnly, order.refs,
-                       order.from},
+                       order.from, order.limit},
          saved.initObtain());
   saved.setTitle(order.title);
   saved.setCreatedMs(absl::ToUnixMillis(order.created));

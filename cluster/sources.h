@@ -110,6 +110,12 @@ struct Source {
     return std::clamp(usual * 4 * patience, kReadDeadlineMin, kLongest);
   }
 
+  // So often in a row that others should be asked too.
+  bool failing() const {
+    constexpr int kFailuresMin = 3;
+    return failures >= kFailuresMin;
+  }
+
   void failed(absl::Time now, bool refusedConnection) {
     constexpr int kFailuresMax = 8;
     if (now < coolUntil) return;  // one cause, many reads
@@ -119,6 +125,13 @@ struct Source {
     window = std::max(1, window / 2);
     if (refusedConnection && failures >= kFailuresMax) dead = true;  // a slow one is none
     coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
+  }
+
+  // It is there, and has as much to send as it may.
+  void busy(absl::Time now) {
+    if (now < coolUntil) return;
+    window = std::max(1, window / 2);
+    coolUntil = now + kBusyPause;
   }
 
   void refused(absl::Time now) {

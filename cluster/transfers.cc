@@ -30,8 +30,10 @@ constexpr absl::Duration kLookShared = absl::Milliseconds(10);
 constexpr absl::Duration kLookSharedMax = absl::Milliseconds(160);  // while nothing is new in it
 
 // What the hub is asked for at once while other nodes follow: it leaves the hub a second time if
-// this node dies. 2 % of the blob, so that with what the others lack yet it stays below 5 %.
-uint64_t underWayMax(const BlobInfo& blob, bool followed) {
+// this node dies. 2 % of the blob, so that with what the others lack yet it stays below 5 %. One
+// that yields to others: a piece.
+uint64_t underWayMax(const BlobInfo& blob, bool followed, bool yields) {
+  if (yields) return kPieceBytes;
   constexpr uint64_t kLeast = 2 * kPieceBytes;  // or a small blob would take one connection
   return followed ? std::max(kLeast, blob.size / 50) : UINT64_MAX;
 }
@@ -215,9 +217,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
          .pieces = effect.pieces,
          .token =
              s_.tokenFor && active->site.url.empty() ? s_.tokenFor(active->site.repo) : nullptr,
-         .underWayMax = underWayMax(active->blob, effect.followed),
+         .underWayMax = underWayMax(active->blob, effect.followed, effect.yields),
          .limit = effect.limit,
-         .until = effect.until},
+         .until = effect.until,
+         .yields = effect.yields,
+         .pace = effect.pace},
         [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
           self->downloaded(active, std::move(piece));
         },
@@ -240,7 +244,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const ActivePtr active = find(effect.fetch);
     if (active && active->hub) {
       laneOf(*active)->setLimit(*active->hub, effect.limit,
-                                underWayMax(active->blob, effect.followed), effect.until);
+                                underWayMax(active->blob, effect.followed, effect.yields),
+                                effect.until, effect.yields, effect.pace);
     }
   }
 

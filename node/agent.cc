@@ -151,13 +151,16 @@ class Agent final : public BlobProvider {
     ROOST_ASSIGN_OR_RETURN(const MemberInfo self, describeSelf(roots));
     if (config_.hub) {
       hub_ = std::make_unique<Hub>(*config_.hub, config_.hubTokenFile, environment_, config_.caFile,
-                                   hubRest_);
+                                   hubRest_, &downloads_);
     }
+    serveCounters_.uploads.set(config_.uploadLimit, absl::Now());
+    downloads_.set(config_.downloadLimit, absl::Now());
     ROOST_RETURN_IF_ERROR(buildPip());
     core_ = std::make_unique<Core>(Core::Options{.self = self,
                                                  .seeds = seedsOf(config_.join),
                                                  .hubAllowed = hub_ != nullptr,
-                                                 .logId = saved.logId},
+                                                 .logId = saved.logId,
+                                                 .downloads = &downloads_},
                                    random_);
     for (size_t i = 0; i < laneCount(); ++i) buildLane(i);
     links_ = std::make_unique<PeerLinks>(io_, self, tls_.get(), linkHandlers());
@@ -319,7 +322,7 @@ class Agent final : public BlobProvider {
 
   absl::Status buildPip() {
     if (!config_.pipIndex) return absl::OkStatus();
-    pip_ = std::make_unique<PipIndex>(*config_.pipIndex, config_.caFile);
+    pip_ = std::make_unique<PipIndex>(*config_.pipIndex, config_.caFile, &downloads_);
     spdlog::info("pip index {} ({}){}", config_.pipIndex->origin.url(), config_.pipIndex->from,
                  sharesPip() ? "" : ", for this node alone");
     if (!sharesPip()) return absl::OkStatus();
@@ -567,7 +570,12 @@ class Agent final : public BlobProvider {
             .endpointUrl = [this] { return urlForClients(endpoint_->address()); },
             .pipIndex = config_.pipIndex ? config_.pipIndex->origin.url() : "",
             .representations = representations_.get(),
-            .pip = [this] { return pipCommands_.get(); }};
+            .pip = [this] { return pipCommands_.get(); },
+            .limits = {.uploads = &serveCounters_.uploads,
+                       .downloads = &downloads_,
+                       .limitJob = [this](uint64_t job, uint64_t rate) {
+                         apply(JobLimited{job, rate});
+                       }}};
   }
 
   std::vector<NodeId> verifiedHolders(const BlobId& blob) const {
@@ -1111,6 +1119,7 @@ class Agent final : public BlobProvider {
   std::unique_ptr<IndexQueue> index_;
   std::unique_ptr<SavedAdverts> savedAdverts_;
   HubRest hubRest_{[this] { onLoop([this] { tellSummarySoon(); }); }};
+  RateLimit downloads_;  // from peers, hub and pip index together
   std::unique_ptr<Hub> hub_;
   std::unique_ptr<PipIndex> pip_;
   std::shared_ptr<const HubPublisher> pipPublisher_;  // null: its files are not kept

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "node/command_arguments.h"
+#include "node/explanation.h"
 #include "node/node_selection.h"
 #include "node/pip_commands.h"
 #include "node/repo_query.h"
@@ -137,7 +138,12 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
     document = statusDocument(s_.core, s_.problems(), s_.now());
     document->emplace("trees", trees());
   }
-  if (method == "where") document = where(parsed);
+  if (method == "where" && parsed.value("explain", false)) {
+    document = co_await explain(parsed);
+  } else if (method == "where") {
+    document = where(parsed);
+  }
+  if (method == "limit") document = limit(s_.limits, s_.core, s_.now(), parsed);
   if (method == "ls" && parsed.value("type", "repo") == "representation") {
     document = co_await representations();
   } else if (method == "ls") {
@@ -204,6 +210,26 @@ Commands::Document Commands::where(const json& arguments) const {
     commit = std::get<Commit>(*query.revision);
   }
   return whereDocument(s_.core, query.repo, commit);
+}
+
+// Who holds it, and whom this node would ask for it now.
+asio::awaitable<Commands::Document> Commands::explain(const json& arguments) const {
+  co_await becomeAcquainted();
+  ROOST_CO_ASSIGN_OR_RETURN(json document, where(arguments));
+  if (arguments.contains("digest")) {
+    ROOST_CO_ASSIGN_OR_RETURN(const BlobId blob,
+                              BlobId::parse(document.at("digest").get<std::string>()));
+    const auto size = s_.core.sizeOf(blob);
+    document["plans"] = size ? explanation(s_.core, BlobInfo{blob, *size}) : json::array();
+    co_return document;
+  }
+  ROOST_CO_ASSIGN_OR_RETURN(RepoQuery query, repoIn(s_.origin, arguments));
+  ROOST_CO_RETURN_IF_ERROR(nameTree(query));
+  const SourceRule rule = isOfHub(query.repo.type()) ? SourceRule::kAny : SourceRule::kClusterOnly;
+  ROOST_CO_ASSIGN_OR_RETURN(const ResolvedRepo resolved,
+                            co_await s_.resolver.resolve(query.repo, query.revision, rule));
+  document["plans"] = co_await explanation(s_.core, resolved.listing, rule);
+  co_return document;
 }
 
 // NAME of a tree alone is that of this node's scope.
@@ -427,6 +453,7 @@ asio::awaitable<Commands::Document> Commands::warm(const json& arguments, bool g
                  .from = from,
                  .targets = std::move(nodes),
                  .created = s_.now()};
+  ROOST_CO_ASSIGN_OR_RETURN(order.limit, rateIn(arguments, "limit"));
   ROOST_CO_RETURN_IF_ERROR(select(arguments, order.listing, order.manifestOnly));
   if (arguments.value("dry_run", false)) co_return plan(order);
   const JobOrder kept{.listing = {order.listing.repo, order.listing.commit},

@@ -18,6 +18,7 @@
 #include "nlohmann/json_fwd.hpp"
 #include "node/documents.h"
 #include "node/folders.h"
+#include "node/limit_commands.h"
 #include "node/repo_query.h"
 #include "node/resolver.h"
 
@@ -42,6 +43,7 @@ class Commands {
     std::string pipIndex = {};  // the one that /pip/simple/ stands for; empty: it is off
     Representations* representations = nullptr;   // null: there are none
     std::function<PipCommands*()> pip = nullptr;  // null: none
+    LimitSeams limits = {};
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 
@@ -52,6 +54,7 @@ class Commands {
   using Document = absl::StatusOr<nlohmann::json>;
   boost::asio::awaitable<Document> ofWheels(std::string method, nlohmann::json arguments);
   Document where(const nlohmann::json& arguments) const;
+  boost::asio::awaitable<Document> explain(const nlohmann::json& arguments) const;
   Document ls() const;
   nlohmann::json trees() const;
   absl::Status nameTree(RepoQuery& query) const;

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "cache/layouts.h"
 #include "cache/tree_scope.h"
+#include "node/byte_rate.h"
 #include "node/byte_size.h"
 #include "node/config_file.h"
 #include "protocol/errors.h"
@@ -550,6 +551,10 @@ const std::vector<AgentOption>& agentOptions() {
       {"representations-quota", "SIZE", "ROOST_REPRESENTATIONS_QUOTA",
        "Disk space for representations that programs put (default: 10GB, at most a tenth of the "
        "disk)"},
+      {"upload-limit", "RATE", "ROOST_UPLOAD_LIMIT",
+       "What all peers together get of this node: 200MB, 50MB/s (default: none, no limit)"},
+      {"download-limit", "RATE", "ROOST_DOWNLOAD_LIMIT",
+       "What this node takes from peers and hub together (default: none)"},
       {"swarm", "ADDR:PORT", "ROOST_SWARM", "", true, false},
       {"metrics", "ADDR:PORT", "ROOST_METRICS", "", true, false},
       {"endpoint-allow", "CIDR", "ROOST_ENDPOINT_ALLOW", "", true, false},
@@ -613,6 +618,12 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
   }
   if (const auto quota = sources.find("representations-quota")) {
     ROOST_ASSIGN_OR_RETURN(config.representationsQuota, from(*quota, parseByteSize(quota->text)));
+  }
+  for (const auto& [option, rate] : {std::pair("upload-limit", &config.uploadLimit),
+                                     std::pair("download-limit", &config.downloadLimit)}) {
+    if (const auto limit = sources.find(option)) {
+      ROOST_ASSIGN_OR_RETURN(*rate, from(*limit, parseByteRate(limit->text)));
+    }
   }
   ROOST_RETURN_IF_ERROR(checkTrees(sources, config));
   ROOST_RETURN_IF_ERROR(checkDoors(sources, config));

@@ -48,6 +48,8 @@ struct AgentConfig {
   // most a tenth of the disk.
   std::optional<uint64_t> representationsQuota;
   std::optional<std::string> hubTokenFile;  // the operator's token; absolute
+  uint64_t uploadLimit = 0;                 // bytes per second to peers; 0: none
+  uint64_t downloadLimit = 0;               // from peers and hub together
   // No option: the limit is the clients' own. Tests set it lower, on an agent of theirs.
   uint64_t knownSizeMax = kHttpFileBytesMax;
   std::string caFile;  // PEM, trusted for the hub besides the system's; absolute; empty: none

@@ -115,6 +115,7 @@ json jobDocument(const JobView& job) {
                    {"repo", job.order.listing.repo.toString()},
                    {"commit", job.order.listing.commit.hex()},
                    {"state", jobStateName(job)},
+                   {"limit_bytes_per_second", job.order.limit},
                    {"created", timeText(job.order.created)},
                    {"exit_code", job.finished ? static_cast<int>(exitCodeOf(job.result)) : 0},
                    {"message", job.finished ? std::string(job.result.message()) : ""},

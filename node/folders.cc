@@ -19,7 +19,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr absl::Duration kBusyPause = absl::Milliseconds(20);
+constexpr absl::Duration kQueueFullPause = absl::Milliseconds(20);
 
 Inventory inventoryOf(const std::vector<Root>& roots, const std::vector<AdvertChange>& told) {
   Inventory inventory(told.empty() ? 0 : told.back().sequence);
@@ -100,7 +100,8 @@ class Folders::Impl {
       answer(opened.ok() ? *std::move(opened) : nullptr);
     });
     // Many small blobs at once: the index is busy, the blob is not gone.
-    if (!submitted.ok()) work_->later(kBusyPause, [this, blob, answer] { open(blob, answer); });
+    if (!submitted.ok())
+      work_->later(kQueueFullPause, [this, blob, answer] { open(blob, answer); });
   }
 
   void setVisibility(const RepoId& repo, Visibility visibility) {

@@ -27,12 +27,13 @@ TokenSource tokenSource(const std::optional<std::string>& file,
 }  // namespace
 
 Hub::Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-         const ClientEnvironment& environment, const std::string& caFile, HubRest& rest)
+         const ClientEnvironment& environment, const std::string& caFile, HubRest& rest,
+         RateLimit* limit)
     : http(HttpClient::Options{.caFile = caFile}),
       patient(origin, http, tokenSource(tokenFile, environment), HubPatience{.rest = &rest}),
       hurried(origin, http, tokenSource(tokenFile, environment),
               HubPatience{.tries = 1, .rest = &rest}),
       lane(origin, http, tokenSource(tokenFile, environment),
-           HubLane::Options{.patience = {.rest = &rest}}) {}
+           HubLane::Options{.patience = {.rest = &rest}, .limit = limit}) {}
 
 }  // namespace roost

@@ -19,9 +19,10 @@ namespace roost {
 
 struct Hub {
   // The token: the operator's file if there is one, else where clients look. Read for each request.
-  // `caFile`: HttpClient::Options. `rest` must outlive this.
+  // `caFile`: HttpClient::Options. `rest` and `limit` (of downloads) must outlive this.
   Hub(const HubOrigin& origin, const std::optional<std::string>& tokenFile,
-      const ClientEnvironment& environment, const std::string& caFile, HubRest& rest);
+      const ClientEnvironment& environment, const std::string& caFile, HubRest& rest,
+      RateLimit* limit);
 
   HttpClient http;
   HubApi patient;

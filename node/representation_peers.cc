@@ -24,7 +24,7 @@ constexpr size_t kWindow = 3;  // answers of 4 MiB from one holder at once: it a
 constexpr uint64_t kPieceWindow = 8;
 constexpr size_t kHoldersAsked = 3;  // for one small value
 constexpr absl::Duration kPatience = absl::Seconds(20);
-constexpr absl::Duration kBusyPause = absl::Milliseconds(50);
+constexpr absl::Duration kLaneBusyPause = absl::Milliseconds(50);
 constexpr int kBusyMax = 200;
 
 void shortHexOf(std::string* out, const NodeId& node) {
@@ -79,7 +79,7 @@ asio::awaitable<void> RepresentationPeers::takeSlices(std::shared_ptr<SmallRound
     *answers = co_await askSmall(holder, std::move(ids));
     if (absl::IsAborted(answers->status()) && ++busy < kBusyMax) {
       waiting.push_front(std::move(slice));
-      co_await s_.timers.sleep(kBusyPause);
+      co_await s_.timers.sleep(kLaneBusyPause);
       continue;
     }
     if (!answers->ok()) {  // the others would wait as long for nothing
@@ -235,7 +235,7 @@ asio::awaitable<void> RepresentationPeers::takePiece(std::shared_ptr<Pieces> pie
     const NodeId holder = order[(piece + turn) % order.size()];
     answer = co_await askPiece(holder, blob, piece);
     for (int busy = 0; isBusy() && busy < kBusyMax; ++busy) {
-      co_await s_.timers.sleep(kBusyPause);
+      co_await s_.timers.sleep(kLaneBusyPause);
       answer = co_await askPiece(holder, blob, piece);
     }
     // Whoever fails once is not asked for the pieces that are left.

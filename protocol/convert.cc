@@ -650,6 +650,7 @@ void toWire(const ObtainRequest& value, wire::Obtain::Builder to) {
             to.initManifestOnly(static_cast<uint32_t>(value.manifestOnly.size())));
   writeList(value.refs, to.initRefs(static_cast<uint32_t>(value.refs.size())));
   to.setFrom(static_cast<wire::SourceRule>(value.from));
+  to.setLimit(value.limit);
 }
 
 absl::StatusOr<ObtainRequest> fromWire(wire::Obtain::Reader from) {
@@ -659,8 +660,8 @@ absl::StatusOr<ObtainRequest> fromWire(wire::Obtain::Reader from) {
                          readList<FileEntry>(from.getManifestOnly(), kManifestFilesMax, "files"));
   ROOST_ASSIGN_OR_RETURN(auto refs, readList<RefState>(from.getRefs(), 64, "refs"));
   ROOST_ASSIGN_OR_RETURN(auto rule, enumOf<SourceRule>(from.getFrom(), 0, 2, "source rule"));
-  return ObtainRequest{coordinator,       from.getJob(),   std::move(listing),
-                       std::move(others), std::move(refs), rule};
+  return ObtainRequest{coordinator,     from.getJob(), std::move(listing), std::move(others),
+                       std::move(refs), rule,          from.getLimit()};
 }
 
 void toWire(const ObtainProgress& value, wire::ObtainProgress::Builder to) {

@@ -71,6 +71,19 @@ inline constexpr absl::Duration kLeaseRenewal = absl::Seconds(1);
 inline constexpr absl::Duration kReadDeadlineMin = absl::Milliseconds(500);
 inline constexpr int kHedgePercentMax = 5;  // bytes asked twice, of a blob
 
+// --- Rate limits, and who goes first. ---
+inline constexpr uint64_t kRateLimitMin = 100'000;  // bytes/s: a piece in 10 s; less looks hung
+// A read waits so long at a node that limits its uploads, else it is told "busy" and asked again:
+// below kReadDeadlineMin, so that nobody is taken for dead who only keeps a limit.
+inline constexpr absl::Duration kUploadPatience = absl::Milliseconds(300);
+inline constexpr absl::Duration kBusyPause = absl::Milliseconds(200);  // before it is asked again
+// While a client waits for a piece: reads of all fetches together that no client waits for, from
+// holders; as many from wanters; and connections to the hub.
+inline constexpr int kTrickleReads = 2;
+inline constexpr int kTrickleConnections = 1;
+// Between two pieces a client does not wait for a moment; it still goes first.
+inline constexpr absl::Duration kReaderLinger = absl::Milliseconds(100);
+
 // --- Jobs and fetches of one node. ---
 inline constexpr size_t kFetchesActiveMax = 16;            // large blobs fetched at once
 inline constexpr size_t kSmallFetchesActiveMax = 512;      // small ones

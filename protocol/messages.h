@@ -268,6 +268,7 @@ struct ObtainRequest {
       manifestOnly;            // the manifest's other files (not asked for): needed to write trees/
   std::vector<RefState> refs;  // to write when all files are there
   SourceRule from = SourceRule::kAny;
+  uint64_t limit = 0;  // bytes per second of what only this job waits for; 0: none
   friend bool operator==(const ObtainRequest&, const ObtainRequest&) = default;
 };
 struct ObtainReply {
@@ -306,6 +307,7 @@ struct ProgressRequest {
   // While the job goes on the answer may take so long: its end is told at once. At most
   // kProgressHeldMax.
   absl::Duration held = absl::ZeroDuration();
+  uint64_t limit = 0;  // of ObtainRequest, as it is now
   friend bool operator==(const ProgressRequest&, const ProgressRequest&) = default;
 };
 struct ProgressReply {

@@ -135,6 +135,7 @@ struct Obtain {
   manifestOnly @3 :List(FileEntry);
   refs @4 :List(RefState);
   from @5 :SourceRule;
+  limit @6 :UInt64;                    # bytes per second; 0: none
 }
 struct SavedJob {
   obtain @0 :Obtain;
@@ -209,7 +210,7 @@ interface Peer {
   listing @3 (repo :RepoId, commit :Text) -> (known :Bool, listing :Listing);
   want @4 (wants :List(Want)) -> (grants :List(Grant));
   obtain @5 (order :Obtain) -> ();
-  progress @6 (coordinator :Data, job :UInt64, cancel :Bool, heldMs :UInt32) -> (progress :ObtainProgress);
+  progress @6 (coordinator :Data, job :UInt64, cancel :Bool, heldMs :UInt32, limit :UInt64) -> (progress :ObtainProgress);
   # For a node whose hello has the feature "asks the hub"; answered within a second, if only by `asking`.
   hubWord @7 (question :HubQuestion) -> (word :HubWord);
   # For a node whose hello has the feature "representations": who computes them, or gives that back. One verdict a key.

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "node/byte_rate.h"
 #include "node/byte_size.h"
 #include "node/spelling.h"
 #include "protocol/errors.h"
@@ -173,6 +174,19 @@ void addStatus(Parser& parser) {
       [](StatusCommand& typed) -> absl::StatusOr<Command> { return typed; });
 }
 
+absl::StatusOr<uint64_t> rateOf(const char* option, const std::string& text) {
+  auto rate = parseByteRate(text);
+  if (rate.ok()) return rate;
+  return absl::InvalidArgumentError(absl::StrCat(option, ": ", rate.status().message()));
+}
+
+absl::StatusOr<uint64_t> jobNumber(const std::string& text) {
+  uint64_t id = 0;
+  if (absl::SimpleAtoi(absl::StripPrefix(text, "#"), &id) && id > 0) return id;
+  return absl::InvalidArgumentError(
+      absl::StrCat("not a job: ", roost::quoted(text), ": expected a number, as in 12"));
+}
+
 absl::StatusOr<Command> finishRepresentations(const WarmCommand& warm, const TypedOrder& order,
                                               const std::string& nodes,
                                               const std::vector<std::string>& keys) {
@@ -181,7 +195,7 @@ absl::StatusOr<Command> finishRepresentations(const WarmCommand& warm, const Typ
         "--nodes: representations are brought to this node only. Run it on the others too");
   }
   if (!order.revision.empty() || !order.include.empty() || !order.exclude.empty() ||
-      order.from == "hub" || warm.dryRun || warm.noWait) {
+      order.from == "hub" || warm.dryRun || warm.noWait || warm.limit != 0) {
     return absl::InvalidArgumentError(
         "--type representation takes keys and --json or --quiet, and no other option");
   }
@@ -195,7 +209,7 @@ void addWarm(Parser& parser) {
   struct Typed {
     WarmCommand command;
     TypedOrder order;
-    std::string nodes;
+    std::string nodes, limit;
     std::vector<std::string> words;
   };
   parser.add<Typed>(
@@ -216,6 +230,10 @@ void addWarm(Parser& parser) {
                         "all (default), self, or a list of names, ranges and zone=ZONE: "
                         "gpu-[001-128],zone=a")
             ->type_name("NODES");
+        command
+            .add_option("--limit", typed.limit,
+                        "At most so many bytes a second on each node: 50MB (default: none)")
+            ->type_name("RATE");
         CLI::Option* dry =
             command.add_flag("--dry-run", typed.command.dryRun, "Say what would be copied");
         command
@@ -225,6 +243,9 @@ void addWarm(Parser& parser) {
         addOutput(command, typed.command.output);
       },
       [](Typed& typed) -> absl::StatusOr<Command> {
+        if (!typed.limit.empty()) {
+          ROOST_ASSIGN_OR_RETURN(typed.command.limit, rateOf("--limit", typed.limit));
+        }
         if (typed.order.type == kRepresentation) {
           return finishRepresentations(typed.command, typed.order, typed.nodes, typed.words);
         }
@@ -244,6 +265,9 @@ void addWarm(Parser& parser) {
         }
         if (typed.command.order.wheels && typed.command.noWait) {
           return absl::InvalidArgumentError("--no-wait is not for wheels. Leave it out");
+        }
+        if (typed.command.order.wheels && typed.command.limit != 0) {
+          return absl::InvalidArgumentError("--limit is not for wheels. Leave it out");
         }
         auto nodes = NodeSelection::parse(typed.nodes.empty() ? "all" : typed.nodes);
         if (!nodes.ok()) {
@@ -293,12 +317,7 @@ void addJobs(Parser& parser) {
       },
       [](Typed& typed) -> absl::StatusOr<Command> {
         if (!typed.id.empty()) {
-          uint64_t id = 0;
-          if (!absl::SimpleAtoi(absl::StripPrefix(typed.id, "#"), &id) || id == 0) {
-            return absl::InvalidArgumentError(absl::StrCat("not a job: ", roost::quoted(typed.id),
-                                                           ": expected a number, as in 12"));
-          }
-          typed.command.id = id;
+          ROOST_ASSIGN_OR_RETURN(typed.command.id, jobNumber(typed.id));
         }
         if (typed.command.cancel && !typed.command.id) {
           return absl::InvalidArgumentError("--cancel: which job? roost jobs lists them");
@@ -311,6 +330,7 @@ void addWhere(Parser& parser) {
   struct Typed {
     OutputOptions output;
     std::string what, type;
+    bool explain = false;
   };
   parser.add<Typed>(
       "where", "Which nodes hold a repo or a blob",
@@ -320,10 +340,15 @@ void addWhere(Parser& parser) {
         command.add_option("--type", typed.type, absl::StrCat(kTypeText, kWheelsText))
             ->check(CLI::IsMember(orWheels(kTypeNames)))
             ->type_name("TYPE");
+        command.add_flag("--explain", typed.explain,
+                         "Also which way and whom this node would ask for it now, and why");
         addOutput(command, typed.output);
       },
       [](Typed& typed) -> absl::StatusOr<Command> {
         if (typed.type == kWheels) {
+          if (typed.explain) {
+            return absl::InvalidArgumentError("--explain is not for wheels. Leave it out");
+          }
           ROOST_ASSIGN_OR_RETURN(PipRequirement wheels, parsePipRequirement(typed.what));
           return WhereCommand{typed.output, std::move(wheels)};
         }
@@ -331,10 +356,10 @@ void addWhere(Parser& parser) {
             absl::StartsWith(typed.what, "sha256:") || absl::StartsWith(typed.what, "git-sha1:");
         if (auto digest = BlobId::parse(typed.what); named || digest.ok()) {
           if (!digest.ok()) return digest.status();
-          return WhereCommand{typed.output, *digest};
+          return WhereCommand{typed.output, *digest, typed.explain};
         }
         ROOST_ASSIGN_OR_RETURN(RepoQuery query, queryOf(typed.what, typed.type));
-        return WhereCommand{typed.output, std::move(query)};
+        return WhereCommand{typed.output, std::move(query), typed.explain};
       });
 }
 
@@ -390,6 +415,41 @@ void addEvict(Parser& parser) {
             return absl::InvalidArgumentError(absl::StrCat("--free: ", size.status().message()));
           }
           typed.command.freeBytes = *size;
+        }
+        return typed.command;
+      });
+}
+
+void addLimit(Parser& parser) {
+  struct Typed {
+    LimitCommand command;
+    std::string upload, download;
+    std::vector<std::string> job;
+  };
+  parser.add<Typed>(
+      "limit", "Show or change how much of the network this agent and its jobs may take",
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("--upload", typed.upload, "To peers: 200MB, 50MB/s, or none")
+            ->type_name("RATE");
+        command.add_option("--download", typed.download, "From peers and hub together")
+            ->type_name("RATE");
+        command.add_option("--job", typed.job, "A running job's number, and its rate: 12 20MB")
+            ->type_size(1)
+            ->expected(2)
+            ->type_name("ID RATE");
+        addOutput(command, typed.command.output, false);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        if (!typed.upload.empty()) {
+          ROOST_ASSIGN_OR_RETURN(typed.command.upload, rateOf("--upload", typed.upload));
+        }
+        if (!typed.download.empty()) {
+          ROOST_ASSIGN_OR_RETURN(typed.command.download, rateOf("--download", typed.download));
+        }
+        if (!typed.job.empty()) {
+          ROOST_ASSIGN_OR_RETURN(const uint64_t id, jobNumber(typed.job.front()));
+          ROOST_ASSIGN_OR_RETURN(const uint64_t rate, rateOf("--job", typed.job.back()));
+          typed.command.job = LimitCommand::Job{id, rate};
         }
         return typed.command;
       });
@@ -472,6 +532,7 @@ std::unique_ptr<Parser> makeParser() {
   addWhere(*parser);
   addLs(*parser);
   addEvict(*parser);
+  addLimit(*parser);
   addJobs(*parser);
   addVerify(*parser);
   addSmallCommands(*parser);
@@ -479,9 +540,8 @@ std::unique_ptr<Parser> makeParser() {
 }
 
 const std::vector<std::string>& laterCommands() {
-  static const std::vector<std::string> names = {"keep",   "unkeep", "wait",  "pin",
-                                                 "unpin",  "evict",  "drain", "undrain",
-                                                 "reload", "limit",  "doctor"};
+  static const std::vector<std::string> names = {"keep",  "unkeep", "wait",    "pin",    "unpin",
+                                                 "evict", "drain",  "undrain", "reload", "doctor"};
   return names;
 }
 

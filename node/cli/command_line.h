@@ -47,6 +47,7 @@ struct WarmCommand {
   OutputOptions output;
   FileOrder order;
   NodeSelection nodes;
+  uint64_t limit = 0;  // bytes per second on each node; 0: none
   bool dryRun = false;
   bool noWait = false;
 };
@@ -68,6 +69,7 @@ struct JobsCommand {
 struct WhereCommand {
   OutputOptions output;
   std::variant<RepoQuery, BlobId, PipRequirement> what;
+  bool explain = false;  // whom this node would ask, and why; not of wheels
 };
 struct LsCommand {
   OutputOptions output;
@@ -79,6 +81,17 @@ struct EvictCommand {
   OutputOptions output;
   std::vector<std::string> keys;
   std::optional<uint64_t> freeBytes;
+};
+// Shows the limits, changed as far as something is given. Bytes per second; 0: none.
+struct LimitCommand {
+  OutputOptions output;
+  std::optional<uint64_t> upload;
+  std::optional<uint64_t> download;
+  struct Job {
+    uint64_t id;
+    uint64_t rate;
+  };
+  std::optional<Job> job;
 };
 struct VerifyCommand {
   OutputOptions output;
@@ -104,8 +117,8 @@ struct VersionCommand {
 
 using Command =
     std::variant<AgentCommand, StatusCommand, WarmCommand, WarmRepresentationsCommand, GetCommand,
-                 JobsCommand, WhereCommand, LsCommand, EvictCommand, VerifyCommand, EnvCommand,
-                 ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
+                 JobsCommand, WhereCommand, LsCommand, EvictCommand, LimitCommand, VerifyCommand,
+                 EnvCommand, ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
 
 // --help was asked for.
 struct HelpText {

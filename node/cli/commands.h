@@ -41,6 +41,7 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& comm
 absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentationsCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EvictCommand& command);
+absl::StatusOr<ExitCode> run(const CliContext& context, const LimitCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VerifyCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EnvCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const ExecCommand& command);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <variant>
@@ -44,16 +45,22 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WhereCommand& comm
     name = std::get<BlobId>(command.what).toString();
     arguments = {{"digest", name}};
   }
+  if (command.explain) arguments["explain"] = true;
   ROOST_ASSIGN_OR_RETURN(const nlohmann::json where, agent->call("where", arguments));
   const auto& nodes = listAt(where, "nodes");
+  const auto& plans = listAt(where, "plans");
+  const bool ways = std::any_of(plans.begin(), plans.end(), [](const nlohmann::json& plan) {
+    return textAt(plan, "lane") != "none";
+  });
   if (command.output.json) {
     context.print(dumped(where) + "\n");
   } else if (command.output.quiet) {
     context.print(distinctLines(nodes, "name"));
-  } else if (!nodes.empty()) {
-    context.print(renderWhere(where, context.seams.out.style()));
+  } else if (!nodes.empty() || command.explain) {
+    const TextStyle style = context.seams.out.style();
+    context.print((nodes.empty() ? "" : renderWhere(where, style)) + renderPlans(where, style));
   }
-  if (!nodes.empty()) return ExitCode::kOk;
+  if (!nodes.empty() || ways) return ExitCode::kOk;
   return absl::NotFoundError(absl::StrCat("no node holds ", name));
 }
 

@@ -17,6 +17,9 @@ inline constexpr size_t kSlowestListed = 5;
 
 std::string renderStatus(const nlohmann::json& status, const TextStyle& style, bool allNodes);
 std::string renderWhere(const nlohmann::json& where, const TextStyle& style);
+// The "plans" of a where document: which lane and whom this node would use, and why.
+std::string renderPlans(const nlohmann::json& where, const TextStyle& style);
+std::string renderLimits(const nlohmann::json& limits, const TextStyle& style);
 std::string renderLs(const nlohmann::json& ls, const TextStyle& style);
 std::string renderRepresentations(const nlohmann::json& held, const TextStyle& style);
 // Of ls and of an order; with what became of each, if they were ordered.

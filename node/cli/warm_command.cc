@@ -57,6 +57,7 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WarmCommand& comma
     return bringWheels(context, *agent, command.output, arguments);
   }
   arguments["nodes"] = command.nodes.terms();
+  if (command.limit != 0) arguments["limit"] = command.limit;
   if (command.dryRun) return plan(context, *agent, command, std::move(arguments));
 
   ROOST_ASSIGN_OR_RETURN(nlohmann::json job, agent->call("warm", arguments));

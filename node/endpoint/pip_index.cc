@@ -13,13 +13,13 @@ std::optional<HttpCredential> credentialOf(const PipIndexSetting& setting) {
 
 }  // namespace
 
-PipIndex::PipIndex(const PipIndexSetting& setting, const std::string& caFile)
+PipIndex::PipIndex(const PipIndexSetting& setting, const std::string& caFile, RateLimit* limit)
     : credential(credentialOf(setting)),
       http(HttpClient::Options{.caFile = caFile.empty() ? setting.caFile : caFile}),
       rest([] {}),
       lane(setting.origin, http,
            setting.basic ? TokenSource([basic = setting.basic] { return basic; }) : nullptr,
-           HubLane::Options{.patience = {.rest = &rest}, .scheme = "Basic"}),
+           HubLane::Options{.patience = {.rest = &rest}, .scheme = "Basic", .limit = limit}),
       proxy(setting.origin, http, credential) {}
 
 }  // namespace roost

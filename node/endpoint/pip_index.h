@@ -20,8 +20,9 @@
 namespace roost {
 
 struct PipIndex {
-  // `caFile`: instead of that of pip's settings; may be empty.
-  PipIndex(const PipIndexSetting& setting, const std::string& caFile);
+  // `caFile`: instead of that of pip's settings; may be empty. `limit`: of downloads; must outlive
+  // this.
+  PipIndex(const PipIndexSetting& setting, const std::string& caFile, RateLimit* limit = nullptr);
 
   const std::optional<HttpCredential> credential;
   HttpClient http;

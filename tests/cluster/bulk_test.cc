@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
@@ -311,6 +312,41 @@ TEST_P(BulkTest, AReadOutsideTheBlobOrOfMoreThanAPieceIsRefused) {
     EXPECT_FALSE(got.status.ok()) << offset << " + " << length;
   }
   EXPECT_EQ(read(id, kPieceBytes, 5).bytes.size(), 5u);  // the link goes on
+}
+
+TEST_P(BulkTest, WhatAnUploadLimitDoesNotLetOutSoonIsBusyAtOnce) {
+  const BlobId id = put(randomBytes(2 * kPieceBytes, 14));
+  counters_.uploads.set(kPieceBytes / 4, absl::Now());
+  EXPECT_EQ(read(id, 0, kPieceBytes).outcome, ReadOutcome::kData);
+  EXPECT_EQ(read(id, kPieceBytes, kPieceBytes).outcome, ReadOutcome::kBusy);
+  EXPECT_EQ(counters_.bytesOut, kPieceBytes);
+  counters_.uploads.set(0, absl::Now());
+  EXPECT_EQ(read(id, kPieceBytes, kPieceBytes).outcome, ReadOutcome::kData);
+}
+
+TEST_P(BulkTest, AReadWhoseTurnIsNearWaitsForIt) {
+  const auto content = randomBytes(8 * kPieceBytes, 15);
+  const BlobId id = put(content);
+  counters_.uploads.set(8 * kPieceBytes, absl::Now());
+  const absl::Time begin = absl::Now();
+  for (uint64_t piece = 0; piece < 8; ++piece) {
+    const Got got = read(id, piece * kPieceBytes, kPieceBytes);
+    ASSERT_EQ(got.outcome, ReadOutcome::kData) << piece;
+    EXPECT_EQ(got.bytes, part(content, piece * kPieceBytes, kPieceBytes));
+  }
+  EXPECT_GE(absl::Now() - begin, absl::Milliseconds(800)) << "seven of them are owed by then";
+}
+
+TEST_P(BulkTest, SmallBlobsKeepTheUploadLimitTogether) {
+  const BlobId a = put(randomBytes(200'000, 16), "a"), b = put(randomBytes(200'000, 17), "b");
+  counters_.uploads.set(200'000, absl::Now());
+  const auto first = readSmall({a, b});
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ((*first)[1].outcome, ReadOutcome::kData);
+  const auto second = readSmall({a, b});
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ((*second)[0].outcome, ReadOutcome::kBusy);
+  EXPECT_EQ((*second)[1].outcome, ReadOutcome::kBusy);
 }
 
 TEST_P(BulkTest, AReadThatIsNotAnsweredEndsAtItsDeadlineAndTheLinkGoesOn) {

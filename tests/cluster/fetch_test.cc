@@ -177,10 +177,27 @@ TEST_F(FetchTest, ItPromisesOnlyWhatItTakesItself) {
   grant(1, {3, 1, 4});
   EXPECT_EQ(asked(3, 3), ReadOutcome::kData);
   EXPECT_EQ(asked(3, 4), kPromised);
+  // Of 4's stripe, every second piece has 3 for its stand-in.
   uint64_t others = 2;
-  while (piecesAskedOf(2).contains(others)) others += 3;
+  while (piecesAskedOf(2).contains(others)) others += 6;
   EXPECT_EQ(asked(3, others), ReadOutcome::kNotMine) << "or two wanters wait for one another";
   EXPECT_EQ(asked(3, 99), ReadOutcome::kGone);
+}
+
+TEST_F(FetchTest, AskedForAPieceThatItStandsInForItTakesItFromTheHolder) {
+  hold(2);
+  begin();
+  opened({3});
+  grant(1, {3, 1, 4});
+  uint64_t others = 5;
+  while (piecesAskedOf(2).contains(others)) others += 6;
+  EXPECT_EQ(asked(3, others), kPromised) << "3 finds that 4 is out";
+  while (!senders.contains(others)) {
+    const auto mine = piecesAskedOf(2);  // 4 answers nothing
+    ASSERT_FALSE(mine.empty());
+    answer(NodeId::ofNumber(2), *mine.begin(), ReadOutcome::kData);
+  }
+  EXPECT_EQ(senders.at(others), NodeId::ofNumber(2));
 }
 
 TEST_F(FetchTest, WhoHasItWholeSendsReadersToTheFileItself) {
@@ -618,6 +635,120 @@ TEST_F(ReaderTest, AFetchThatAJobWantsTooGoesOn) {
 }
 
 // ---- Beside a client that writes the blob itself.
+
+// ---- Who goes first, and limits.
+
+class TurnsTest : public ReaderTest {
+ protected:
+  // The job's fetch of a large blob is under way.
+  void warm() {
+    blob.size = 200 * kMiB;
+    hold(2);
+    begin();
+    opened();
+    grant(0, {1});
+  }
+  // A client waits for the first piece of another blob.
+  void readAnother() {
+    step([&](Turn& turn) {
+      const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
+                          *Commit::parse(std::string(40, 'a')), *RelativePath::parse("other")};
+      readers.on(turn, ReaderBegan{reader, {testBlob(9), 40 * kMiB}, site});
+      readers.on(turn, PieceWanted{reader, AskId{1}, 0});
+    });
+  }
+  void answerOldest() {
+    const auto [source, piece] = *reads.begin();
+    answer(source, piece, ReadOutcome::kData);
+  }
+};
+
+TEST_F(TurnsTest, WhileAClientWaitsAWarmHasTwoReadsUnderWay) {
+  warm();
+  for (int i = 0; i < 10; ++i) answerOldest();
+  ASSERT_EQ(reads.size(), static_cast<size_t>(kReadWindow));
+  readAnother();
+  for (int i = 0; i < 20; ++i) answerOldest();
+  EXPECT_EQ(reads.size(), static_cast<size_t>(kTrickleReads));
+}
+
+TEST_F(TurnsTest, WhenNoClientWaitsAnyMoreAWarmIsBackAtOnce) {
+  warm();
+  readAnother();
+  for (int i = 0; i < 20; ++i) answerOldest();
+  ASSERT_LE(reads.size(), static_cast<size_t>(kTrickleReads));
+  step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
+  tick(absl::Milliseconds(100));
+  EXPECT_EQ(reads.size(), static_cast<size_t>(kReadWindow));
+}
+
+TEST_F(TurnsTest, AWarmThatAClientJoinsYieldsToNobody) {
+  warm();
+  readAnother();
+  step([&](Turn& turn) {
+    const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
+                        *Commit::parse(std::string(40, 'a')), *RelativePath::parse("file")};
+    readers.on(turn, ReaderBegan{ReaderId{8}, blob, site});
+  });
+  for (int i = 0; i < 20; ++i) answerOldest();
+  EXPECT_EQ(reads.size(), static_cast<size_t>(kReadWindow));
+}
+
+TEST_F(TurnsTest, AHubDownloadYieldsAndIsToldWhenItNeedNotAnyMore) {
+  blob.size = 200 * kMiB;
+  begin();
+  opened();
+  grant(0, {1}, 5, 1);
+  ASSERT_FALSE(all<HubDownload>().empty());
+  readAnother();
+  tick(absl::Milliseconds(100));
+  ASSERT_EQ(all<LimitHub>().size(), 1u);
+  EXPECT_TRUE(all<LimitHub>()[0].yields);
+  step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
+  tick(absl::Milliseconds(200));
+  ASSERT_EQ(all<LimitHub>().size(), 1u);
+  EXPECT_FALSE(all<LimitHub>()[0].yields);
+}
+
+TEST_F(TurnsTest, ALimitedOwnersFetchAsksNoFasterAndAnUnlimitedOneFreesIt) {
+  step([&](Turn& turn) { fetches.setLimit(owner, kMiB, turn.now()); });
+  warm();
+  EXPECT_EQ(reads.size(), 1u);
+  tick(absl::Milliseconds(500));
+  EXPECT_EQ(reads.size(), 1u) << "a piece is a second's";
+  const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
+                      *Commit::parse(std::string(40, 'a')), *RelativePath::parse("file")};
+  step([&](Turn& turn) {
+    ASSERT_TRUE(fetches.want(turn, blob, site, SourceRule::kAny, {NodeId::ofNumber(1), 2}).ok());
+  });
+  tick(absl::Milliseconds(100));
+  EXPECT_GT(reads.size(), 1u);
+}
+
+TEST_F(TurnsTest, AFetchThatWaitsForItsLimitHasNotComeToAStandstill) {
+  RateLimit node(1);
+  budgets.downloads = &node;
+  warm();
+  answerOldest();
+  for (int i = 0; i < 100; ++i) tick(absl::Seconds(10));
+  EXPECT_EQ(result(), std::nullopt);
+}
+
+TEST_F(TurnsTest, ABusyHolderIsAskedForLessAndIsNotGivenUp) {
+  warm();
+  for (int i = 0; i < 10; ++i) answerOldest();
+  for (int i = 0; i < 2'000; ++i) {
+    while (!reads.empty()) {
+      const auto [source, piece] = *reads.begin();
+      answer(source, piece, ReadOutcome::kBusy);
+    }
+    tick(kBusyPause);
+    ASSERT_EQ(result(), std::nullopt);
+  }
+  EXPECT_EQ(reads.size(), 1u);
+  answerOldest();
+  EXPECT_EQ(reads.size(), 2u);
+}
 
 class SharedTest : public ReaderTest {
  protected:

@@ -13,10 +13,12 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "cluster/hub_governor.h"
 #include "cluster/hub_plan.h"
 #include "tests/cluster/hub_under_test.h"
@@ -208,6 +210,68 @@ TEST_F(HubLaneTest, NoMoreIsUnderWayThanTheOrderAllows) {
   EXPECT_EQ(joined(), content);
   EXPECT_EQ(cdn.requests().size(), 24u) << "each request is for one piece";
   EXPECT_LE(cdn.connectionsMost(), 2u);
+}
+
+TEST_F(HubLaneTest, TheDownloadLimitHoldsForAllConnectionsTogether) {
+  RateLimit limit(2 * kPieceBytes);
+  options.limit = &limit;
+  options.rangeBytes = kPieceBytes;
+  const absl::Time begin = absl::Now();
+  ASSERT_TRUE(download().ok());
+  EXPECT_EQ(joined(), content);
+  EXPECT_GE(absl::Now() - begin, absl::Seconds(1)) << "three pieces";
+}
+
+TEST_F(HubLaneTest, ALimitThatIsTakenAwayLetsADownloadGoOn) {
+  RateLimit limit(1);
+  options.limit = &limit;
+  HubLane lane(originOf(hub.url()), http, token(), options);
+  std::promise<absl::Status> ended;
+  lane.start(
+      order(allPieces(content)), [this](auto piece) { keep(*piece); },
+      [&](absl::Status status) { ended.set_value(std::move(status)); });
+  while (cdn.requests().empty()) std::this_thread::yield();
+  limit.set(0, absl::Now());
+  EXPECT_TRUE(ended.get_future().get().ok());
+  EXPECT_EQ(joined(), content);
+}
+
+TEST_F(HubLaneTest, ADownloadsOwnLimitIsChangedWhileItRuns) {
+  HubLane lane(originOf(hub.url()), http, token(), options);
+  std::promise<absl::Status> ended;
+  HubLane::Order slow = order(allPieces(content));
+  slow.pace = std::make_shared<RateLimit>(1);
+  const HubDownloadId id = lane.start(
+      std::move(slow), [this](auto piece) { keep(*piece); },
+      [&](absl::Status status) { ended.set_value(std::move(status)); });
+  while (cdn.requests().empty()) std::this_thread::yield();
+  lane.setLimit(id, UINT64_MAX, UINT64_MAX, absl::InfiniteFuture());
+  EXPECT_TRUE(ended.get_future().get().ok());
+}
+
+TEST_F(HubLaneTest, OneThatYieldsHasOneConnectionWhileAnotherRuns) {
+  content = contentOf(24 * kPieceBytes);
+  blob = blobOf(content);
+  options.rangeBytes = kPieceBytes;
+  HubLane lane(originOf(hub.url()), http, token(), options);
+  HubLane::Order first = order(allPieces(content));
+  first.pace = std::make_shared<RateLimit>(1);  // it goes on until the other has ended
+  first.underWayMax = kPieceBytes;
+  std::promise<absl::Status> firstEnded, secondEnded;
+  const HubDownloadId id = lane.start(
+      std::move(first), [](auto) {},
+      [&](absl::Status status) { firstEnded.set_value(std::move(status)); });
+  while (cdn.requests().empty()) std::this_thread::yield();
+  HubLane::Order second = order(allPieces(content));
+  second.yields = true;
+  lane.start(
+      std::move(second), [this](auto piece) { keep(*piece); },
+      [&](absl::Status status) { secondEnded.set_value(std::move(status)); });
+  EXPECT_TRUE(secondEnded.get_future().get().ok());
+  EXPECT_EQ(joined(), content);
+  EXPECT_LE(cdn.connectionsMost(), 3u);
+  lane.stop(id);
+  EXPECT_TRUE(absl::IsCancelled(firstEnded.get_future().get()));
 }
 
 TEST_F(HubLaneTest, WhoIsFollowedSinceItBeganHasLittleUnderWayFromThenOn) {

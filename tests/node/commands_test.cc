@@ -108,6 +108,7 @@ class CommandsTest : public ::testing::Test {
   PeerLinks links_{loop_.io, member(1, "gpu-01", "a"), nullptr, {}};
   Resolver resolver_{core_, links_, folders_->inventory(), nullptr, nullptr};
   std::vector<JobOrder> ordered_;
+  RateLimit uploads_, downloads_;
   std::vector<uint64_t> cancelled_;
   Commands commands_{
       {.core = core_,
@@ -132,7 +133,12 @@ class CommandsTest : public ::testing::Test {
        .problems =
            [] {
              return std::vector<Problem>{{"what", "why", "fix"}};
-           }}};
+           },
+       .limits = {.uploads = &uploads_,
+                  .downloads = &downloads_,
+                  .limitJob = [this](uint64_t id, uint64_t rate) {
+                    core_.on(JobLimited{id, rate}, now_);
+                  }}}};
   const RepoId repo_ = repoNamed("org/tiny");
   const Commit commit_ = commitOf('a');
 };
@@ -280,6 +286,79 @@ TEST_F(CommandsTest, GetOrdersForThisNodeAlone) {
 
 TEST_F(CommandsTest, AJobForOthersHasNoSnapshotHere) {
   EXPECT_FALSE(answer("warm", {{"repo", "org/tiny"}, {"nodes", {"gpu-03"}}}).contains("snapshot"));
+}
+
+// ---- Limits
+
+TEST_F(CommandsTest, LimitsAreShownAndChangedAtOnce) {
+  EXPECT_EQ(answer("limit").at("upload_bytes_per_second"), 0);
+  const json now = answer("limit", {{"upload", 5'000'000}});
+  EXPECT_EQ(now.at("schema"), "roost.limit.1");
+  EXPECT_EQ(now.at("upload_bytes_per_second"), 5'000'000);
+  EXPECT_EQ(now.at("download_bytes_per_second"), 0);
+  EXPECT_EQ(uploads_.rate(), 5'000'000u);
+  answer("limit", {{"download", 7'000'000}, {"upload", 0}});
+  EXPECT_EQ(uploads_.rate(), 0u);
+  EXPECT_EQ(downloads_.rate(), 7'000'000u);
+}
+
+TEST_F(CommandsTest, AJobHasTheLimitOfItsOrderAndItIsChanged) {
+  const json job =
+      answer("warm", {{"repo", "org/tiny"}, {"nodes", {"gpu-03"}}, {"limit", 20'000'000}});
+  EXPECT_EQ(job.at("limit_bytes_per_second"), 20'000'000);
+  EXPECT_EQ(ordered_[0].limit, 20'000'000u);
+  const json shown = answer("limit", {{"job", job.at("id")}, {"job_rate", 200'000}});
+  ASSERT_THAT(shown.at("jobs"), SizeIs(1));
+  EXPECT_EQ(shown.at("jobs")[0].at("bytes_per_second"), 200'000);
+  EXPECT_THAT(answer("limit", {{"job", job.at("id")}, {"job_rate", 0}}).at("jobs"), IsEmpty());
+}
+
+TEST_F(CommandsTest, WhatIsNoLimitIsRefusedAndNothingIsChanged) {
+  const auto bad = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(refusal("limit", {{"download", 500'000}, {"upload", 12}}, bad),
+              HasSubstr("The least is 100kB"));
+  refusal("limit", {{"download", 500'000}, {"upload", -1}}, bad);
+  refusal("limit", {{"download", 500'000}, {"job", 1}}, bad);
+  refusal("limit", {{"download", 500'000}, {"job", 77}, {"job_rate", 0}},
+          absl::StatusCode::kNotFound);
+  refusal("warm", {{"repo", "org/tiny"}, {"limit", "fast"}}, bad);
+  EXPECT_EQ(downloads_.rate(), 0u);
+  EXPECT_THAT(ordered_, IsEmpty());
+}
+
+TEST_F(CommandsTest, AJobThatHasEndedHasNoLimit) {
+  core_.on(LinkDown{NodeId::ofNumber(3)}, now_);
+  const json job = answer("warm", {{"repo", "org/tiny"}, {"nodes", {"gpu-03"}}});
+  answer("cancel", {{"id", job.at("id")}});
+  ASSERT_NE(answer("job", {{"id", job.at("id")}}).at("state"), "running");
+  EXPECT_THAT(refusal("limit", {{"job", job.at("id")}, {"job_rate", 200'000}},
+                      absl::StatusCode::kInvalidArgument),
+              HasSubstr("has ended"));
+}
+
+// ---- Why from there
+
+TEST_F(CommandsTest, FilesWithTheSamePlanAreExplainedTogether) {
+  const json where = answer("where", {{"repo", "org/tiny"}, {"explain", true}});
+  ASSERT_THAT(where.at("plans"), SizeIs(1));
+  const json& plan = where.at("plans")[0];
+  EXPECT_EQ(plan.at("lane"), "none");
+  EXPECT_EQ(plan.at("why")[0], "this node has it");
+  EXPECT_THAT(plan.at("files"), SizeIs(3));
+  EXPECT_EQ(plan.at("files")[0].at("path"), "config.json");
+  EXPECT_EQ(plan.at("bytes"), 16);
+  EXPECT_THAT(where.at("nodes"), SizeIs(1));
+}
+
+TEST_F(CommandsTest, ADigestIsExplainedToo) {
+  const json where =
+      answer("where", {{"digest", sha256Of("weights").toString()}, {"explain", true}});
+  ASSERT_THAT(where.at("plans"), SizeIs(1));
+  EXPECT_EQ(where.at("plans")[0].at("files")[0].at("bytes"), 7);
+}
+
+TEST_F(CommandsTest, WithoutTheWordNothingIsExplained) {
+  EXPECT_FALSE(answer("where", {{"repo", "org/tiny"}}).contains("plans"));
 }
 
 TEST_F(CommandsTest, ADryRunSaysWhatIsMissingWhereAndOrdersNothing) {

@@ -89,63 +89,79 @@ TEST_P(Precedence, OptionThenEnvironmentThenFile) {
   EXPECT_EQ(c.read(asked.loaded()), c.values[0]);
 }
 
+TEST(Config, LimitsAreRates) {
+  EXPECT_EQ(Asked().loaded().uploadLimit, 0u);
+  EXPECT_EQ(withOption("upload-limit", "50MB/s").loaded().uploadLimit, 50'000'000u);
+  EXPECT_EQ(withFile("download_limit = \"1GiB\"\n").loaded().downloadLimit, 1u << 30);
+  EXPECT_EQ(withOption("download-limit", "none").loaded().downloadLimit, 0u);
+  EXPECT_THAT(withOption("upload-limit", "fast").refusal(),
+              AllOf(HasSubstr("--upload-limit"), HasSubstr("\"fast\"")));
+  EXPECT_THAT(withFile("upload_limit = \"10\"\n").refusal(), HasSubstr("The least is 100kB"));
+  EXPECT_THAT(withFile("upload_limits = \"1MB\"\n").refusal(), HasSubstr("upload_limit"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Settings, Precedence,
-    ::testing::Values(PrecedenceCase{"state-dir",
-                                     "ROOST_STATE_DIR",
-                                     "state_dir",
-                                     {"/a", "/b", "/c"},
-                                     [](const AgentConfig& c) { return c.stateDir; }},
-                      PrecedenceCase{"name",
-                                     "ROOST_NAME",
-                                     "name",
-                                     {"a", "b", "c"},
-                                     [](const AgentConfig& c) { return c.name; }},
-                      PrecedenceCase{"listen",
-                                     "ROOST_LISTEN",
-                                     "listen",
-                                     {"127.0.0.1:1", "127.0.0.1:2", "[::1]:3"},
-                                     [](const AgentConfig& c) { return c.listen.toString(); }},
-                      PrecedenceCase{"endpoint",
-                                     "ROOST_ENDPOINT",
-                                     "endpoint",
-                                     {"127.0.0.1:1", "localhost:2", "[::1]:3"},
-                                     [](const AgentConfig& c) { return c.endpoint.toString(); }},
-                      PrecedenceCase{"advertise",
-                                     "ROOST_ADVERTISE",
-                                     "advertise",
-                                     {"eth0", "eth1", "eth2"},
-                                     [](const AgentConfig& c) {
-                                       return std::get<AdvertiseInterface>(c.advertise.at(0)).name;
-                                     }},
-                      PrecedenceCase{
-                          "join",
-                          "ROOST_JOIN",
-                          "join",
-                          {"a:1", "b:2", "c:3"},
-                          [](const AgentConfig& c) {
-                            return std::get<JoinAddress>(c.join.at(0)).address.toString();
-                          }},
-                      PrecedenceCase{"cluster-key-file",
-                                     "ROOST_CLUSTER_KEY_FILE",
-                                     "cluster_key_file",
-                                     {"/a", "/b", "/c"},
-                                     [](const AgentConfig& c) { return *c.clusterKeyFile; }},
-                      PrecedenceCase{"hub",
-                                     "ROOST_HUB",
-                                     "hub",
-                                     {"http://a", "http://b", "http://c"},
-                                     [](const AgentConfig& c) { return c.hub->url(); }},
-                      PrecedenceCase{"hub-token-file",
-                                     "ROOST_HUB_TOKEN_FILE",
-                                     "hub_token_file",
-                                     {"/a", "/b", "/c"},
-                                     [](const AgentConfig& c) { return *c.hubTokenFile; }},
-                      PrecedenceCase{"zone",
-                                     "ROOST_ZONE",
-                                     "zone",
-                                     {"a", "b", "c"},
-                                     [](const AgentConfig& c) { return c.zone; }}),
+    ::testing::Values(
+        PrecedenceCase{"upload-limit",
+                       "ROOST_UPLOAD_LIMIT",
+                       "upload_limit",
+                       {"1000000", "2000000", "3000000"},
+                       [](const AgentConfig& c) { return absl::StrCat(c.uploadLimit); }},
+        PrecedenceCase{"state-dir",
+                       "ROOST_STATE_DIR",
+                       "state_dir",
+                       {"/a", "/b", "/c"},
+                       [](const AgentConfig& c) { return c.stateDir; }},
+        PrecedenceCase{"name",
+                       "ROOST_NAME",
+                       "name",
+                       {"a", "b", "c"},
+                       [](const AgentConfig& c) { return c.name; }},
+        PrecedenceCase{"listen",
+                       "ROOST_LISTEN",
+                       "listen",
+                       {"127.0.0.1:1", "127.0.0.1:2", "[::1]:3"},
+                       [](const AgentConfig& c) { return c.listen.toString(); }},
+        PrecedenceCase{"endpoint",
+                       "ROOST_ENDPOINT",
+                       "endpoint",
+                       {"127.0.0.1:1", "localhost:2", "[::1]:3"},
+                       [](const AgentConfig& c) { return c.endpoint.toString(); }},
+        PrecedenceCase{"advertise",
+                       "ROOST_ADVERTISE",
+                       "advertise",
+                       {"eth0", "eth1", "eth2"},
+                       [](const AgentConfig& c) {
+                         return std::get<AdvertiseInterface>(c.advertise.at(0)).name;
+                       }},
+        PrecedenceCase{"join",
+                       "ROOST_JOIN",
+                       "join",
+                       {"a:1", "b:2", "c:3"},
+                       [](const AgentConfig& c) {
+                         return std::get<JoinAddress>(c.join.at(0)).address.toString();
+                       }},
+        PrecedenceCase{"cluster-key-file",
+                       "ROOST_CLUSTER_KEY_FILE",
+                       "cluster_key_file",
+                       {"/a", "/b", "/c"},
+                       [](const AgentConfig& c) { return *c.clusterKeyFile; }},
+        PrecedenceCase{"hub",
+                       "ROOST_HUB",
+                       "hub",
+                       {"http://a", "http://b", "http://c"},
+                       [](const AgentConfig& c) { return c.hub->url(); }},
+        PrecedenceCase{"hub-token-file",
+                       "ROOST_HUB_TOKEN_FILE",
+                       "hub_token_file",
+                       {"/a", "/b", "/c"},
+                       [](const AgentConfig& c) { return *c.hubTokenFile; }},
+        PrecedenceCase{"zone",
+                       "ROOST_ZONE",
+                       "zone",
+                       {"a", "b", "c"},
+                       [](const AgentConfig& c) { return c.zone; }}),
     [](const auto& setting) { return setting.param.key; });
 
 TEST(Config, TheCaFileIsReadAtOnce) {

@@ -138,6 +138,7 @@ void World::start(NodeIndex index) {
   if (index != 1 && nodes_.size() > 1) options.seeds.push_back(addressOf(1));
   options.hubAllowed = node.hubAllowed;
   options.logId = node.random();
+  options.downloads = node.downloads.get();
   node.core = std::make_unique<Core>(options, node.random);
   const auto saved = node.saved;
   for (const auto& [peer, copy] : saved) {
@@ -166,6 +167,8 @@ void World::crash(NodeIndex index) {
   node.writers.clear();
   node.hub.clear();
   node.sendQueues.clear();
+  node.clients.clear();
+  node.readUpTo.clear();
   node.sending = false;
   for (NodeIndex other = 0; other < nodes_.size(); ++other) {
     if (other != index && linkOf(index, other) != 0) linkDown(index, other);
@@ -554,9 +557,17 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
   if (it == reads_.end()) return;
   const NodeIndex from = it->second.source;
   if (outcome.ok() && *outcome == ReadOutcome::kData) {
-    nodes_[from]->sendQueues[reads_.at(id).reader].emplace_back(id, tag);
-    if (!nodes_[from]->sending) sendNext(from);
-    return;
+    const auto turn = nodes_[from]->uploads->takeWithin(
+        pieceSize(it->second.blob, it->second.piece), now_, kUploadPatience);
+    if (turn) {
+      later(*turn, [=, this, life = nodes_[from]->life, reader = it->second.reader] {
+        if (nodes_[from]->life != life) return;
+        nodes_[from]->sendQueues[reader].emplace_back(id, tag);
+        if (!nodes_[from]->sending) sendNext(from);
+      });
+      return;
+    }
+    outcome = ReadOutcome::kBusy;
   }
   later(options_.latency, [=, this] {
     const auto again = reads_.find(id);
@@ -609,6 +620,7 @@ void World::endRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::optio
   Node& reader = *nodes_[read.reader];
   if (reader.life != read.readerLife) return;
   const bool data = outcome.ok() && *outcome == ReadOutcome::kData;
+  if (data) reader.received += pieceSize(read.blob, read.piece);
   if (read.small) {
     if (data && read.blob.size > 0 && tag != rightTag(read.blob.id, 0)) {
       outcome = absl::DataLossError("the hash does not match");
@@ -642,10 +654,16 @@ void World::perform(NodeIndex index, const HubDownload& effect) {
   Node& node = *nodes_[index];
   if (node.hub.contains(effect.fetch)) violations_.push_back("two hub downloads of one fetch");
   const uint64_t serial = nextSerial_++;
-  node.hub.insert_or_assign(effect.fetch, HubJob{effect.pieces, 0, serial, effect.blob});
+  node.hub.insert_or_assign(effect.fetch,
+                            HubJob{effect.pieces, 0, serial, effect.blob, effect.pace});
   const uint64_t life = node.life;
   const FetchId fetch = effect.fetch;
   later(absl::Milliseconds(20), [=, this] { hubStep(index, life, fetch, serial); });
+}
+
+void World::perform(NodeIndex index, const LimitHub& effect) {
+  const auto it = nodes_[index]->hub.find(effect.fetch);
+  if (it != nodes_[index]->hub.end()) it->second.pace = effect.pace;
 }
 
 void World::perform(NodeIndex index, const StopHub& effect) {
@@ -671,8 +689,17 @@ void World::hubStep(NodeIndex index, uint64_t life, FetchId fetch, uint64_t seri
     send(index, HubEnded{fetch, absl::OkStatus()});
     return;
   }
+  absl::Duration wait = node.downloads->left(now_);
+  if (job.pace) wait = std::max(wait, job.pace->left(now_));
+  if (wait > absl::ZeroDuration()) {
+    later(std::min(wait, absl::Milliseconds(250)),
+          [=, this] { hubStep(index, life, fetch, serial); });
+    return;
+  }
   const uint64_t piece = job.pieces[job.next++];
   const uint64_t bytes = pieceSize(blob, piece);
+  node.downloads->take(bytes, now_);
+  if (job.pace) job.pace->take(bytes, now_);
   const absl::Duration time =
       absl::Seconds(static_cast<double>(bytes) / options_.hubBytesPerSecond);
   later(time, [=, this] {
@@ -681,6 +708,7 @@ void World::hubStep(NodeIndex index, uint64_t life, FetchId fetch, uint64_t seri
     const auto still = then.hub.find(fetch);
     if (still == then.hub.end() || still->second.serial != serial) return;
     hubServed_ += bytes;
+    then.received += bytes;
     hubServedBy_[blob.id] += bytes;
     auto& slot = then.partials[blob.id].tags[piece];
     if (!slot) slot = rightTag(blob.id, piece);
@@ -699,6 +727,53 @@ uint64_t World::order(NodeIndex coordinator, const JobOrder& order) {
 
 void World::cancel(NodeIndex coordinator, uint64_t job) {
   send(coordinator, JobCancelled{job});
+}
+
+void World::limitJob(NodeIndex coordinator, uint64_t job, uint64_t rate) {
+  send(coordinator, JobLimited{job, rate});
+}
+
+// ---- Clients.
+
+void World::read(NodeIndex index, const BlobInfo& blob) {
+  const ReaderId reader{nextSerial_++};
+  const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "org/model"),
+                      commitOfNumber(7), *RelativePath::parse("read")};
+  send(index, ReaderBegan{reader, blob, site});
+  wantNext(index, {reader, blob});
+}
+
+void World::wantNext(NodeIndex index, Client client) {
+  const AskId ask{nextAsk_++};
+  nodes_[index]->readUpTo[client.blob.id] = client.next;
+  nodes_[index]->clients.emplace(ask, client);
+  send(index, PieceWanted{client.reader, ask, client.next});
+}
+
+// It comes back for the next piece a moment later, when it has sent this one on.
+void World::perform(NodeIndex index, const AnswerReader& effect) {
+  Node& node = *nodes_[index];
+  const auto it = node.clients.find(effect.ask);
+  if (it == node.clients.end()) return;
+  Client client = it->second;
+  node.clients.erase(it);
+  if (!effect.status.ok()) {
+    violations_.push_back(absl::StrCat("a client was failed: ", effect.status.ToString()));
+  }
+  const bool all = !effect.from || client.next++ == pieceCount(client.blob.size);
+  later(absl::Microseconds(100), [=, this, life = node.life] {
+    if (nodes_[index]->life != life) return;
+    if (all) {
+      nodes_[index]->readUpTo.erase(client.blob.id);
+      return send(index, ReaderGone{client.reader});
+    }
+    wantNext(index, client);
+  });
+}
+
+uint64_t World::readUpTo(NodeIndex index, const BlobId& blob) const {
+  const auto it = nodes_[index]->readUpTo.find(blob);
+  return it == nodes_[index]->readUpTo.end() ? UINT64_MAX : it->second;
 }
 
 void World::perform(NodeIndex index, const JobAccepted& effect) {

@@ -54,8 +54,11 @@ class World {
                  const std::set<uint64_t>& wrongPieces = {});
   void setFree(NodeIndex node, uint64_t bytes);
   void setRate(NodeIndex node, double bytesPerSecond);
-  void setZone(NodeIndex node, const std::string& zone);  // before it starts
   void setHubAllowed(NodeIndex node, bool allowed);
+  // Bytes per second; 0: none. At any time.
+  void limitUploads(NodeIndex node, uint64_t rate) { nodes_[node]->uploads->set(rate, now_); }
+  void limitDownloads(NodeIndex node, uint64_t rate) { nodes_[node]->downloads->set(rate, now_); }
+  void setZone(NodeIndex node, const std::string& zone);  // before it starts
   void setHubDown(bool down) { hubDown_ = down; }
 
   void start(NodeIndex node);                // (again): the next epoch, disk and partials kept
@@ -67,6 +70,11 @@ class World {
 
   uint64_t order(NodeIndex coordinator, const JobOrder& order);
   void cancel(NodeIndex coordinator, uint64_t job);
+  void limitJob(NodeIndex coordinator, uint64_t job, uint64_t rate);
+  // A client of that node reads the blob from its beginning to its end, as fast as it comes.
+  void read(NodeIndex node, const BlobInfo& blob);
+  // How far those clients are: pieces of that blob, UINT64_MAX when they have it.
+  uint64_t readUpTo(NodeIndex node, const BlobId& blob) const;
   void runUntil(absl::Time time);
   void runFor(absl::Duration duration) { runUntil(now_ + duration); }
   // Runs until done() or the time is up; says whether it is done.
@@ -82,7 +90,8 @@ class World {
   bool published(NodeIndex node, const BlobId& blob) const;
   bool repoPublished(NodeIndex node, const Commit& commit) const;
   uint64_t sent(NodeIndex node) const { return nodes_[node]->sent; }  // payload to peers
-  uint64_t crossed() const { return crossed_; }  // payload from one zone to another
+  uint64_t crossed() const { return crossed_; }                       // from one zone to another
+  uint64_t received(NodeIndex node) const { return nodes_[node]->received; }  // hub's included
   uint64_t hubServed() const { return hubServed_; }
   uint64_t hubServed(const BlobId& blob) const;
   bool downloads(NodeIndex node) const { return !nodes_[node]->hub.empty(); }  // from the hub
@@ -111,6 +120,12 @@ class World {
     size_t next = 0;
     uint64_t serial = 0;
     BlobInfo blob;
+    std::shared_ptr<RateLimit> pace;
+  };
+  struct Client {
+    ReaderId reader;
+    BlobInfo blob;
+    uint64_t next = 0;  // the piece it waits for
   };
   struct SavedCatalog {
     std::vector<AdvertChange> changes;
@@ -130,6 +145,11 @@ class World {
     bool sending = false;
     absl::Time inFree;
     uint64_t sent = 0;
+    uint64_t received = 0;
+    std::shared_ptr<RateLimit> uploads = std::make_shared<RateLimit>();
+    std::shared_ptr<RateLimit> downloads = std::make_shared<RateLimit>();
+    std::map<AskId, Client> clients;  // by their question
+    std::map<BlobId, uint64_t> readUpTo;
     uint64_t freeBytes = uint64_t{1} << 50;
     std::map<BlobId, Copy> disk;
     std::map<BlobId, Partial> partials;
@@ -186,13 +206,13 @@ class World {
   void perform(NodeIndex node, const ReadPiece& effect);
   void perform(NodeIndex node, const ReadSmall& effect);
   void perform(NodeIndex node, const HubDownload& effect);
-  void perform(NodeIndex, const LimitHub&) {}  // no clients write here
+  void perform(NodeIndex node, const LimitHub& effect);  // no clients write here
   void perform(NodeIndex node, const StopHub& effect);
   void perform(NodeIndex node, const FinishBlob& effect);
   void perform(NodeIndex node, const RestartBlob& effect);
   void perform(NodeIndex node, const CloseWriter& effect);
   void perform(NodeIndex node, const AnswerPiece& effect);
-  void perform(NodeIndex, const AnswerReader&) {}  // no clients here
+  void perform(NodeIndex node, const AnswerReader& effect);
   void perform(NodeIndex node, const CheckPresent& effect);
   void perform(NodeIndex node, const PublishRepo& effect);
   void perform(NodeIndex node, const JobAccepted& effect);
@@ -204,6 +224,7 @@ class World {
   void answerRead(uint64_t read, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag);
   void endRead(uint64_t read, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag);
   void sendNext(NodeIndex source);
+  void wantNext(NodeIndex node, Client client);
   void hubStep(NodeIndex node, uint64_t life, FetchId fetch, uint64_t serial);
   void advertise(NodeIndex node, const BlobId& blob);
   std::array<uint8_t, 16> hashOf(Tag tag) const;

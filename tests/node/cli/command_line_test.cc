@@ -120,6 +120,34 @@ TEST(CommandLine, WhereTakesARepoOrADigest) {
   EXPECT_THAT(refusal("where sha256:123"), HasSubstr("64 hex digits"));
 }
 
+TEST(CommandLine, WhereExplains) {
+  EXPECT_TRUE(parsed<WhereCommand>("where org/m --explain").explain);
+  EXPECT_TRUE(parsed<WhereCommand>("where " + std::string(64, 'a') + " --explain").explain);
+  EXPECT_FALSE(parsed<WhereCommand>("where org/m").explain);
+  EXPECT_THAT(refusal("where --type pip leaf --explain"), HasSubstr("--explain"));
+}
+
+TEST(CommandLine, LimitTakesRates) {
+  EXPECT_EQ(parsed<LimitCommand>("limit").upload, std::nullopt);
+  const auto limit = parsed<LimitCommand>("limit --upload 200MB --download none --job 12 50MB/s");
+  EXPECT_EQ(limit.upload, 200'000'000u);
+  EXPECT_EQ(limit.download, 0u);
+  EXPECT_EQ(limit.job->id, 12u);
+  EXPECT_EQ(limit.job->rate, 50'000'000u);
+  EXPECT_THAT(refusal("limit --upload fast"), AllOf(HasSubstr("--upload"), HasSubstr("\"fast\"")));
+  EXPECT_THAT(refusal("limit --upload 10"), HasSubstr("The least is 100kB"));
+  EXPECT_THAT(refusal("limit --job twelve 1MB"), HasSubstr("\"twelve\""));
+  refusal("limit --job 12");
+}
+
+TEST(CommandLine, WarmTakesALimit) {
+  EXPECT_EQ(parsed<WarmCommand>("warm org/m").limit, 0u);
+  EXPECT_EQ(parsed<WarmCommand>("warm org/m --limit 20MiB/s").limit, 20u << 20);
+  EXPECT_THAT(refusal("warm org/m --limit 1B"), HasSubstr("--limit"));
+  EXPECT_THAT(refusal("warm --type pip leaf --limit 1MB"), HasSubstr("--limit"));
+  refusal("warm --type representation --limit 1MB");
+}
+
 TEST(CommandLine, JobsTakesAnId) {
   EXPECT_EQ(parsed<JobsCommand>("jobs").id, std::nullopt);
   EXPECT_EQ(parsed<JobsCommand>("jobs 12").id, 12u);
@@ -232,8 +260,8 @@ TEST(CommandShapes, KnowEveryCommandAndWhatItTakes) {
       EXPECT_FALSE(option.text.empty()) << command.name << " " << option.names[0];
     }
   }
-  EXPECT_THAT(names, ElementsAre("agent", "status", "warm", "get", "where", "ls", "evict", "jobs",
-                                 "verify", "env", "exec", "key", "completion", "version"));
+  EXPECT_THAT(names, ElementsAre("agent", "status", "warm", "get", "where", "ls", "evict", "limit",
+                                 "jobs", "verify", "env", "exec", "key", "completion", "version"));
 }
 
 }  // namespace

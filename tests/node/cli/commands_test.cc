@@ -524,6 +524,42 @@ TEST_F(Commands, WhatNobodyHoldsIsExit3) {
   EXPECT_EQ(json::parse(out)["nodes"], json::array());
 }
 
+TEST_F(Commands, WhereExplainsFromWhomAndWhy) {
+  const json source = {{"name", "gpu-01"}, {"why", "hashed there"}};
+  const json passed = {{"name", "gpu-02"}, {"why", "draining, and others have it"}};
+  answer("where", json{{"nodes", json::array()},
+                       {"plans",
+                        {{{"lane", "direct"},
+                          {"why", {"no other wants it"}},
+                          {"bytes", 3 * kMB},
+                          {"sources", {source}},
+                          {"passed_over", {passed}},
+                          {"files", {{{"path", "a.bin"}}, {{"path", "b.bin"}}}}}}}});
+  EXPECT_EQ(run("where org/m --explain"), 0) << "there is a way";
+  EXPECT_EQ(script.asked[0].second, (json{{"repo", "org/m"}, {"explain", true}}));
+  EXPECT_THAT(out, AllOf(HasSubstr("2 files, 3.0 MB: direct\n  no other wants it\n"),
+                         HasSubstr("  from gpu-01: hashed there\n"),
+                         HasSubstr("  not from gpu-02: draining, and others have it\n")));
+}
+
+TEST_F(Commands, WhatCannotBeHadIsExit3AlsoWhenExplained) {
+  answer("where", json{{"nodes", json::array()}, {"plans", {{{"lane", "none"}}}}});
+  EXPECT_EQ(run("where org/m --explain"), 3);
+}
+
+TEST_F(Commands, LimitShowsAndChanges) {
+  answer("limit", json{{"upload_bytes_per_second", 50 * kMB},
+                       {"download_bytes_per_second", 0},
+                       {"jobs", {{{"id", 12}, {"title", "org/m"}, {"bytes_per_second", kMB}}}}});
+  EXPECT_EQ(run("limit"), 0);
+  EXPECT_EQ(script.asked[0].second, json::object());
+  EXPECT_THAT(out, AllOf(HasSubstr("upload    50.0 MB/s\n"), HasSubstr("download  none\n"),
+                         HasSubstr("job #12 org/m  1.0 MB/s\n")));
+  EXPECT_EQ(run("limit --upload none --job 12 2MB --json"), 0);
+  EXPECT_EQ(script.asked[1].second, (json{{"upload", 0}, {"job", 12}, {"job_rate", 2'000'000}}));
+  EXPECT_EQ(json::parse(out)["upload_bytes_per_second"], 50 * kMB);
+}
+
 TEST_F(Commands, LsPrintsEachRepoOnceWhenQuiet) {
   answer("ls", json{{"repos",
                      {{{"repo", "org/m"}, {"commit", "a"}},
