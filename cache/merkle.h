@@ -34,6 +34,21 @@ struct HashTree {
   friend bool operator==(const HashTree&, const HashTree&) = default;
 };
 
+// Numbers are on the wire: never renumber.
+enum class SwarmState : uint8_t {
+  kOff = 0,     // not by this node, or not this blob
+  kNotYet = 1,  // the tree is being computed: ask again
+  kReady = 2,
+};
+
+// What a node says of a blob and the swarm.
+struct SwarmWord {
+  SwarmState state = SwarmState::kOff;
+  uint16_t port = 0;        // where its swarm listens; 0: nowhere
+  uint64_t pieceBytes = 0;  // with kReady, as is the next
+  std::shared_ptr<const HashTree> tree = nullptr;
+};
+
 class TreeHasher {
  public:
   // `size` is at least 1: an empty blob has no tree.
