@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
@@ -160,14 +161,16 @@ bool isConsistent(uint64_t size, const HashTree& tree) {
   return layerRoot(hash, size, tree.layer) == tree.root;
 }
 
-absl::StatusOr<HashTree> treeOfBlob(const LocalBlob& blob, const std::atomic<bool>* cancelled) {
+absl::StatusOr<HashTree> treeOfBlob(const LocalBlob& blob, const std::atomic<bool>* cancelled,
+                                    PageCacheRoom* pages) {
   const uint64_t size = blob.blob().size;
   TreeHasher hasher(size);
   std::vector<uint8_t> buffer(std::min(kPieceBytes, size));
   for (uint64_t at = 0; at < size; at += kPieceBytes) {
     if (cancelled != nullptr && *cancelled) return absl::CancelledError("stopping");
     const auto bytes = absl::MakeSpan(buffer).first(std::min(kPieceBytes, size - at));
-    ROOST_RETURN_IF_ERROR(blob.read(at, bytes));
+    const bool stays = pages == nullptr || pages->take(bytes.size(), absl::Now());
+    ROOST_RETURN_IF_ERROR(blob.read(at, bytes, stays));
     hasher.update(bytes);
   }
   return hasher.finish();

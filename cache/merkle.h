@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "cache/local_blob.h"
+#include "cache/page_cache_room.h"
 #include "protocol/blob_id.h"
 
 namespace roost {
@@ -76,7 +77,9 @@ Sha256 pieceRoot(uint64_t size, uint64_t piece, absl::Span<const Sha256> blocks)
 bool isConsistent(uint64_t size, const HashTree& tree);
 
 // Reads the whole blob. kCancelled once `cancelled` is set; the errors of LocalBlob::read().
-absl::StatusOr<HashTree> treeOfBlob(const LocalBlob& blob, const std::atomic<bool>* cancelled);
+// `pages`, which may be null: how much of it may stay in the page cache.
+absl::StatusOr<HashTree> treeOfBlob(const LocalBlob& blob, const std::atomic<bool>* cancelled,
+                                    PageCacheRoom* pages = nullptr);
 
 }  // namespace roost
 

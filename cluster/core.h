@@ -44,6 +44,9 @@ struct ObtainKey {
   }
 };
 
+// Whose bytes came by the swarm, where a node is named: nobody's in particular.
+inline const NodeId kSwarmSource = NodeId::ofNumber(0);
+
 // A file of a repo whose content a blob is: where its bytes are written, and what the hub calls it.
 struct BlobSite {
   RepoId repo;
@@ -146,6 +149,21 @@ struct HubEnded {
   FetchId fetch;
   absl::Status status;
 };
+// Answer to SwarmAsk: ok if a holder told the blob's hash tree. And the end of a SwarmJoin: ok when
+// every piece that was missing then is written.
+struct SwarmKnown {
+  FetchId fetch;
+  absl::Status status;
+};
+struct SwarmEnded {
+  FetchId fetch;
+  absl::Status status;
+};
+// A piece that came by the swarm is written.
+struct SwarmPiece {
+  FetchId fetch;
+  uint64_t piece;
+};
 // The first answer to FinishBlob, if the whole-file hash matched: nothing but the final name is
 // missing.
 struct BlobVerified {
@@ -245,11 +263,12 @@ struct SeedsFound {
   std::vector<Address> seeds;
 };
 
-using Event = std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged,
-                           SummaryChanged, CatalogRestored, WriterOpened, WriterShared, WriterLost,
-                           PieceRead, SmallRead, HubPiece, HubEnded, BlobVerified, BlobFinished,
-                           PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored,
-                           JobCancelled, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
+using Event =
+    std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
+                 CatalogRestored, WriterOpened, WriterShared, WriterLost, PieceRead, SmallRead,
+                 HubPiece, HubEnded, SwarmKnown, SwarmEnded, SwarmPiece, BlobVerified, BlobFinished,
+                 PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored, JobCancelled,
+                 SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -311,6 +330,27 @@ struct LimitHub {
   absl::Time until;
 };
 struct StopHub {
+  FetchId fetch;
+};
+// Ask these holders, one after the other, how to get the blob by the swarm, until one tells.
+struct SwarmAsk {
+  FetchId fetch;
+  std::vector<NodeId> holders;
+};
+// After SwarmKnown: take what is missing from the swarm of these nodes. This node is wanter
+// `number` of `of`.
+struct SwarmJoin {
+  FetchId fetch;
+  std::vector<NodeId> peers;
+  uint32_t number;
+  uint32_t of;
+};
+// Others that are in it now.
+struct SwarmPeers {
+  FetchId fetch;
+  std::vector<NodeId> peers;
+};
+struct SwarmLeave {
   FetchId fetch;
 };
 struct FinishBlob {
@@ -375,8 +415,9 @@ struct Report {
 
 using Effect =
     std::variant<Dial, Hangup, Call, Respond, OpenWriter, ReadPiece, ReadSmall, HubDownload,
-                 LimitHub, StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, AnswerReader,
-                 CheckPresent, PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
+                 LimitHub, StopHub, SwarmAsk, SwarmJoin, SwarmPeers, SwarmLeave, FinishBlob,
+                 RestartBlob, CloseWriter, AnswerPiece, AnswerReader, CheckPresent, PublishRepo,
+                 JobAccepted, JobChanged, SaveCatalog, Report>;
 using Effects = std::vector<Effect>;
 
 // ---- Queries: what others show or decide with
@@ -437,6 +478,8 @@ class Core {
     bool hubAllowed =
         true;            // this node may download from the hub; what has a URL from there anyway
     uint64_t logId = 0;  // of its own advert log
+    // That want a blob at once for it to come by the swarm; 0: this node has no swarm.
+    uint32_t swarmNodes = 0;
   };
   // `random` must outlive the core.
   Core(Options options, absl::BitGenRef random);

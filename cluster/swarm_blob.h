@@ -21,6 +21,7 @@
 #include "cache/blob_writer.h"
 #include "cache/local_blob.h"
 #include "cache/merkle.h"
+#include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "cluster/hub_pieces.h"
 #include "protocol/blob_id.h"
@@ -72,15 +73,17 @@ struct SwarmShelf {
   using Open =
       std::function<void(const BlobId&, std::function<void(std::shared_ptr<const LocalBlob>)>)>;
   using FoundBad = std::function<void(const BlobId&, const absl::Status&)>;
-  SwarmShelf(WorkPool& workers, Open opener, FoundBad bad, size_t piecesHeldMax,
-             size_t piecesWaitingMax)
+  SwarmShelf(WorkPool& workers, std::shared_ptr<PageCacheRoom> pageRoom, Open opener, FoundBad bad,
+             size_t piecesHeldMax, size_t piecesWaitingMax)
       : pool(workers),
+        pages(std::move(pageRoom)),
         open(std::move(opener)),
         foundBad(std::move(bad)),
         room(std::make_shared<HubRoom>(piecesHeldMax)),
         waitingMax(piecesWaitingMax) {}
 
   WorkPool& pool;
+  const std::shared_ptr<PageCacheRoom> pages;  // null: what is read stays in the page cache
   // A complete copy that may be given away, or null; the answer may come on any thread, or never.
   const Open open;
   const FoundBad foundBad;              // a copy failed its check while it was read
@@ -99,7 +102,20 @@ struct SwarmShelf {
     return node.empty() ? nullptr : std::move(node.mapped());
   }
 
-  std::mutex mutex;
+  // The session is about to end, and waits for every answer: those from outside may never come.
+  void close() {
+    closed = true;
+    std::function<void()> tell;
+    {
+      const std::lock_guard lock(mutex);
+      tell = onClose;
+    }
+    if (tell) tell();
+  }
+  std::atomic<bool> closed = false;
+
+  std::mutex mutex;                                         // of the rest
+  std::function<void()> onClose;                            // of the disk side
   std::map<std::string, std::shared_ptr<SwarmBlob>> blobs;  // on their way to the disk side
 };
 

@@ -81,7 +81,10 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
         bridge_(std::make_shared<Bridge>(io)),
         waiting_(std::make_shared<Waiting>(shelf_->waitingMax, [this, bridge = bridge_] {
           bridge->post([this] { releaseHeld(); });
-        })) {}
+        })) {
+    const std::lock_guard lock(shelf_->mutex);
+    shelf_->onClose = [this, bridge = bridge_] { bridge->post([this] { answerAll(); }); };
+  }
 
   lt::storage_holder new_torrent(const lt::storage_params& params,
                                  const std::shared_ptr<void>& torrent) override {
@@ -101,7 +104,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
                   std::function<void(lt::disk_buffer_holder, const Error&)> handler,
                   lt::disk_job_flags_t) override {
     const auto slot = slotOf(index);
-    if (!slot || request.length <= 0 || request.length > lt::default_block_size) {
+    if (!slot || shelf_->closed || request.length <= 0 || request.length > lt::default_block_size) {
       return fail(handler, aborted(lt::operation_t::file_read));
     }
     slot->blob->used();
@@ -156,7 +159,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     const size_t room = gathering->bytes.size();
     std::memcpy(gathering->bytes.data() + std::min(start, room), bytes,
                 std::min(length, room - std::min(start, room)));
-    if (waiting_->count() < shelf_->waitingMax) {
+    if (shelf_->closed || waiting_->count() < shelf_->waitingMax) {
       post([handler] { handler(Error()); });
       return false;
     }
@@ -265,18 +268,9 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
   void submit_jobs() override {}
   void settings_updated() override {}
 
-  // Whoever waits for an answer from outside is told no: it may never come. Jobs that run end by
-  // themselves, and the network thread waits for them.
   void abort(bool) override {
+    answerAll();
     bridge_->close();
-    for (auto& [index, slot] : slots_) {
-      for (auto& [piece, waiting] : std::exchange(slot->reading, {})) {
-        for (const Asked& asked : waiting) {
-          fail(asked.handler, aborted(lt::operation_t::file_read));
-        }
-      }
-    }
-    releaseHeld();
   }
 
   void free_disk_buffer(char* buffer) override { delete[] buffer; }
@@ -404,7 +398,9 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
                  const std::shared_ptr<const LocalBlob>& local) {
     onWorker("swarm read", [this, key, slot, local]() -> Then {
       auto bytes = std::make_shared<Bytes>(pieceBytes(local->blob().size, key.second));
-      const absl::Status status = local->read(key.second * kPieceBytes, absl::MakeSpan(*bytes));
+      const absl::Status status =
+          local->read(key.second * kPieceBytes, absl::MakeSpan(*bytes),
+                      !shelf_->pages || shelf_->pages->take(bytes->size(), absl::Now()));
       if (!status.ok()) shelf_->foundBad(local->blob().id, status);
       return [this, key, slot, bytes, good = status.ok()] {
         if (good) return wasRead(key, *slot, bytes);
@@ -444,6 +440,19 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
            held.reset();  // its room first
            waiting->end();
          }});
+  }
+
+  // Whoever waits for an answer from outside is told no: it may never come. Jobs that run end by
+  // themselves, and the network thread waits for them.
+  void answerAll() {
+    for (auto& [index, slot] : slots_) {
+      for (auto& [piece, waiting] : std::exchange(slot->reading, {})) {
+        for (const Asked& asked : waiting) {
+          fail(asked.handler, aborted(lt::operation_t::file_read));
+        }
+      }
+    }
+    releaseHeld();
   }
 
   void releaseHeld() {

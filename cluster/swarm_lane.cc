@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -17,6 +18,7 @@
 #include <libtorrent/settings_pack.hpp>
 #include <libtorrent/torrent_handle.hpp>
 #include <libtorrent/torrent_info.hpp>
+#include <limits>
 #include <map>
 #include <set>
 #include <thread>
@@ -80,14 +82,16 @@ lt::settings_pack settingsOf(const SwarmLane::Options& options) {
   return s;
 }
 
-lt::ip_filter nobody() {
+lt::ip_filter everybody(uint32_t flags) {
   lt::ip_filter filter;
-  filter.add_rule(lt::make_address("0.0.0.0"), lt::make_address("255.255.255.255"),
-                  lt::ip_filter::blocked);
+  filter.add_rule(lt::make_address("0.0.0.0"), lt::make_address("255.255.255.255"), flags);
   filter.add_rule(lt::make_address("::"),
-                  lt::make_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-                  lt::ip_filter::blocked);
+                  lt::make_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), flags);
   return filter;
+}
+
+lt::ip_filter nobody() {
+  return everybody(lt::ip_filter::blocked);
 }
 
 }  // namespace
@@ -99,7 +103,7 @@ class SwarmLane::Work {
   Work(const Options& options, Seams seams)
       : options_(options),
         seams_(std::move(seams)),
-        shelf_(std::make_shared<SwarmShelf>(seams_.pool, seams_.open, seams_.foundBad,
+        shelf_(std::make_shared<SwarmShelf>(seams_.pool, seams_.pages, seams_.open, seams_.foundBad,
                                             options.piecesHeldMax, options.piecesWaitingMax)),
         sweep_(io_) {}
 
@@ -114,6 +118,8 @@ class SwarmLane::Work {
     params.disk_io_constructor = swarmDisk(shelf_);
     if (!options_.outside) params.ip_filter = nobody();
     session_ = std::make_unique<lt::session>(std::move(params));
+    // Private networks are no exception from limits, which they are by default.
+    session_->set_peer_class_filter(everybody(1U << uint32_t{lt::session::global_peer_class_id}));
     // Not ut_pex: peers are ours to name.
     session_->add_extension(&lt::create_ut_metadata_plugin);
     session_->add_extension(&lt::create_smart_ban_plugin);
@@ -187,8 +193,9 @@ class SwarmLane::Work {
     });
   }
 
-  void seed(const BlobInfo& info, std::shared_ptr<const HashTree> tree) {
-    post([this, info, tree = std::move(tree)] {
+  void seed(const BlobInfo& info, std::shared_ptr<const HashTree> tree, bool kept) {
+    post([this, info, kept, tree = std::move(tree)] {
+      if (kept) kept_.insert(info.id);
       const auto it = torrents_.find(info.id);
       if (it != torrents_.end()) return it->second.blob->used();
       if (info.size == 0 || isBanned(tree->root)) return;
@@ -222,6 +229,18 @@ class SwarmLane::Work {
   bool isBanned(const Sha256& root) const {
     const std::lock_guard lock(mutex_);
     return banned_.contains(root);
+  }
+
+  void limit(uint64_t upload, uint64_t download) {
+    post([this, upload, download] {
+      const auto rate = [](uint64_t bytes) {
+        return static_cast<int>(std::min<uint64_t>(bytes, std::numeric_limits<int>::max()));
+      };
+      lt::settings_pack settings;
+      settings.set_int(lt::settings_pack::upload_rate_limit, rate(upload));
+      settings.set_int(lt::settings_pack::download_rate_limit, rate(download));
+      session_->apply_settings(std::move(settings));
+    });
   }
 
   void allow(std::vector<std::string> hosts) {
@@ -305,7 +324,7 @@ class SwarmLane::Work {
     if (torrents_.size() < kSwarmTorrentsMax) return true;
     const Torrent* oldest = nullptr;
     for (const auto& [id, torrent] : torrents_) {
-      if (torrent.blob->receiving()) continue;
+      if (torrent.blob->receiving() || kept_.contains(id)) continue;
       if (oldest == nullptr || torrent.blob->usedAt() < oldest->blob->usedAt()) oldest = &torrent;
     }
     if (oldest == nullptr) return false;
@@ -331,7 +350,8 @@ class SwarmLane::Work {
       const absl::Time now = absl::Now();
       std::vector<BlobId> idle;
       for (const auto& [id, torrent] : torrents_) {
-        if (!torrent.blob->receiving() && now - torrent.blob->usedAt() > options_.idle) {
+        if (!torrent.blob->receiving() && !kept_.contains(id) &&
+            now - torrent.blob->usedAt() > options_.idle) {
           idle.push_back(id);
         }
       }
@@ -415,6 +435,7 @@ class SwarmLane::Work {
       torrent.blob->end(absl::CancelledError("stopping"));
     }
     torrents_.clear();
+    shelf_->close();
     session_.reset();  // waits for its thread
     guard_.reset();
   }
@@ -437,6 +458,7 @@ class SwarmLane::Work {
   std::unique_ptr<lt::session> session_;
   asio::steady_timer sweep_;
   std::map<BlobId, Torrent> torrents_;
+  std::set<BlobId> kept_;
   uint64_t lastKey_ = 0;
   bool busy_ = false;
   std::atomic<size_t> torrentCount_{0};
@@ -461,8 +483,8 @@ void SwarmLane::connect(const BlobId& blob, std::vector<Address> peers) {
 void SwarmLane::stop(SwarmId id) {
   work_->stop(id);
 }
-void SwarmLane::seed(const BlobInfo& blob, std::shared_ptr<const HashTree> tree) {
-  work_->seed(blob, std::move(tree));
+void SwarmLane::seed(const BlobInfo& blob, std::shared_ptr<const HashTree> tree, bool kept) {
+  work_->seed(blob, std::move(tree), kept);
 }
 void SwarmLane::ban(const Sha256& root) {
   work_->ban(root);
@@ -472,6 +494,9 @@ bool SwarmLane::isBanned(const Sha256& root) const {
 }
 void SwarmLane::allow(std::vector<std::string> hosts) {
   work_->allow(std::move(hosts));
+}
+void SwarmLane::limit(uint64_t upload, uint64_t download) {
+  work_->limit(upload, download);
 }
 size_t SwarmLane::torrents() const {
   return work_->torrents();

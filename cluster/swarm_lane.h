@@ -32,6 +32,7 @@
 #include "cache/blob_writer.h"
 #include "cache/local_blob.h"
 #include "cache/merkle.h"
+#include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "cluster/hub_pieces.h"
 #include "protocol/blob_id.h"
@@ -53,7 +54,8 @@ class SwarmLane {
     size_t piecesWaitingMax = kSwarmPiecesWaitingMax;
   };
   struct Seams {
-    WorkPool& pool;  // outlives the lane
+    WorkPool& pool;                                  // outlives the lane
+    std::shared_ptr<PageCacheRoom> pages = nullptr;  // null: what is read stays in the page cache
     // A complete copy that may be given away, or null. Called on the network thread; the answer may
     // come on any thread, and need not come.
     std::function<void(const BlobId&, std::function<void(std::shared_ptr<const LocalBlob>)>)> open;
@@ -93,14 +95,18 @@ class SwarmLane {
   // already. What is not whole leaves the swarm.
   void stop(SwarmId id);
 
-  // Gives a complete blob until nobody has asked for a while. Again: it is wanted still.
-  void seed(const BlobInfo& blob, std::shared_ptr<const HashTree> tree);
+  // Gives a complete blob until nobody has asked for a while. Again: it is wanted still. `kept`:
+  // for good, for clients that come when they like.
+  void seed(const BlobInfo& blob, std::shared_ptr<const HashTree> tree, bool kept = false);
   // The root belongs to other content: it leaves the swarm and is not let in again.
   void ban(const Sha256& root);
   bool isBanned(const Sha256& root) const;
   // Who may connect, instead of those before: literal addresses, or names to be resolved. Nobody at
   // first.
   void allow(std::vector<std::string> hosts);
+
+  // Bytes per second over all peers, each way; 0: no limit.
+  void limit(uint64_t upload, uint64_t download);
 
   size_t torrents() const;
   uint64_t bytesIn() const;   // payload of pieces that were right, since the start

@@ -25,6 +25,7 @@ namespace roost {
 
 class PipCommands;
 class Representations;
+class TorrentCommands;
 
 class Commands {
  public:
@@ -40,8 +41,9 @@ class Commands {
     std::function<std::vector<Problem>()> problems;
     std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
     std::string pipIndex = {};  // the one that /pip/simple/ stands for; empty: it is off
-    Representations* representations = nullptr;   // null: there are none
-    std::function<PipCommands*()> pip = nullptr;  // null: none
+    Representations* representations = nullptr;            // null: there are none
+    std::function<PipCommands*()> pip = nullptr;           // null: none
+    std::function<TorrentCommands*()> torrents = nullptr;  // null: none
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
 
@@ -51,6 +53,7 @@ class Commands {
  private:
   using Document = absl::StatusOr<nlohmann::json>;
   boost::asio::awaitable<Document> ofWheels(std::string method, nlohmann::json arguments);
+  boost::asio::awaitable<Document> torrent(const nlohmann::json& arguments) const;
   Document where(const nlohmann::json& arguments) const;
   Document ls() const;
   nlohmann::json trees() const;

@@ -108,6 +108,8 @@ inline constexpr uint64_t kHubProgressBytes = 64 << 10;  // a cut after more tha
 inline constexpr size_t kHubPiecesHeldMax = 2 * kHubConnectionsMax;  // downloaded, not yet written
 
 // --- Swarm lane. ---
+inline constexpr uint32_t kSwarmNodesDefault =
+    9;  // up to 8 that want a blob at once, stripes were measured to be faster
 inline constexpr uint64_t kSwarmBlockBytes = 16 << 10;  // a leaf of the hash tree: BEP 52
 inline constexpr uint64_t kSwarmPieceBytesMin =
     kPieceBytes;  // a piece of the swarm is at least one of ours, so both are verified and written

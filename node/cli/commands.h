@@ -42,6 +42,7 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const LsCommand& command
 absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentationsCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EvictCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VerifyCommand& command);
+absl::StatusOr<ExitCode> run(const CliContext& context, const TorrentCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EnvCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const ExecCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const KeyCommand& command);

@@ -111,6 +111,8 @@ class Node {
                         std::shared_ptr<const LocalBlob> found;
                         {
                           const std::lock_guard lock(mutex_);
+                          asked_ = true;
+                          if (hangs_) return;
                           if (const auto it = blobs_.find(blob); it != blobs_.end()) {
                             found = it->second;
                           }
@@ -136,6 +138,15 @@ class Node {
   Address address() const { return {"127.0.0.1", lane_->port()}; }
   SwarmLane& lane() { return *lane_; }
   void end() { lane_.reset(); }
+  // Its folder is asked, and never answers.
+  void hang() {
+    const std::lock_guard lock(mutex_);
+    hangs_ = true;
+  }
+  bool asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
   std::vector<BlobId> bad() {
     const std::lock_guard lock(mutex_);
     return bad_;
@@ -169,6 +180,8 @@ class Node {
   std::mutex mutex_;
   std::map<BlobId, std::shared_ptr<const LocalBlob>> blobs_;
   std::vector<BlobId> bad_;
+  bool hangs_ = false;
+  bool asked_ = false;
   std::unique_ptr<SwarmLane> lane_;
 };
 
@@ -368,6 +381,31 @@ TEST(SwarmLane, ABannedRootIsRefused) {
   EXPECT_EQ(receiver.pieces(), 0u);
 }
 
+TEST(SwarmLane, ItEndsAlsoWhileAFolderDoesNotAnswer) {
+  const Content content = randomBytes(100, 16);
+  Node holder, wanter;
+  holder.hang();
+  holder.lane().seed(infoOf(content), treeOf(content));
+  Receiver receiver(content.size());
+  wanter.lane().start(orderOf(content, {holder.address()}), receiver.onPiece(), receiver.done());
+  waitUntil([&] { return holder.asked(); }, "the folder is asked");
+  holder.end();
+  wanter.end();
+  EXPECT_TRUE(absl::IsCancelled(receiver.wait()));
+}
+
+TEST(SwarmLane, ItEndsAlsoWhileAReceiverKeepsPieces) {
+  const Content content = randomBytes(12 * kPieceBytes, 17);
+  Node holder, wanter({.piecesWaitingMax = 1});
+  holder.seed(content);
+  Receiver receiver(content.size());
+  receiver.keep = true;
+  wanter.lane().start(orderOf(content, {holder.address()}), receiver.onPiece(), receiver.done());
+  ASSERT_TRUE(receiver.waitFor([&] { return receiver.pieces() >= 1; }));
+  wanter.end();
+  EXPECT_TRUE(absl::IsCancelled(receiver.wait()));
+}
+
 TEST(SwarmLane, WhatIsBannedMeanwhileEnds) {
   const Content content = randomBytes(100, 12);
   Node wanter;
@@ -423,6 +461,18 @@ TEST(SwarmLane, OutsideClientsConnectWhereTheyAreWanted) {
   holder.lane().allow({});
   holder.seed(content);
   waitUntil([&] { return answerToHandshake(holder.address(), content) == 68; }, "it is answered");
+}
+
+TEST(SwarmLane, ALimitHoldsAlsoOnThisMachine) {
+  const Content content = randomBytes(3 * kPieceBytes, 18);
+  Node holder, wanter;
+  holder.lane().limit(kPieceBytes, 0);  // a second
+  holder.seed(content);
+  Receiver receiver(content.size());
+  const absl::Time begun = absl::Now();
+  wanter.lane().start(orderOf(content, {holder.address()}), receiver.onPiece(), receiver.done());
+  EXPECT_EQ(receiver.wait(), absl::OkStatus());
+  EXPECT_GT(absl::Now() - begun, absl::Seconds(1));
 }
 
 TEST(SwarmLane, ATakenPortIsSaid) {

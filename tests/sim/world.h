@@ -192,6 +192,11 @@ class World {
   void perform(NodeIndex node, const RestartBlob& effect);
   void perform(NodeIndex node, const CloseWriter& effect);
   void perform(NodeIndex node, const AnswerPiece& effect);
+  // No swarms here.
+  void perform(NodeIndex, const SwarmAsk&) {}
+  void perform(NodeIndex, const SwarmJoin&) {}
+  void perform(NodeIndex, const SwarmPeers&) {}
+  void perform(NodeIndex, const SwarmLeave&) {}
   void perform(NodeIndex, const AnswerReader&) {}  // no clients here
   void perform(NodeIndex node, const CheckPresent& effect);
   void perform(NodeIndex node, const PublishRepo& effect);
