@@ -178,6 +178,8 @@ class Inventory {
   std::vector<LocalCopy> copiesOf(const HubOrigin& origin) const;
   // As it was said, or as the roots say that it lies in; of a dataset cache as of its sources.
   Visibility visibilityOf(const RepoId& repo) const;
+  // The most open of the repos that show it here and that peers may be told of.
+  Visibility visibilityOf(const BlobId& blob) const;
   // Datasets of that name that lie here or that something was said of. Sorted.
   std::vector<RepoId> sourcesOf(const RepoId& cache) const;
   // Nobody said yet whether everybody may have that dataset cache, and no operator wants it shared.

@@ -78,6 +78,13 @@ Visibility Inventory::visibilityOfBlob(const Blob& blob) const {
   return result;
 }
 
+Visibility Inventory::visibilityOf(const BlobId& id) const {
+  const auto it = blobs_.find(id);
+  if (it == blobs_.end()) return Visibility::kUnknown;
+  const auto [told, copy] = wanted(id, it->second);
+  return told.told ? told.visibility : Visibility::kPrivate;
+}
+
 std::pair<Inventory::ToldBlob, const Inventory::Copy*> Inventory::wanted(const BlobId& id,
                                                                          const Blob& blob) const {
   const Copy* copy = best(blob, /*forPeers=*/true, nullptr);

@@ -25,6 +25,7 @@ namespace {
 using ReadResponse = capnp::Response<wire::BlobReader::ReadResults>;
 using SmallResponse = capnp::Response<wire::BlobSource::SmallResults>;
 using PiecesResponse = capnp::Response<wire::BlobReader::PiecesResults>;
+using SwarmResponse = capnp::Response<wire::BlobReader::SwarmResults>;
 using ProvenancesResponse = capnp::Response<wire::BlobSource::ProvenancesResults>;
 using BulkResponse = capnp::Response<wire::Door::BulkResults>;
 
@@ -87,6 +88,14 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     ask(target, std::move(handler),
         [self = shared_from_this(), blob, deadline](auto peer, auto done) {
           return runPieces(self, peer, blob, deadline, std::move(done));
+        });
+  }
+
+  void swarm(const PeerTarget& target, const BlobInfo& blob, absl::Duration deadline,
+             SwarmHandler handler) {
+    ask(target, std::move(handler),
+        [self = shared_from_this(), blob, deadline](auto peer, auto done) {
+          return runSwarm(self, peer, blob, deadline, std::move(done));
         });
   }
 
@@ -274,6 +283,45 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     handler(std::move(hashes));
   }
 
+  static absl::StatusOr<SwarmWord> wordOf(const SwarmResponse& response, const BlobInfo& blob) {
+    SwarmWord word{.port = response.getPort()};
+    if (response.getState() == wire::SwarmState::NOT_YET) word.state = SwarmState::kNotYet;
+    if (response.getState() != wire::SwarmState::READY) return word;
+    const auto root = response.getRoot();
+    const auto layer = response.getLayer();
+    const uint64_t hashes = layer.size() / sizeof(Sha256);
+    const auto malformed = absl::DataLossError("the peer told no hash tree of this blob");
+    // The number of hashes before anything is made of them.
+    if (blob.size == 0 || root.size() != sizeof(Sha256) || layer.size() % sizeof(Sha256) != 0 ||
+        response.getPieceBytes() != swarmPieceBytes(blob.size) || hashes > kSwarmPiecesMax) {
+      return malformed;
+    }
+    auto tree = std::make_shared<HashTree>();
+    std::memcpy(tree->root.data(), root.begin(), root.size());
+    tree->layer.resize(hashes);
+    if (hashes > 0) std::memcpy(tree->layer.data(), layer.begin(), layer.size());
+    if (!isConsistent(blob.size, *tree)) return malformed;
+    word.state = SwarmState::kReady;
+    word.pieceBytes = response.getPieceBytes();
+    word.tree = std::move(tree);
+    return word;
+  }
+
+  static asio::awaitable<void> runSwarm(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
+                                        BlobInfo blob, absl::Duration deadline,
+                                        SwarmHandler handler) {
+    if (self->wentDown(peer, handler)) co_return;
+    auto request = readerOf(*peer, blob.id).swarmRequest();
+    const absl::StatusOr<SwarmResponse> response =
+        co_await withTimeout(kj::Promise<SwarmResponse>(request.send()), deadline);
+    self->finished(peer);
+    if (!response.ok()) {
+      handler(response.status());
+      co_return;
+    }
+    handler(wordOf(*response, blob));
+  }
+
   static asio::awaitable<void> runSmall(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
                                         std::vector<BlobId> ids, absl::Duration deadline,
                                         SmallHandler handler) {
@@ -357,6 +405,10 @@ void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl
 void BulkClient::pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
                         PiecesHandler handler) {
   impl_->pieces(peer, blob, deadline, std::move(handler));
+}
+void BulkClient::swarm(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
+                       SwarmHandler handler) {
+  impl_->swarm(peer, blob, deadline, std::move(handler));
 }
 void BulkClient::provenances(const PeerTarget& peer, std::vector<RepresentationKey> keys,
                              absl::Duration deadline, ProvenancesHandler handler) {

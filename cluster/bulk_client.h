@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "cache/merkle.h"
 #include "cache/piece_hash.h"
 #include "protocol/messages.h"
 #include "protocol/tls.h"
@@ -62,6 +63,11 @@ class BulkClient {
   using PiecesHandler = std::function<void(absl::StatusOr<std::vector<PieceHash>>)>;
   void pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
               PiecesHandler handler);
+  // How to get the blob by the swarm, and whether from that peer; a tree is one of a blob of that
+  // size. kDataLoss: what it told is no such tree.
+  using SwarmHandler = std::function<void(absl::StatusOr<SwarmWord>)>;
+  void swarm(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
+             SwarmHandler handler);
   // The provenance of representations, as the peer says: to be checked against their keys. At most
   // kProvenancesAskedMax; empty of those that it does not hold.
   using ProvenancesHandler = std::function<void(absl::StatusOr<std::vector<std::string>>)>;

@@ -38,6 +38,10 @@ struct Counted {
   std::atomic<int>& count;
 };
 
+wire::SwarmState toWireState(SwarmState state) {
+  return static_cast<wire::SwarmState>(state);
+}
+
 wire::ReadOutcome toWireOutcome(ReadOutcome outcome) {
   return static_cast<wire::ReadOutcome>(outcome);
 }
@@ -137,6 +141,13 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
                                          });
                          if (!submitted.ok()) deliver(Answer{ReadOutcome::kBusy, {}});
                        });
+    return kj::mv(paf.promise);
+  }
+
+  kj::Promise<SwarmWord> swarm(const NodeId& peer, const BlobId& blob) {
+    auto paf = kj::newPromiseAndFulfiller<SwarmWord>();
+    const auto deliver = later<SwarmWord>(kj::mv(paf.fulfiller));
+    provider_.swarm(peer, blob, deliver);
     return kj::mv(paf.promise);
   }
 
@@ -319,6 +330,24 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
           local_ = std::move(local);
           return answerPieces(context);
         });
+  }
+
+  kj::Promise<void> swarm(SwarmContext context) override {
+    return server_->swarm(peer_, blob_).then([this, context](const SwarmWord& word) mutable {
+      const size_t bytes = word.tree ? word.tree->layer.size() * sizeof(Sha256) : 0;
+      auto results = context.getResults(capnp::MessageSize{bytes / 8 + 64, 0});
+      results.setPort(word.port);
+      if (word.state != SwarmState::kReady || !word.tree) {
+        results.setState(toWireState(word.state));
+        return;
+      }
+      if (server_->tooMuchUnsent(link_)) return results.setState(wire::SwarmState::NOT_YET);
+      results.setState(wire::SwarmState::READY);
+      results.setRoot(toData(word.tree->root));
+      results.setPieceBytes(word.pieceBytes);
+      auto layer = results.initLayer(static_cast<uint32_t>(bytes));
+      if (bytes > 0) std::memcpy(layer.begin(), word.tree->layer.data(), bytes);
+    });
   }
 
   kj::Promise<void> read(ReadContext context) override {

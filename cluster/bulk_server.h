@@ -24,6 +24,7 @@
 
 #include "cache/blob_writer.h"
 #include "cache/local_blob.h"
+#include "cache/merkle.h"
 #include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "cluster/rate_limit.h"
@@ -50,6 +51,12 @@ class BlobProvider {
                            std::function<void(std::vector<std::string>)> answer) {
     (void)peer;
     answer(std::vector<std::string>(keys.size()));
+  }
+  // How to get the blob by the swarm; asked because the peer wants to.
+  virtual void swarm(const NodeId& peer, const BlobId& blob,
+                     std::function<void(SwarmWord)> answer) {
+    (void)peer, (void)blob;
+    answer(SwarmWord{});
   }
   // A copy failed its check while it was read: withdraw it.
   virtual void foundBad(const BlobId& blob, const absl::Status& why) = 0;

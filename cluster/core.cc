@@ -25,7 +25,8 @@ struct Core::Parts {
         follower(catalog),
         registrar(members),
         wants(members, registrar),
-        fetches({members, catalog, follower, wants, distrust, reads, random, options.hubAllowed}),
+        fetches({members, catalog, follower, wants, distrust, reads, random, options.hubAllowed,
+                 options.swarmNodes, options.swarmByOrder}),
         obtains(fetches, members),
         readers(fetches, members),
         jobs(members, obtains) {
@@ -69,6 +70,9 @@ struct Core::Parts {
   void on(Turn& turn, const SmallRead& event) { fetches.on(turn, event); }
   void on(Turn& turn, const HubPiece& event) { fetches.on(turn, event); }
   void on(Turn& turn, const HubEnded& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const SwarmKnown& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const SwarmEnded& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const SwarmPiece& event) { fetches.on(turn, event); }
   void on(Turn& turn, const BlobVerified& event) { fetches.on(turn, event); }
   void on(Turn& turn, const BlobFinished& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PresenceKnown& event) { obtains.on(turn, event); }

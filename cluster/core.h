@@ -46,6 +46,9 @@ struct ObtainKey {
   }
 };
 
+// Whose bytes came by the swarm, where a node is named: nobody's in particular.
+inline const NodeId kSwarmSource = NodeId::ofNumber(0);
+
 // A file of a repo whose content a blob is: where its bytes are written, and what the hub calls it.
 struct BlobSite {
   RepoId repo;
@@ -147,6 +150,21 @@ struct HubPiece {
 struct HubEnded {
   FetchId fetch;
   absl::Status status;
+};
+// Answer to SwarmAsk: ok if a holder told the blob's hash tree. And the end of a SwarmJoin: ok when
+// every piece that was missing then is written.
+struct SwarmKnown {
+  FetchId fetch;
+  absl::Status status;
+};
+struct SwarmEnded {
+  FetchId fetch;
+  absl::Status status;
+};
+// A piece that came by the swarm is written.
+struct SwarmPiece {
+  FetchId fetch;
+  uint64_t piece;
 };
 // The first answer to FinishBlob, if the whole-file hash matched: nothing but the final name is
 // missing.
@@ -256,9 +274,9 @@ struct SeedsFound {
 using Event =
     std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
                  CatalogRestored, WriterOpened, WriterShared, WriterLost, PieceRead, SmallRead,
-                 HubPiece, HubEnded, BlobVerified, BlobFinished, PresenceKnown, RepoPublished,
-                 PieceAsked, JobOrdered, JobRestored, JobCancelled, JobLimited, SeedsFound,
-                 ReaderBegan, PieceWanted, ReaderGone>;
+                 HubPiece, HubEnded, SwarmKnown, SwarmEnded, SwarmPiece, BlobVerified, BlobFinished,
+                 PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored, JobCancelled,
+                 JobLimited, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -326,6 +344,27 @@ struct LimitHub {
 struct StopHub {
   FetchId fetch;
 };
+// Ask these holders, one after the other, how to get the blob by the swarm, until one tells.
+struct SwarmAsk {
+  FetchId fetch;
+  std::vector<NodeId> holders;
+};
+// After SwarmKnown: take what is missing from the swarm of these nodes. This node is wanter
+// `number` of `of`.
+struct SwarmJoin {
+  FetchId fetch;
+  std::vector<NodeId> peers;
+  uint32_t number;
+  uint32_t of;
+};
+// Others that are in it now.
+struct SwarmPeers {
+  FetchId fetch;
+  std::vector<NodeId> peers;
+};
+struct SwarmLeave {
+  FetchId fetch;
+};
 struct FinishBlob {
   FetchId fetch;
 };  // all pieces are written: verify, fsync, rename
@@ -388,8 +427,9 @@ struct Report {
 
 using Effect =
     std::variant<Dial, Hangup, Call, Respond, OpenWriter, ReadPiece, ReadSmall, HubDownload,
-                 LimitHub, StopHub, FinishBlob, RestartBlob, CloseWriter, AnswerPiece, AnswerReader,
-                 CheckPresent, PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
+                 LimitHub, StopHub, SwarmAsk, SwarmJoin, SwarmPeers, SwarmLeave, FinishBlob,
+                 RestartBlob, CloseWriter, AnswerPiece, AnswerReader, CheckPresent, PublishRepo,
+                 JobAccepted, JobChanged, SaveCatalog, Report>;
 using Effects = std::vector<Effect>;
 
 // ---- Queries: what others show or decide with
@@ -452,6 +492,9 @@ class Core {
     uint64_t logId = 0;  // of its own advert log
     // Of all that this node downloads; null: no limit. Must outlive the core.
     RateLimit* downloads = nullptr;
+    // That want a blob at once for it to come by the swarm; 0: this node has no swarm.
+    uint32_t swarmNodes = 0;
+    bool swarmByOrder = false;  // PlanInput
   };
   // `random` must outlive the core.
   Core(Options options, absl::BitGenRef random);

@@ -165,6 +165,7 @@ void Fetch::writerLost(Turn& turn) {
   now_ = turn.now();
   if (state_ != State::kRunning && state_ != State::kFinishing) return;
   stopHub(turn);
+  leaveSwarm(turn);
   turn.emit(RestartBlob{id_, false});
   resetPieces();
   verified_ = false;
@@ -399,6 +400,7 @@ void Fetch::cancel(Turn& turn) {
 void Fetch::end(Turn& turn, absl::Status result) {
   result_ = std::move(result);
   stopHub(turn);
+  leaveSwarm(turn);
   lease_ = 0;
   state_ = State::kEnded;
   for (const auto& [piece, asks] : asks_) {
@@ -427,6 +429,7 @@ std::vector<std::pair<std::optional<NodeId>, uint64_t>> Fetch::received() const 
   for (const Source& source : sources_) {
     if (source.bytes > 0) result.emplace_back(source.node, source.bytes);
   }
+  if (swarmBytes_ > 0) result.emplace_back(kSwarmSource, swarmBytes_);
   if (hubBytes_ > 0) result.emplace_back(std::nullopt, hubBytes_);
   return result;
 }

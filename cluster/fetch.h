@@ -45,6 +45,8 @@ struct FetchWorld {
   ReadBudgets& reads;
   absl::BitGenRef random;
   bool hubAllowed;
+  uint32_t swarmNodes = 0;  // Core::Options
+  bool swarmByOrder = false;
 };
 
 class Fetch final : public Wanter {
@@ -61,6 +63,9 @@ class Fetch final : public Wanter {
   void smallRead(Turn& turn, const SmallRead& event);
   void hubPiece(Turn& turn, uint64_t piece);
   void hubEnded(Turn& turn, const absl::Status& status);
+  void swarmKnown(Turn& turn, const absl::Status& status);
+  void swarmEnded(Turn& turn, const absl::Status& status);
+  void swarmPiece(Turn& turn, uint64_t piece);
   void verified(Turn& turn);
   void finished(Turn& turn, const BlobFinished& event);
   void pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece);
@@ -114,6 +119,7 @@ class Fetch final : public Wanter {
   static constexpr Sender kNobody = 0xffff;
   static constexpr Sender kHubSender = 0xfffe;
   static constexpr Sender kDiskSender = 0xfffd;
+  static constexpr Sender kSwarmSender = 0xfffc;
   struct Ask {
     Sender source;
     bool abandoned;   // its source is away: the piece may be asked elsewhere
@@ -207,6 +213,14 @@ class Fetch final : public Wanter {
   void stopHub(Turn& turn);
   void dropLease(Turn& turn);
 
+  // The swarm: fetch_swarm.cc.
+  bool swarmMayHelp() const;
+  bool swarmPlanned();
+  bool viaSwarm(Turn& turn);
+  void leaveSwarm(Turn& turn);
+  std::vector<NodeId> swarmHolders() const;
+  std::vector<NodeId> swarmPeers() const;
+
   // The end.
   void repeat(Turn& turn);
   void repeatFromNext(Turn& turn);
@@ -292,6 +306,14 @@ class Fetch final : public Wanter {
   int hubFailures_ = 0;
   absl::Time hubAgainAt_ = absl::InfinitePast();
   absl::Status hubError_;
+
+  // The swarm. It is asked for once; what does not come by it comes by the direct lane.
+  enum class Swarm : uint8_t { kUnasked, kAsked, kKnown, kJoined, kOver };
+  Swarm swarm_ = Swarm::kUnasked;
+  std::vector<NodeId> swarmTold_;              // peers that the lane knows
+  absl::Time swarmAt_ = absl::InfinitePast();  // when it was joined, or a piece came by it
+  absl::Time swarmLookAt_ = absl::InfinitePast();
+  uint64_t swarmBytes_ = 0;
 
   // Repeats after a wrong whole.
   std::optional<Sender> only_;  // the one source of this attempt

@@ -50,6 +50,7 @@ void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
   ++haveCount_;
   bytesHad_ += pieceBytes(piece);
   if (sender == kHubSender) hubBytes_ += pieceBytes(piece);
+  if (sender == kSwarmSender) swarmBytes_ += pieceBytes(piece);
   owed_.erase(piece);
   progressAt_ = now_;
   if (const auto waiting = waiting_.extract(piece)) {
@@ -304,7 +305,7 @@ void Fetch::pump(Turn& turn) {
   if (state_ != State::kRunning) return;
   refresh(turn);
   relimit(turn);
-  if (state_ != State::kRunning || hubRunning_) return;
+  if (state_ != State::kRunning || hubRunning_ || viaSwarm(turn)) return;
   // Those that are asked for least come first: where the budget is short, none is left out.
   for (int underWay = 0; underWay < kReadWindow; ++underWay) {
     for (Sender i = 0; i < sources_.size(); ++i) {
@@ -315,7 +316,10 @@ void Fetch::pump(Turn& turn) {
 
 // Towards the end, what waits longest is asked of a second source, within a small budget.
 void Fetch::hedge(Turn& turn) {
-  if (hubRunning_ || only_ || state_ != State::kRunning || yields() || !mayTake()) return;
+  if (hubRunning_ || only_ || state_ != State::kRunning || swarm_ == Swarm::kJoined || yields() ||
+      !mayTake()) {
+    return;
+  }
   // All wanters together.
   const uint64_t budget =
       std::max<uint64_t>(1, count_ * kHedgePercentMax / 100 / std::max<size_t>(1, stripes_.size()));
@@ -397,7 +401,7 @@ bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
       if (!ask.abandoned && source.complete && source.node != to) return true;
     }
   }
-  if (only_ || !anyHolder()) return false;
+  if (only_ || !anyHolder() || swarm_ == Swarm::kJoined) return false;
   return !askedLive(piece) && (piece % cursors_.size() == mine_ || takenOver_.contains(piece));
 }
 

@@ -17,7 +17,7 @@ constexpr absl::Duration kTricklePeriod = absl::Seconds(1);
 
 PlanInput Fetch::planInput() const {
   // The word of how public it is matters to swarms alone, which small blobs never come by.
-  const bool mayBeSwarm = blob_.size >= kSwarmBlobBytesMin;
+  const bool mayBeSwarm = blob_.size >= kSwarmBlobBytesMin || world_.swarmByOrder;
   PlanInput input = roost::planInput(world_, blob_, mayBeSwarm ? &site_ : nullptr, rule_);
   input.here = false;
   input.hubAllowed = hubAllowed();

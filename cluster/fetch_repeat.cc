@@ -52,7 +52,9 @@ std::optional<Fetch::Sender> Fetch::soleSender() const {
   const Sender first = senders_.front();
   const bool all =
       std::all_of(senders_.begin(), senders_.end(), [&](Sender sender) { return sender == first; });
-  if (!all || first == kDiskSender || first == kNobody) return std::nullopt;
+  if (!all || first == kDiskSender || first == kSwarmSender || first == kNobody) {
+    return std::nullopt;
+  }
   return first;
 }
 
@@ -65,6 +67,7 @@ void Fetch::repeat(Turn& turn) {
       proveWrong(turn, *sole, !sources_[*sole].unverified);
     }
   }
+  leaveSwarm(turn);
   state_ = State::kDraining;
   breakPromises(turn);
   if (asks_.empty()) repeatFromNext(turn);

@@ -162,6 +162,24 @@ void Fetches::on(Turn& turn, const HubEnded& event) {
   anyEnded_ |= fetch->ended();
 }
 
+void Fetches::on(Turn& turn, const SwarmKnown& event) {
+  if (Fetch* fetch = find(event.fetch)) fetch->swarmKnown(turn, event.status);
+}
+
+void Fetches::on(Turn& turn, const SwarmEnded& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->swarmEnded(turn, event.status);
+  anyEnded_ |= fetch->ended();
+}
+
+void Fetches::on(Turn& turn, const SwarmPiece& event) {
+  Fetch* fetch = find(event.fetch);
+  if (fetch == nullptr) return;
+  fetch->swarmPiece(turn, event.piece);
+  anyEnded_ |= fetch->ended();
+}
+
 void Fetches::on(Turn& turn, const BlobVerified& event) {
   if (Fetch* fetch = find(event.fetch)) fetch->verified(turn);
 }

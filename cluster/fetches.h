@@ -52,6 +52,9 @@ class Fetches {
   void on(Turn& turn, const SmallRead& event);
   void on(Turn& turn, const HubPiece& event);
   void on(Turn& turn, const HubEnded& event);
+  void on(Turn& turn, const SwarmKnown& event);
+  void on(Turn& turn, const SwarmEnded& event);
+  void on(Turn& turn, const SwarmPiece& event);
   void on(Turn& turn, const BlobVerified& event);
   void on(Turn& turn, const BlobFinished& event);
   void on(Turn& turn, const PieceAsked& event);

@@ -267,7 +267,10 @@ ObtainProgress Obtains::snapshot(const Obtain& obtain) const {
     }
   }
   for (const auto& [source, bytes] : received) {
-    progress.sources.push_back({source ? members_.nameOf(*source) : "hub", bytes});
+    const std::string name = !source                   ? "hub"
+                             : *source == kSwarmSource ? "swarm"
+                                                       : members_.nameOf(*source);
+    progress.sources.push_back({name, bytes});
   }
   return progress;
 }

@@ -27,6 +27,8 @@ PlanInput planInput(const FetchWorld& world, const BlobInfo& blob, const BlobSit
                   .disputed = world.catalog.disputed(blob.id),
                   .self = self.id,
                   .zone = self.zone,
+                  .swarmNodes = world.swarmNodes,
+                  .swarmByOrder = world.swarmByOrder,
                   .hubAllowed = world.hubAllowed,
                   .rule = rule};
   if (site != nullptr) input.visibility = visibilityOf(world.catalog, *site);
@@ -42,6 +44,7 @@ PlanInput planInput(const FetchWorld& world, const BlobInfo& blob, const BlobSit
                              .reachable = world.members.usable(view.node),
                              .draining = world.members.draining(view.node),
                              .distrusted = world.distrust.contains(blob.id, view.node),
+                             .swarm = info != nullptr && (info->features & kFeatureSwarm) != 0,
                              .rate = world.reads.rates.of(view.node)});
   }
   return input;

@@ -1,6 +1,7 @@
 // The planner's reasons in words.
 #include "absl/strings/str_cat.h"
 #include "cluster/planner.h"
+#include "protocol/limits.h"
 
 namespace roost {
 
@@ -11,8 +12,6 @@ std::string sentenceOf(const Reason& reason) {
   switch (reason.why) {
     case Why::kHere:
       return "this node has it";
-    case Why::kEmpty:
-      return "it is empty: nothing has to come";
     case Why::kSmall:
       return "at most 1 MiB: read whole, with other small ones in one round trip";
     case Why::kAlone:
@@ -42,6 +41,8 @@ std::string sentenceOf(const Reason& reason) {
       return "no swarm: it is not known to be public, and swarms are not encrypted";
     case Why::kTooSmallForSwarm:
       return absl::StrCat("no swarm: smaller than ", kSwarmBlobBytesMin >> 20, " MiB");
+    case Why::kTooLargeForSwarm:
+      return absl::StrCat("no swarm: larger than ", kSwarmBlobBytesMax >> 30, " GiB");
     case Why::kFewWanters:
       return absl::StrCat("no swarm: for fewer than ", number, " nodes stripes are faster");
     case Why::kCoordinated:

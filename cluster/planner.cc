@@ -103,12 +103,15 @@ size_t othersThatWant(const PlanInput& input) {
 
 // Why not a swarm; none: a swarm.
 std::optional<Reason> againstSwarm(const PlanInput& input, const Plan& plan) {
-  if (input.blob.size < kSwarmBlobBytesMin) return Reason{Why::kTooSmallForSwarm};
+  if (input.blob.size < kSwarmBlobBytesMin && !input.swarmByOrder) {
+    return Reason{Why::kTooSmallForSwarm};
+  }
+  if (input.blob.size > kSwarmBlobBytesMax) return Reason{Why::kTooLargeForSwarm};
   const size_t wanters = othersThatWant(input) + 1;
   if (wanters < input.swarmNodes) return Reason{Why::kFewWanters, input.swarmNodes};
   if (input.visibility != Visibility::kPublic) return Reason{Why::kNotPublic};
   const bool loose = wanters >= kStripeWantersMax || input.churn * 100 >= wanters * kChurnPercent;
-  if (!loose) return Reason{Why::kCoordinated, wanters};
+  if (!loose && !input.swarmByOrder) return Reason{Why::kCoordinated, wanters};
   const bool held = std::any_of(plan.sources.begin(), plan.sources.end(), [&](const auto& source) {
     return std::any_of(input.holders.begin(), input.holders.end(),
                        [&](const PlanHolder& h) { return h.node == source.node && h.swarm; });
@@ -158,10 +161,6 @@ Plan planOf(const PlanInput& input) {
   Plan plan;
   if (input.here) {
     plan.reasons = {{Why::kHere}};
-    return plan;
-  }
-  if (input.blob.size == 0) {
-    plan.reasons = {{Why::kEmpty}};
     return plan;
   }
   if (input.rule == SourceRule::kHubOnly) {

@@ -34,7 +34,6 @@ namespace roost {
 inline constexpr size_t kHoldersAtOnce = 8;
 // As many as the measurements have: up to here stripes are better, whatever else.
 inline constexpr size_t kStripesBetterMax = 8;
-inline constexpr uint32_t kSwarmNodesDefault = kStripesBetterMax + 1;
 // A registrar names at most so many wanters: of more it knows, but stripes do not reach them.
 inline constexpr size_t kStripeWantersMax = 64;
 // Wanters that came or went since the fetch began, for each 100 that are there: each of them moves
@@ -86,6 +85,8 @@ struct PlanInput {
   size_t churn = 0;                        // wanters that came or went since the fetch began
   // Nodes that must want it at once for a swarm, this one among them; 0: no swarm at this node.
   uint32_t swarmNodes = 0;
+  // That number was set by somebody: it is all that counts, be they coordinated or the blob small.
+  bool swarmByOrder = false;
   bool hubAllowed = true;
   SourceRule rule = SourceRule::kAny;
 };
@@ -94,7 +95,6 @@ struct PlanInput {
 enum class Why : uint8_t {
   // The lane.
   kHere,
-  kEmpty,
   kSmall,
   kAlone,
   kWantedByMany,  // number: wanters, this node among them
@@ -107,6 +107,7 @@ enum class Why : uint8_t {
   kWideAndLoose,  // swarm
   kNotPublic,     // no swarm because …
   kTooSmallForSwarm,
+  kTooLargeForSwarm,
   kFewWanters,
   kCoordinated,
   kNoSwarmHolder,

@@ -20,6 +20,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr absl::Duration kPieceListTimeout = absl::Seconds(1);
+constexpr absl::Duration kSwarmWordTimeout = absl::Seconds(4);  // longer than kSwarmAnswer
+constexpr absl::Duration kSwarmWordPause = absl::Milliseconds(250);
+constexpr int kSwarmWordsMax = 100;  // "not yet" of one holder: a tree takes a read of the blob
 // How often a client is looked for that downloads the same blob itself: it comes soon after the
 // fetch began for it, or some time later. And how often its file, while there is one: the client
 // is not to wait for us.
@@ -75,6 +78,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     absl::Duration sharedPause = kLookShared;
     std::optional<HubDownloadId> hub;
     bool fromHub = false;
+    std::shared_ptr<asio::steady_timer> swarmTimer;
+    std::shared_ptr<const HashTree> tree;  // by which the swarm gives it
+    std::optional<SwarmId> swarm;
   };
   using ActivePtr = std::shared_ptr<Active>;
 
@@ -258,6 +264,128 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     }
   }
 
+  // ---- The swarm.
+
+  void askSwarm(const SwarmAsk& effect) {
+    const ActivePtr active = find(effect.fetch);
+    if (!active || s_.swarm == nullptr || s_.lanes.empty()) {
+      return tell(SwarmKnown{effect.fetch, absl::UnavailableError("this node has no swarm")});
+    }
+    askTree(active, effect.holders, kSwarmWordsMax);
+  }
+
+  void askTree(const ActivePtr& active, std::vector<NodeId> holders, int tries) {
+    if (find(active->id) != active) return;
+    if (holders.empty()) {
+      return tell(SwarmKnown{active->id, absl::NotFoundError("no holder gives it by the swarm")});
+    }
+    const NodeId holder = holders.back();
+    askWord(active, holder,
+            [this, active, holders = std::move(holders),
+             tries](const absl::StatusOr<SwarmWord>& word) mutable {
+              if (find(active->id) != active) return;
+              const bool notYet = word.ok() && word->state == SwarmState::kNotYet;
+              const bool good = word.ok() && word->tree && !s_.swarm->isBanned(word->tree->root);
+              if (good) {
+                active->tree = word->tree;
+                return tell(SwarmKnown{active->id, absl::OkStatus()});
+              }
+              if (notYet && tries > 0) {
+                active->swarmTimer = std::make_shared<asio::steady_timer>(
+                    s_.io, absl::ToChronoNanoseconds(kSwarmWordPause));
+                active->swarmTimer->async_wait([self = shared_from_this(), active,
+                                                holders = std::move(holders),
+                                                tries](boost::system::error_code ec) {
+                  if (!ec && !self->stopped_) self->askTree(active, holders, tries - 1);
+                });
+                return;
+              }
+              holders.pop_back();
+              askTree(active, std::move(holders), kSwarmWordsMax);
+            });
+  }
+
+  // The answer comes on `loop`.
+  void askWord(const ActivePtr& active, const NodeId& node, BulkClient::SwarmHandler done) {
+    const BulkLane& lane = s_.lanes.front();
+    const PeerTarget peer{node, s_.addressesOf(node)};
+    auto handler = [self = shared_from_this(),
+                    done = std::move(done)](absl::StatusOr<SwarmWord> word) {
+      self->post([done, word = std::move(word)]() mutable { done(std::move(word)); });
+    };
+    lane.thread->post(
+        [client = lane.client, peer, blob = active->blob, handler = std::move(handler)] {
+          if (*client) (*client)->swarm(peer, blob, kSwarmWordTimeout, handler);
+        });
+  }
+
+  void joinSwarm(const SwarmJoin& effect) {
+    const ActivePtr active = find(effect.fetch);
+    if (!active || !active->writer || !active->tree || s_.swarm == nullptr) {
+      return tell(SwarmEnded{effect.fetch, absl::UnavailableError("this node has no swarm")});
+    }
+    if (s_.swarmLearnt) s_.swarmLearnt(active->blob, active->tree);
+    SwarmLane::Order order{.blob = active->blob,
+                           .tree = active->tree,
+                           .writer = active->writer,
+                           .number = effect.number,
+                           .of = effect.of};
+    for (uint64_t piece = 0; piece < pieceCount(active->blob.size); ++piece) {
+      if (active->writer->has(piece)) order.present.push_back(piece);
+    }
+    active->swarm = s_.swarm->start(
+        std::move(order),
+        [self = shared_from_this(), active](std::shared_ptr<const DownloadedPiece> piece) {
+          self->swarmed(active, std::move(piece));
+        },
+        [self = shared_from_this(), active](const absl::Status& status) {
+          self->behindPieces(active, [self, id = active->id, status] {
+            self->s_.tell(SwarmEnded{id, status});
+          });
+        });
+    meet(active, effect.peers);
+  }
+
+  void addPeers(const SwarmPeers& effect) {
+    const ActivePtr active = find(effect.fetch);
+    if (active && active->swarm) meet(active, effect.peers);
+  }
+
+  // Each says where its swarm listens; a wanter that has not joined yet is asked again by the lane.
+  void meet(const ActivePtr& active, const std::vector<NodeId>& peers) {
+    for (const NodeId& node : peers) {
+      askWord(active, node, [this, active, node](const absl::StatusOr<SwarmWord>& word) {
+        if (!word.ok() || word->port == 0 || !active->swarm || s_.swarm == nullptr) return;
+        const std::vector<Address> addresses = s_.addressesOf(node);
+        if (addresses.empty()) return;
+        s_.swarm->connect(active->blob.id, {Address{addresses.front().host, word->port}});
+      });
+    }
+  }
+
+  // On libtorrent's network thread.
+  void swarmed(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece) {
+    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(piece->bytes.data()),
+                                          piece->bytes.size());
+    const uint64_t index = piece->index;
+    keep(active, index, {bytes, std::move(piece)},
+         [self = shared_from_this(), id = active->id, index,
+          size = bytes.size()](const absl::Status& status) {
+           self->fromPeers_ += size;
+           if (status.ok()) return self->s_.tell(SwarmPiece{id, index});
+           if (!absl::IsCancelled(status)) self->s_.tell(WriterOpened{id, status});
+         });
+  }
+
+  void leaveSwarm(const ActivePtr& active) {
+    if (active->swarmTimer) active->swarmTimer->cancel();
+    if (active->swarm && s_.swarm != nullptr) s_.swarm->stop(*active->swarm);
+    active->swarm.reset();
+  }
+  void leaveSwarm(FetchId fetch) {
+    if (const ActivePtr active = find(fetch)) leaveSwarm(active);
+  }
+
   void finish(FetchId fetch) {
     const ActivePtr active = find(fetch);
     if (!active || !active->writer) return;
@@ -267,6 +395,10 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       const std::vector<PieceHash> pieces = active->own->pieceHashes();
       if (!hashes.ok()) {
         return self->post([self, active, status = hashes.status(), pieces] {
+          // Each piece was the tree's: then the tree is not the blob's.
+          if (absl::IsDataLoss(status) && active->tree && self->s_.swarmWrong) {
+            self->s_.swarmWrong(active->blob);
+          }
           self->tell(BlobFinished{active->id, status, pieces});
         });
       }
@@ -301,6 +433,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const ActivePtr active = find(effect.fetch);
     if (!active) return;
     stopHub(effect.fetch);
+    leaveSwarm(active);
     active->writer.reset();
     if (active->timer) active->timer->cancel();
     active_.erase(effect.fetch);
@@ -608,6 +741,18 @@ void Transfers::perform(const LimitHub& effect) {
 }
 void Transfers::perform(const StopHub& effect) {
   impl_->stopHub(effect.fetch);
+}
+void Transfers::perform(const SwarmAsk& effect) {
+  impl_->askSwarm(effect);
+}
+void Transfers::perform(const SwarmJoin& effect) {
+  impl_->joinSwarm(effect);
+}
+void Transfers::perform(const SwarmPeers& effect) {
+  impl_->addPeers(effect);
+}
+void Transfers::perform(const SwarmLeave& effect) {
+  impl_->leaveSwarm(effect.fetch);
 }
 void Transfers::perform(const FinishBlob& effect) {
   impl_->finish(effect.fetch);

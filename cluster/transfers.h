@@ -23,6 +23,7 @@
 #include "cluster/core.h"
 #include "cluster/hub_lane.h"
 #include "cluster/lane_thread.h"
+#include "cluster/swarm_lane.h"
 
 namespace roost {
 
@@ -53,8 +54,12 @@ class Transfers {
     std::shared_ptr<MemoryRoom> memory;  // for pieces that a client is about to have itself
     std::shared_ptr<PageCacheRoom> pages;
     std::vector<BulkLane> lanes;
-    HubLane* hub = nullptr;    // null: no hub
-    HubLane* plain = nullptr;  // for blobs whose place is known; null: there are none
+    HubLane* hub = nullptr;      // null: no hub
+    HubLane* plain = nullptr;    // for blobs whose place is known; null: there are none
+    SwarmLane* swarm = nullptr;  // null: there is none
+    // Hash trees by which blobs come here from a swarm, and whose content turned out to be another.
+    std::function<void(const BlobInfo&, std::shared_ptr<const HashTree>)> swarmLearnt = nullptr;
+    std::function<void(const BlobInfo&)> swarmWrong = nullptr;
     std::function<std::vector<Address>(const NodeId&)> addressesOf;
     // Where a blob of that site is written; an error says why nowhere.
     std::function<absl::StatusOr<std::shared_ptr<const HubPublisher>>(const BlobSite&)> publisherOf;
@@ -72,6 +77,10 @@ class Transfers {
   void perform(const HubDownload& effect);
   void perform(const LimitHub& effect);
   void perform(const StopHub& effect);
+  void perform(const SwarmAsk& effect);
+  void perform(const SwarmJoin& effect);
+  void perform(const SwarmPeers& effect);
+  void perform(const SwarmLeave& effect);
   void perform(const FinishBlob& effect);
   void perform(const RestartBlob& effect);
   void perform(const CloseWriter& effect);

@@ -55,6 +55,8 @@
 #include "node/root_ground.h"
 #include "node/saved_state.h"
 #include "node/seeds.h"
+#include "node/swarms.h"
+#include "node/torrent_commands.h"
 #include "node/traffic.h"
 #include "node/tree_facts.h"
 #include "node/tree_pulls.h"
@@ -156,15 +158,19 @@ class Agent final : public BlobProvider {
     serveCounters_.uploads.set(config_.uploadLimit, absl::Now());
     downloads_.set(config_.downloadLimit, absl::Now());
     ROOST_RETURN_IF_ERROR(buildPip());
-    core_ = std::make_unique<Core>(Core::Options{.self = self,
-                                                 .seeds = seedsOf(config_.join),
-                                                 .hubAllowed = hub_ != nullptr,
-                                                 .logId = saved.logId,
-                                                 .downloads = &downloads_},
-                                   random_);
+    core_ =
+        std::make_unique<Core>(Core::Options{.self = self,
+                                             .seeds = seedsOf(config_.join),
+                                             .hubAllowed = hub_ != nullptr,
+                                             .logId = saved.logId,
+                                             .downloads = &downloads_,
+                                             .swarmNodes = config_.swarm ? config_.swarmNodes : 0,
+                                             .swarmByOrder = config_.swarmNodesGiven},
+                               random_);
     for (size_t i = 0; i < laneCount(); ++i) buildLane(i);
     links_ = std::make_unique<PeerLinks>(io_, self, tls_.get(), linkHandlers());
     folders_ = std::make_unique<Folders>(folderSeams(roots), saved.own);
+    ROOST_RETURN_IF_ERROR(buildSwarm());
     transfers_ = std::make_unique<Transfers>(transferSeams());
     ROOST_ASSIGN_OR_RETURN(const uint64_t quota, representationsQuota());
     representations_ = std::make_unique<Representations>(representationSeams(quota), saved.own);
@@ -172,6 +178,10 @@ class Agent final : public BlobProvider {
         *core_, *links_, folders_->inventory(), hub_ ? &hub_->patient : nullptr,
         hub_ ? &hub_->hurried : nullptr,
         [this](const RepoId& repo, Visibility known) { learnt(repo, known); });
+    torrentCommands_ = std::make_unique<TorrentCommands>(TorrentCommands::Seams{
+        .folders = *folders_, .resolver = *resolver_, .swarms = swarms_.get(), .peers = [this] {
+          return swarmAddresses();
+        }});
     commands_ = std::make_unique<Commands>(commandSeams());
     treePulls_ = std::make_unique<TreePulls>(
         TreePulls::Seams{.io = io_,
@@ -227,6 +237,13 @@ class Agent final : public BlobProvider {
                    std::function<void(std::vector<std::string>)> answer) override {
     onLoop([this, keys = std::move(keys), answer = std::move(answer)] {
       representations_->provenances(keys, answer);
+    });
+  }
+
+  void swarm(const NodeId&, const BlobId& blob, std::function<void(SwarmWord)> answer) override {
+    onLoop([this, blob, answer = std::move(answer)] {
+      if (!swarms_) return answer(SwarmWord{});
+      swarms_->word(blob, answer);
     });
   }
 
@@ -316,6 +333,45 @@ class Agent final : public BlobProvider {
     });
   }
 
+  absl::Status buildSwarm() {
+    if (!config_.swarm) return absl::OkStatus();
+    ROOST_ASSIGN_OR_RETURN(
+        swarms_, Swarms::open(*config_.swarm, config_.swarmOutside,
+                              {.io = io_,
+                               .pool = pool_,
+                               .pages = pages_,
+                               .folders = *folders_,
+                               .report = [this](const std::string& text) { note(text, "", ""); }}));
+    spdlog::info("swarm: BitTorrent on {}, port {}{}", config_.swarm->host, swarms_->lane().port(),
+                 config_.swarmOutside ? ", for clients outside the cluster too" : "");
+    return absl::OkStatus();
+  }
+
+  // Where others find this node's swarm.
+  std::vector<Address> swarmAddresses() const {
+    if (!swarms_) return {};
+    const uint16_t port = swarms_->lane().port();
+    const std::string& host = config_.swarm->host;
+    if (host != "0.0.0.0" && host != "::") return {Address{host, port}};
+    std::vector<Address> addresses;
+    for (const Address& address : core_->self().addresses) {
+      addresses.push_back({address.host, port});
+    }
+    return addresses;
+  }
+
+  // Members may connect, whoever else wants to.
+  void letMembersIn() {
+    if (!swarms_) return;
+    std::set<std::string> hosts;
+    for (const NodeView& node : core_->nodes()) {
+      for (const Address& address : node.info.addresses) hosts.insert(address.host);
+    }
+    if (hosts == swarmHosts_) return;
+    swarmHosts_ = hosts;
+    swarms_->lane().allow({hosts.begin(), hosts.end()});
+  }
+
   // Files of the pip index are kept and shared; otherwise they pass through.
   bool sharesPip() const { return config_.pipIndex && config_.pipIndex->shares(config_.pipShare); }
   std::string pipFolder() const { return config_.stateDir + "/pip"; }
@@ -384,6 +440,7 @@ class Agent final : public BlobProvider {
     if (config_.hub) self.features |= kFeatureAsksHub;
     self.features |= kFeatureRepresentations;
     if (sharesPip()) self.features |= kFeatureSharesPip;
+    if (config_.swarm) self.features |= kFeatureSwarm;
     std::vector<RootGround> grounds;
     for (const Root& root : roots) grounds.push_back(groundOf(root.config));
     self.stores = storesOf(grounds);
@@ -516,6 +573,12 @@ class Agent final : public BlobProvider {
             .lanes = bulkLanes(),
             .hub = hub_ ? &hub_->lane : nullptr,
             .plain = pip_ ? &pip_->lane : nullptr,
+            .swarm = swarms_ ? &swarms_->lane() : nullptr,
+            .swarmLearnt =
+                [this](const BlobInfo& blob, std::shared_ptr<const HashTree> tree) {
+                  swarms_->learn(blob, std::move(tree));
+                },
+            .swarmWrong = [this](const BlobInfo& blob) { swarms_->ban(blob.id); },
             .addressesOf = [this](const NodeId& node) { return addressesOf(node); },
             .publisherOf = [this](const BlobSite& site) { return publisherOf(site); },
             .tokenFor =
@@ -571,6 +634,7 @@ class Agent final : public BlobProvider {
             .pipIndex = config_.pipIndex ? config_.pipIndex->origin.url() : "",
             .representations = representations_.get(),
             .pip = [this] { return pipCommands_.get(); },
+            .torrents = [this] { return torrentCommands_.get(); },
             .limits = {.uploads = &serveCounters_.uploads,
                        .downloads = &downloads_,
                        .limitJob = [this](uint64_t job, uint64_t rate) {
@@ -767,6 +831,10 @@ class Agent final : public BlobProvider {
             [&](const HubDownload& e) { transfers_->perform(e); },
             [&](const LimitHub& e) { transfers_->perform(e); },
             [&](const StopHub& e) { transfers_->perform(e); },
+            [&](const SwarmAsk& e) { transfers_->perform(e); },
+            [&](const SwarmJoin& e) { transfers_->perform(e); },
+            [&](const SwarmPeers& e) { transfers_->perform(e); },
+            [&](const SwarmLeave& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
             [&](const RestartBlob& e) {
               const auto writer = transfers_->writer(e.fetch);
@@ -921,6 +989,7 @@ class Agent final : public BlobProvider {
     if (stopping_) return;
     apply(SummaryChanged{summary()});
     shareStores();
+    letMembersIn();
     measureFree();
     savedAdverts_->retry();
     readHostFiles();
@@ -949,7 +1018,7 @@ class Agent final : public BlobProvider {
     }
     return {.bytesFromHub = transfers_->bytesFromHub(),
             .bytesFromPeers = transfers_->bytesFromPeers(),
-            .bytesToPeers = serveCounters_.bytesOut,
+            .bytesToPeers = bytesToPeers(),
             .blobs = held.blobs,
             .blobBytes = held.heldBytes,
             .readers = sizes.readers,
@@ -959,11 +1028,15 @@ class Agent final : public BlobProvider {
             .hubRest = hubRest_.left(absl::Now())};
   }
 
+  uint64_t bytesToPeers() const {
+    return serveCounters_.bytesOut + (swarms_ ? swarms_->lane().bytesOut() : 0);
+  }
+
   NodeSummary summary() {
     const InventorySummary held = folders_->inventory().summary();
     const absl::Time now = absl::Now();
     const uint64_t in = transfers_->bytesFromPeers();
-    const uint64_t out = serveCounters_.bytesOut;
+    const uint64_t out = bytesToPeers();
     NodeSummary summary{.blobs = held.blobs,
                         .heldBytes = held.heldBytes,
                         .freeBytes = freeBytes_,
@@ -1098,6 +1171,7 @@ class Agent final : public BlobProvider {
     treePulls_->stop();
     resolver_->stop();
     transfers_->stop();
+    if (swarms_) swarms_->stop();
     folders_->stop();
     links_->stop();
     hub_.reset();
@@ -1130,11 +1204,14 @@ class Agent final : public BlobProvider {
   std::unique_ptr<Core> core_;
   std::unique_ptr<PeerLinks> links_;
   std::unique_ptr<Folders> folders_;
+  std::unique_ptr<Swarms> swarms_;  // null: it is off
+  std::set<std::string> swarmHosts_;
   std::unique_ptr<Transfers> transfers_;
   std::vector<Root> watched_;  // with representations
   std::unique_ptr<Representations> representations_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<TreePulls> treePulls_;
+  std::unique_ptr<TorrentCommands> torrentCommands_;
   std::unique_ptr<Commands> commands_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PieceLists> pieceLists_;

@@ -17,6 +17,7 @@
 #include "node/pip_commands.h"
 #include "node/repo_query.h"
 #include "node/representations.h"
+#include "node/torrent_commands.h"
 #include "node/trees.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
@@ -157,6 +158,7 @@ asio::awaitable<absl::StatusOr<std::string>> Commands::call(std::string method,
   if (method == "warm-representations") document = co_await warmRepresentations(parsed);
   if (method == "get") document = co_await warm(parsed, true);
   if (method == "verify") document = co_await verify(parsed);
+  if (method == "torrent") document = co_await torrent(parsed);
   if (method == "env") {
     json exports = json::object();
     if (s_.endpointUrl) exports["HF_ENDPOINT"] = s_.endpointUrl();
@@ -195,6 +197,13 @@ asio::awaitable<Commands::Document> Commands::ofWheels(std::string method, json 
     co_return co_await pip->warm(arguments);
   }
   co_return absl::InvalidArgumentError(absl::StrCat(roost::quoted(method), " knows no wheels"));
+}
+
+asio::awaitable<Commands::Document> Commands::torrent(const json& arguments) const {
+  TorrentCommands* torrents = s_.torrents ? s_.torrents() : nullptr;
+  if (torrents == nullptr) co_return absl::UnimplementedError("no torrents here");
+  ROOST_CO_ASSIGN_OR_RETURN(RepoQuery query, repoIn(s_.origin, arguments));
+  co_return co_await torrents->make(std::move(query));
 }
 
 Commands::Document Commands::where(const json& arguments) const {

@@ -26,6 +26,7 @@ namespace roost {
 
 class PipCommands;
 class Representations;
+class TorrentCommands;
 
 class Commands {
  public:
@@ -41,8 +42,9 @@ class Commands {
     std::function<std::vector<Problem>()> problems;
     std::function<std::string()> endpointUrl = nullptr;  // for clients; null: none is served
     std::string pipIndex = {};  // the one that /pip/simple/ stands for; empty: it is off
-    Representations* representations = nullptr;   // null: there are none
-    std::function<PipCommands*()> pip = nullptr;  // null: none
+    Representations* representations = nullptr;            // null: there are none
+    std::function<PipCommands*()> pip = nullptr;           // null: none
+    std::function<TorrentCommands*()> torrents = nullptr;  // null: none
     LimitSeams limits = {};
   };
   explicit Commands(Seams seams) : s_(std::move(seams)) {}
@@ -53,6 +55,7 @@ class Commands {
  private:
   using Document = absl::StatusOr<nlohmann::json>;
   boost::asio::awaitable<Document> ofWheels(std::string method, nlohmann::json arguments);
+  boost::asio::awaitable<Document> torrent(const nlohmann::json& arguments) const;
   Document where(const nlohmann::json& arguments) const;
   boost::asio::awaitable<Document> explain(const nlohmann::json& arguments) const;
   Document ls() const;

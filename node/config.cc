@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
@@ -295,6 +296,32 @@ absl::Status pip(const Sources& sources, const FileReader& readFile, AgentConfig
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> boolOf(const Setting& setting) {
+  if (setting.text == "true" || setting.text == "false") return setting.text == "true";
+  return refused(setting, absl::StrCat(quoted(setting.text), " is neither true nor false"));
+}
+
+absl::Status swarm(const Sources& sources, AgentConfig& config) {
+  if (const auto setting = sources.find("swarm")) {
+    ROOST_ASSIGN_OR_RETURN(config.swarm, from(*setting, Address::parse(setting->text)));
+  }
+  const Setting outside = sources.findOr("swarm-outside", "false");
+  ROOST_ASSIGN_OR_RETURN(config.swarmOutside, boolOf(outside));
+  if (config.swarmOutside && !config.swarm) {
+    return refused(outside,
+                   "there is no swarm to connect to. Say where with --swarm ADDR:PORT, such as "
+                   "--swarm 0.0.0.0:8378");
+  }
+  const auto given = sources.find("swarm-nodes");
+  if (!given) return absl::OkStatus();
+  const Setting& nodes = *given;
+  config.swarmNodesGiven = true;
+  if (!absl::SimpleAtoi(nodes.text, &config.swarmNodes) || config.swarmNodes < 1) {
+    return refused(nodes, absl::StrCat(quoted(nodes.text), " is no number of nodes, such as 9"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status checkCatalog(const Sources& sources) {
   const Setting setting = sources.findOr("catalog", "mesh");
   if (setting.text == "mesh") return absl::OkStatus();
@@ -555,7 +582,15 @@ const std::vector<AgentOption>& agentOptions() {
        "What all peers together get of this node: 200MB, 50MB/s (default: none, no limit)"},
       {"download-limit", "RATE", "ROOST_DOWNLOAD_LIMIT",
        "What this node takes from peers and hub together (default: none)"},
-      {"swarm", "ADDR:PORT", "ROOST_SWARM", "", true, false},
+      {"swarm", "ADDR:PORT", "ROOST_SWARM",
+       "Where members connect by BitTorrent, for public content that many want at once, 8378 by "
+       "custom (default: off)"},
+      {"swarm-outside", "BOOL", "ROOST_SWARM_OUTSIDE",
+       "BitTorrent clients that are no members may connect too: `roost torrent` (default: false)"},
+      {"swarm-nodes", "N", "ROOST_SWARM_NODES",
+       "So many nodes that want a blob at once take it by BitTorrent, always (default: 9 or more, "
+       "of "
+       "large blobs, if they come and go)"},
       {"metrics", "ADDR:PORT", "ROOST_METRICS", "", true, false},
       {"endpoint-allow", "CIDR", "ROOST_ENDPOINT_ALLOW", "", true, false},
       {"pip-index", "URL|none", "ROOST_PIP_INDEX",
@@ -592,11 +627,8 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
     return refused(branchTtl, absl::StrCat(quoted(branchTtl.text),
                                            " is not a duration such as 60s, 5m or 1h30m"));
   }
-  const Setting publish = sources.findOr("endpoint-publish", "true");
-  if (publish.text != "true" && publish.text != "false") {
-    return refused(publish, absl::StrCat(quoted(publish.text), " is neither true nor false"));
-  }
-  config.endpointPublish = publish.text == "true";
+  ROOST_ASSIGN_OR_RETURN(config.endpointPublish,
+                         boolOf(sources.findOr("endpoint-publish", "true")));
   config.endpointMayMove = !sources.find("endpoint");
   const Setting advertise = sources.findOr("advertise", "");
   ROOST_ASSIGN_OR_RETURN(config.advertise, from(advertise, parseAdvertise(advertise.text)));
@@ -625,6 +657,7 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
       ROOST_ASSIGN_OR_RETURN(*rate, from(*limit, parseByteRate(limit->text)));
     }
   }
+  ROOST_RETURN_IF_ERROR(swarm(sources, config));
   ROOST_RETURN_IF_ERROR(checkTrees(sources, config));
   ROOST_RETURN_IF_ERROR(checkDoors(sources, config));
   return config;

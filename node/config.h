@@ -58,7 +58,11 @@ struct AgentConfig {
   uint64_t pipSpace = 0;                // bytes that its files may take in the agent's own folder
   std::optional<std::string> pipCache;  // pip's own, watched if it is there; absolute
   bool pipCacheShared = true;           // false: what is in it may be of another index
-  std::vector<std::string> notes;       // what was not taken, why, and what to do
+  std::optional<Address> swarm;         // where BitTorrent listens; none: it is off
+  bool swarmOutside = false;            // for clients that are no members too
+  uint32_t swarmNodes = kSwarmNodesDefault;  // that want a blob at once: from there on by swarm
+  bool swarmNodesGiven = false;              // then that alone decides
+  std::vector<std::string> notes;            // what was not taken, why, and what to do
 
   bool hasClusterKey() const { return clusterKeyFile || clusterKeyText; }
   // Where the command line finds this agent.

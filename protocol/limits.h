@@ -120,6 +120,33 @@ inline constexpr absl::Duration kHubJsonTimeout = absl::Seconds(120);  // one wh
 inline constexpr uint64_t kHubProgressBytes = 64 << 10;  // a cut after more than this is no failure
 inline constexpr size_t kHubPiecesHeldMax = 2 * kHubConnectionsMax;  // downloaded, not yet written
 
+// --- Swarm lane. ---
+inline constexpr uint32_t kSwarmNodesDefault =
+    9;  // up to 8 that want a blob at once, stripes were measured to be faster
+inline constexpr uint64_t kSwarmBlockBytes = 16 << 10;  // a leaf of the hash tree: BEP 52
+inline constexpr uint64_t kSwarmPieceBytesMin =
+    kPieceBytes;  // a piece of the swarm is at least one of ours, so both are verified and written
+                  // together
+inline constexpr uint64_t kSwarmPiecesMax = 65'536;  // of one blob: its layer of hashes is 2 MiB
+// Taken from a swarm: libtorrent keeps 1/256 of it in memory meanwhile, as hashes. Above it, pieces
+// would be larger than ours too.
+inline constexpr uint64_t kSwarmBlobBytesMax = kSwarmPiecesMax * kSwarmPieceBytesMin;  // 64 GiB
+inline constexpr size_t kSwarmPiecesHeldMax =
+    256;  // half received ones, and whole ones that the disk has not taken: 256 MiB, all blobs
+inline constexpr size_t kSwarmPiecesWaitingMax = 32;  // whole ones among them: then peers wait
+inline constexpr size_t kSwarmReadsKeptMax = 16;      // pieces read last: peers ask block by block
+inline constexpr int kSwarmRequestsPerPeerMax = 256;  // blocks asked for and not here: 4 MiB
+inline constexpr int kSwarmConnectionsMax = 512;      // of the session
+inline constexpr size_t kSwarmTorrentsMax = 1'024;    // at once; the one idle longest makes room
+inline constexpr size_t kSwarmPeersMax = 4'096;       // addresses that may connect
+inline constexpr absl::Duration kSwarmIdle =
+    absl::Seconds(60);  // a blob that nobody asked a byte of leaves the swarm
+inline constexpr size_t kSwarmBannedMax = 10'000;        // roots that gave wrong content
+inline constexpr size_t kSwarmTreesBytesMax = 64 << 20;  // hash trees remembered
+inline constexpr size_t kSwarmTreesComputedMax = 2;      // at once: each reads a whole blob
+inline constexpr absl::Duration kSwarmAnswer =
+    absl::Seconds(2);  // within it "not yet", if the tree is still being computed
+
 // --- The hub asked once for the cluster. ---
 inline constexpr absl::Duration kEnvoyPatience =
     absl::Seconds(1);  // a silent member delays so long

@@ -31,6 +31,7 @@ inline constexpr uint16_t kProtocolVersionMin = 1;
 // Bits of MemberInfo::features.
 inline constexpr uint64_t kFeatureAsksHub = 1;  // it has a hub, and answers HubQuestionRequest
 inline constexpr uint64_t kFeatureRepresentations = 2;  // reads adverts of them, and grants leases
+inline constexpr uint64_t kFeatureSwarm = 8;            // its swarm lane is open
 inline constexpr uint64_t kFeatureSharesPip = 4;  // as the first, of a pip index and what it keeps
 
 // What a node is, exchanged in hello and passed on to others.

@@ -217,6 +217,9 @@ interface Peer {
   computeLease @8 (holder :Text, durationMs :UInt64, release :Bool, keys :List(Data)) -> (verdicts :List(ComputeVerdict));
 }
 
+# off: not by this node, or not this blob (it is not public, or not here). notYet: its tree is being computed; ask again.
+enum SwarmState { off @0; notYet @1; ready @2; }
+
 enum ReadOutcome { data @0; notMine @1; gone @2; busy @3; corrupt @4; }
 
 # The direct lane: what a node serves to one peer over a bulk link.
@@ -235,6 +238,9 @@ interface BlobReader {
   read @0 (offset :UInt64, length :UInt32) -> (outcome :ReadOutcome, data :Data);
   # The XXH3-128 of each piece of a blob that this node has whole and has verified, 16 bytes each; empty if it has not.
   pieces @1 () -> (hashes :Data);
+  # How to get this blob by BitTorrent. port: where this node's swarm listens, 0 without one, whatever the state is.
+  # ready: root and layer are its hash tree (BEP 52, 32 bytes each hash; no layer of a blob of one piece).
+  swarm @2 () -> (state :SwarmState, port :UInt16, pieceBytes :UInt64, root :Data, layer :Data);
 }
 
 # The command line's interface, on the agent's Unix socket. Documents are JSON: docs/reference/json.md.

@@ -521,6 +521,32 @@ void addSmallCommands(Parser& parser) {
       [](VersionCommand& typed) -> absl::StatusOr<Command> { return typed; });
 }
 
+void addTorrent(Parser& parser) {
+  struct Typed {
+    OutputOptions output;
+    std::string repo, type, revision, folder = ".";
+  };
+  parser.add<Typed>(
+      "torrent", "Write .torrent files and magnet links of a public repo that this node holds",
+      [](CLI::App& command, Typed& typed) {
+        command.add_option("REPO", typed.repo, kRepoText)->required();
+        command.add_option("--type", typed.type, kTypeText)
+            ->check(CLI::IsMember(kTypeNames))
+            ->type_name("TYPE");
+        command.add_option("--revision", typed.revision, "Branch, tag or commit (default: main)");
+        command.add_option("--out", typed.folder, "Folder for the files (default: this one)")
+            ->type_name("DIR");
+        addOutput(command, typed.output);
+      },
+      [](Typed& typed) -> absl::StatusOr<Command> {
+        ROOST_ASSIGN_OR_RETURN(RepoQuery query, queryOf(typed.repo, typed.type));
+        if (!typed.revision.empty()) {
+          ROOST_ASSIGN_OR_RETURN(query.revision, parseRevision(typed.revision));
+        }
+        return TorrentCommand{typed.output, std::move(query), typed.folder};
+      });
+}
+
 std::unique_ptr<Parser> makeParser() {
   auto parser = std::make_unique<Parser>();
   parser->app.require_subcommand(1);
@@ -535,6 +561,7 @@ std::unique_ptr<Parser> makeParser() {
   addLimit(*parser);
   addJobs(*parser);
   addVerify(*parser);
+  addTorrent(*parser);
   addSmallCommands(*parser);
   return parser;
 }

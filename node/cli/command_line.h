@@ -97,6 +97,11 @@ struct VerifyCommand {
   OutputOptions output;
   std::optional<RepoQuery> repo;
 };
+struct TorrentCommand {
+  OutputOptions output;
+  RepoQuery repo;
+  std::string folder;
+};
 struct EnvCommand {
   OutputOptions output;
   bool force = false;  // a variable that the user has set is replaced too
@@ -118,6 +123,7 @@ struct VersionCommand {
 using Command =
     std::variant<AgentCommand, StatusCommand, WarmCommand, WarmRepresentationsCommand, GetCommand,
                  JobsCommand, WhereCommand, LsCommand, EvictCommand, LimitCommand, VerifyCommand,
+                 TorrentCommand,
                  EnvCommand, ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
 
 // --help was asked for.

@@ -43,6 +43,7 @@ absl::StatusOr<ExitCode> run(const CliContext& context, const WarmRepresentation
 absl::StatusOr<ExitCode> run(const CliContext& context, const EvictCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const LimitCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const VerifyCommand& command);
+absl::StatusOr<ExitCode> run(const CliContext& context, const TorrentCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const EnvCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const ExecCommand& command);
 absl::StatusOr<ExitCode> run(const CliContext& context, const KeyCommand& command);

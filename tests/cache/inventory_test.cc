@@ -680,6 +680,8 @@ TEST_F(InventoryTest, VisibilityIsUnknownUntilToldOrConfigured) {
   applyTo(open, Picture(other).file(commit_, "a", "aa"));
   EXPECT_EQ(inventory_.visibilityOf(other), Visibility::kPublic);
   EXPECT_EQ(peer_.blobs.at(sha256Of("aa")).visibility, Visibility::kPublic);
+  EXPECT_EQ(inventory_.visibilityOf(sha256Of("aa")), Visibility::kPublic);
+  EXPECT_EQ(inventory_.visibilityOf(sha256Of("zz")), Visibility::kUnknown);
 
   const RootIndex closed = addRoot("/private", "store-3", RootVisibility::kPrivate);
   applyTo(closed, Picture(other).file(commit_, "b", "bb"));

@@ -5,11 +5,11 @@
     python3 tests/clients/setup.py hub2       one or more of the names in NAMES
 
 Prints a line "NAME PATH" for each: the environment's python, the client's program, or the model's
-folder. What is installed is pinned in the NAME.txt files beside this one, in js_client/ and in
-rust_client/; a changed pin makes the environment anew. Everything lives in $ROOST_TEST_CACHE
-(default: .cache/tests at the top of the tree) and can be deleted at any time. Without npm, cargo or
-the system's torch their clients are left out, with a word on stderr, and tests that need them are
-skipped.
+folder. What is installed is pinned in the NAME.txt files beside this one, in js_client/,
+rust_client/ and torrent_client/; a changed pin makes the environment anew. Everything lives in
+$ROOST_TEST_CACHE (default: .cache/tests at the top of the tree) and can be deleted at any time.
+Without npm, cargo, go or the system's torch their clients are left out, with a word on stderr, and
+tests that need them are skipped.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.clients.made import (  # noqa: E402
     stamp_of,
 )
 from tests.clients.rust_client import missing_for_rust, rust_client  # noqa: E402
+from tests.clients.torrent_client import missing_for_torrent, torrent_client  # noqa: E402
 
 ENVIRONMENTS = (
     "hub2",
@@ -50,7 +51,7 @@ ENVIRONMENTS = (
 )
 # Debian's torch is for the processor alone, and a tenth of what the registry's brings.
 WITH_SYSTEM_PACKAGES = ("representations",)
-NAMES = (*ENVIRONMENTS, "js", "rust", "model")
+NAMES = (*ENVIRONMENTS, "js", "rust", "torrent", "model")
 
 
 def python(name: str) -> Path:
@@ -91,7 +92,12 @@ def model_folder() -> Path:
 
 
 def provide(name: str) -> Path:
-    made = {"model": model_folder, "js": js_client, "rust": rust_client}
+    made = {
+        "model": model_folder,
+        "js": js_client,
+        "rust": rust_client,
+        "torrent": torrent_client,
+    }
     return made[name]() if name in made else python(name)
 
 
@@ -100,6 +106,7 @@ def missing_for(name: str) -> str | None:
     reasons = {
         "js": missing_for_js,
         "rust": missing_for_rust,
+        "torrent": missing_for_torrent,
         "representations": _missing_for_representations,
     }
     return reasons.get(name, lambda: None)()

@@ -68,10 +68,15 @@ class Shelf final : public BlobProvider {
     const std::lock_guard lock(mutex_);
     bad.push_back(blob);
   }
+  void swarm(const NodeId&, const BlobId&, std::function<void(SwarmWord)> answer) override {
+    const std::lock_guard lock(mutex_);
+    answer(word);
+  }
 
   std::atomic<ReadOutcome> pieceOutcome = ReadOutcome::kGone;
   std::atomic<bool> holdOpens = false;
   std::vector<BlobId> bad;
+  SwarmWord word;
 
  private:
   std::mutex mutex_;
@@ -166,6 +171,22 @@ class BulkTest : public ::testing::TestWithParam<bool> {
     });
     return promise.get_future().get();
   }
+  absl::StatusOr<SwarmWord> swarm(const BlobInfo& blob) {
+    std::promise<absl::StatusOr<SwarmWord>> promise;
+    clientLane_.post([&] {
+      client_->swarm(target_, blob, kLong,
+                     [&](absl::StatusOr<SwarmWord> word) { promise.set_value(std::move(word)); });
+    });
+    return promise.get_future().get();
+  }
+  static SwarmWord wordOf(const std::vector<uint8_t>& content) {
+    TreeHasher hasher(content.size());
+    hasher.update(content);
+    return {.state = SwarmState::kReady,
+            .port = 8378,
+            .pieceBytes = swarmPieceBytes(content.size()),
+            .tree = std::make_shared<const HashTree>(hasher.finish())};
+  }
   absl::StatusOr<std::vector<Got>> readSmall(const std::vector<BlobId>& ids) {
     std::promise<absl::StatusOr<std::vector<Got>>> promise;
     clientLane_.post([&] {
@@ -235,6 +256,53 @@ TEST_P(BulkTest, WhoHasNoListOrAnotherSizeTellsNone) {
   EXPECT_TRUE(absl::IsNotFound(pieces({id, content.size() + 1}).status()));
   const BlobId other = hashesOf(randomBytes(10, 2)).id;
   EXPECT_TRUE(absl::IsNotFound(pieces({other, 10}).status()));
+}
+
+TEST_P(BulkTest, AHolderTellsTheHashTreeAndWhereItsSwarmIs) {
+  for (const size_t size : {size_t{100}, size_t{3 * kPieceBytes + 7}}) {
+    const auto content = randomBytes(size, 1);
+    shelf_.word = wordOf(content);
+    const auto word = swarm(infoOf(content));
+    ASSERT_TRUE(word.ok()) << word.status();
+    EXPECT_EQ(word->state, SwarmState::kReady);
+    EXPECT_EQ(word->port, 8378);
+    ASSERT_NE(word->tree, nullptr);
+    EXPECT_EQ(*word->tree, *shelf_.word.tree);
+  }
+}
+
+TEST_P(BulkTest, WhoHasNoSwarmOrNoTreeYetSaysSo) {
+  const BlobInfo blob = infoOf(randomBytes(9, 6));
+  EXPECT_EQ(swarm(blob)->state, SwarmState::kOff);
+  EXPECT_EQ(swarm(blob)->port, 0);
+  shelf_.word = {.state = SwarmState::kNotYet, .port = 8378};
+  EXPECT_EQ(swarm(blob)->state, SwarmState::kNotYet);
+  EXPECT_EQ(swarm(blob)->port, 8378);
+}
+
+TEST_P(BulkTest, AHashTreeThatCannotBeTheBlobsIsRefused) {
+  const auto content = randomBytes(3 * kPieceBytes + 7, 1);
+  const BlobInfo blob = infoOf(content);
+  const SwarmWord good = wordOf(content);
+  const auto refuses = [&](const std::function<void(HashTree&)>& change) {
+    HashTree tree = *good.tree;
+    change(tree);
+    shelf_.word = good;
+    shelf_.word.tree = std::make_shared<const HashTree>(tree);
+    return absl::IsDataLoss(swarm(blob).status());
+  };
+  EXPECT_TRUE(refuses([](HashTree& tree) { tree.root[0] ^= 1; }));
+  EXPECT_TRUE(refuses([](HashTree& tree) { tree.layer[1][0] ^= 1; }));
+  EXPECT_TRUE(refuses([](HashTree& tree) { tree.layer.pop_back(); }));
+  EXPECT_TRUE(refuses([](HashTree& tree) { tree.layer.clear(); }));
+  EXPECT_TRUE(refuses([](HashTree& tree) { tree.layer.resize(kSwarmPiecesMax + 1); }));
+  shelf_.word = good;
+  shelf_.word.pieceBytes *= 2;
+  EXPECT_TRUE(absl::IsDataLoss(swarm(blob).status()));
+  shelf_.word = good;
+  EXPECT_TRUE(absl::IsDataLoss(swarm({blob.id, kPieceBytes}).status()));
+  EXPECT_TRUE(absl::IsDataLoss(swarm({blob.id, 0}).status()));
+  EXPECT_TRUE(swarm(blob).ok());
 }
 
 TEST_P(BulkTest, ManyReadsAtOnceAllArrive) {

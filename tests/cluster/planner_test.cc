@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <random>
 
+#include "protocol/limits.h"
 #include "tests/cluster/turn_fixture.h"
 
 namespace roost {
@@ -67,10 +68,13 @@ TEST(Planner, WhatIsHereNeedsNoLane) {
   EXPECT_EQ(decided(planOf(in)), Why::kHere);
 }
 
-TEST(Planner, AnEmptyBlobNeedsNoLane) {
+// Without a hub it is made only where somebody says that it is there.
+TEST(Planner, AnEmptyBlobComesFromAHolderAsSmallOnesDo) {
   PlanInput in = input();
   in.blob.size = 0;
-  EXPECT_EQ(planOf(in).lane, Lane::kNone);
+  in.holders = {holder(2)};
+  EXPECT_EQ(planOf(in).lane, Lane::kInline);
+  EXPECT_THAT(planOf(in).sources, SizeIs(1));
 }
 
 TEST(Planner, ASmallBlobIsReadWholeFromOneHolder) {
@@ -331,6 +335,21 @@ INSTANTIATE_TEST_SUITE_P(
                   Why::kFewWanters},
         SwarmCase{"Together", [](PlanInput& in) { in.churn = 1; }, Why::kCoordinated}),
     [](const auto& test) { return test.param.name; });
+
+TEST(Planner, ANumberOfNodesThatWasSetIsAllThatCounts) {
+  PlanInput in = swarming();
+  in.churn = 0;
+  in.blob.size = 2 << 20;
+  in.swarmNodes = 2;
+  EXPECT_EQ(planOf(in).lane, Lane::kStripes);
+  in.swarmByOrder = true;
+  EXPECT_EQ(planOf(in).lane, Lane::kSwarm);
+  in.visibility = Visibility::kPrivate;
+  EXPECT_EQ(planOf(in).lane, Lane::kStripes) << "whatever was set";
+  in.visibility = Visibility::kPublic;
+  in.blob.size = kSwarmBlobBytesMax + 1;
+  EXPECT_EQ(planOf(in).reasons.back().why, Why::kTooLargeForSwarm);
+}
 
 // ---- Words
 

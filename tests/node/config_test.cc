@@ -516,6 +516,26 @@ TEST(Config, HubMayBeNone) {
   EXPECT_THAT(withOption("hub", "huggingface.co").refusal(), HasSubstr("--hub"));
 }
 
+TEST(Config, TheSwarmIsOffUnlessItHasAnAddress) {
+  EXPECT_EQ(Asked().loaded().swarm, std::nullopt);
+  const AgentConfig config = withOption("swarm", "0.0.0.0:8378").loaded();
+  EXPECT_EQ(config.swarm->toString(), "0.0.0.0:8378");
+  EXPECT_FALSE(config.swarmOutside);
+  EXPECT_EQ(config.swarmNodes, 9u);
+  EXPECT_THAT(withOption("swarm", "8378").refusal(), HasSubstr("--swarm"));
+  EXPECT_EQ(withOption("swarm-nodes", "2").loaded().swarmNodes, 2u);
+  EXPECT_THAT(withOption("swarm-nodes", "0").refusal(), HasSubstr("--swarm-nodes"));
+  EXPECT_THAT(withOption("swarm-nodes", "few").refusal(), HasSubstr("--swarm-nodes"));
+}
+
+TEST(Config, OutsideClientsNeedASwarmToComeTo) {
+  EXPECT_THAT(withOption("swarm-outside", "true").refusal(), HasSubstr("--swarm ADDR:PORT"));
+  EXPECT_THAT(withOption("swarm-outside", "yes").refusal(), HasSubstr("neither true nor false"));
+  Asked both = withOption("swarm-outside", "true");
+  both.arguments.options["swarm"] = "127.0.0.1:8378";
+  EXPECT_TRUE(both.loaded().swarmOutside);
+}
+
 TEST(Config, OnlyTheMeshCatalogIsInThisVersion) {
   EXPECT_TRUE(withOption("catalog", "mesh").load().ok());
   EXPECT_THAT(withOption("catalog", "dht").refusal(), HasSubstr("not in this version"));

@@ -213,6 +213,11 @@ class World {
   void perform(NodeIndex node, const CloseWriter& effect);
   void perform(NodeIndex node, const AnswerPiece& effect);
   void perform(NodeIndex node, const AnswerReader& effect);
+  // No swarms here.
+  void perform(NodeIndex, const SwarmAsk&) {}
+  void perform(NodeIndex, const SwarmJoin&) {}
+  void perform(NodeIndex, const SwarmPeers&) {}
+  void perform(NodeIndex, const SwarmLeave&) {}
   void perform(NodeIndex node, const CheckPresent& effect);
   void perform(NodeIndex node, const PublishRepo& effect);
   void perform(NodeIndex node, const JobAccepted& effect);

@@ -162,6 +162,11 @@ TEST(CommandLine, TheOthersHaveTheirOptions) {
   EXPECT_TRUE(parsed<StatusCommand>("status --watch --nodes").allNodes);
   EXPECT_TRUE(parsed<LsCommand>("ls -q").output.quiet);
   EXPECT_EQ(parsed<VerifyCommand>("verify").repo, std::nullopt);
+  const auto torrent = parsed<TorrentCommand>("torrent datasets/org/d --revision v2 --out there");
+  EXPECT_EQ(torrent.repo.repo.toString(), "datasets/org/d");
+  EXPECT_EQ(revisionText(*torrent.repo.revision), "v2");
+  EXPECT_EQ(torrent.folder, "there");
+  EXPECT_EQ(parsed<TorrentCommand>("torrent org/m").folder, ".");
   EXPECT_EQ(parsed<VerifyCommand>("verify org/m").repo->repo.toString(), "org/m");
   EXPECT_TRUE(parsed<EnvCommand>("env --json").output.json);
   parsed<KeyCommand>("key");
@@ -243,8 +248,8 @@ TEST(CommandLine, HelpIsNoError) {
   EXPECT_THAT(helpFor("--help"), AllOf(HasSubstr("warm"), HasSubstr("completion")));
   EXPECT_THAT(helpFor("help"), HasSubstr("warm"));
   EXPECT_THAT(helpFor("warm --help"), AllOf(HasSubstr("roost warm"), HasSubstr("--dry-run")));
-  EXPECT_THAT(helpFor("agent -h"),
-              AllOf(HasSubstr("ROOST_LISTEN"), ::testing::Not(HasSubstr("--swarm"))));
+  EXPECT_THAT(helpFor("agent -h"), AllOf(HasSubstr("ROOST_LISTEN"), HasSubstr("--swarm"),
+                                         ::testing::Not(HasSubstr("--metrics"))));
 }
 
 TEST(CommandShapes, KnowEveryCommandAndWhatItTakes) {
@@ -253,15 +258,17 @@ TEST(CommandShapes, KnowEveryCommandAndWhatItTakes) {
     names.push_back(command.name);
     EXPECT_FALSE(command.text.empty());
     EXPECT_EQ(command.takesRepo, command.name == "warm" || command.name == "get" ||
-                                     command.name == "where" || command.name == "verify")
+                                     command.name == "where" || command.name == "verify" ||
+                                     command.name == "torrent")
         << command.name;
     for (const OptionShape& option : command.options) {
       EXPECT_THAT(option.names, ::testing::Not(IsEmpty()));
       EXPECT_FALSE(option.text.empty()) << command.name << " " << option.names[0];
     }
   }
-  EXPECT_THAT(names, ElementsAre("agent", "status", "warm", "get", "where", "ls", "evict", "limit",
-                                 "jobs", "verify", "env", "exec", "key", "completion", "version"));
+  EXPECT_THAT(names,
+              ElementsAre("agent", "status", "warm", "get", "where", "ls", "evict", "limit", "jobs",
+                          "verify", "torrent", "env", "exec", "key", "completion", "version"));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "node/cli/cli.h"
+#include "tests/cache/temp_folder.h"
 #include "tests/node/cli/documents.h"
 
 namespace roost {
@@ -587,6 +588,40 @@ TEST_F(Commands, VerifyExitsWithWhatItFound) {
   EXPECT_EQ(run("verify"), 6);
   EXPECT_EQ(run("verify -q"), 6);
   EXPECT_EQ(out, "org/m w.bin\n");
+}
+
+// --- torrent. ---
+json torrentOf(const std::string& path) {
+  return {{"path", path}, {"magnet", "magnet:?xt=" + path}, {"torrent", "ZDQ6aW5mb2VlCg=="}};
+}
+
+TEST_F(Commands, TorrentWritesAFileForEachAndSaysTheLinks) {
+  const TempFolder folder;
+  answer("torrent", json{{"files", {torrentOf("a.bin"), torrentOf("sub/b.bin")}},
+                         {"skipped", {{{"path", "empty"}, {"why", "it is empty"}}}}});
+  EXPECT_EQ(run("torrent org/m@v1 --out " + folder / "new"), 0);
+  EXPECT_EQ(script.asked[0].second, (json{{"repo", "org/m"}, {"revision", "v1"}}));
+  EXPECT_EQ(contentOf(folder / "new/a.bin.torrent"), "d4:infoee\n");
+  EXPECT_EQ(contentOf(folder / "new/sub/b.bin.torrent"), "d4:infoee\n");
+  EXPECT_THAT(out, AllOf(HasSubstr(folder / "new/sub/b.bin.torrent"), HasSubstr("xt=a.bin")));
+  EXPECT_THAT(err, HasSubstr("empty"));
+  EXPECT_EQ(run("torrent org/m -q --out " + folder / "new"), 0);
+  EXPECT_EQ(out, "magnet:?xt=a.bin\nmagnet:?xt=sub/b.bin\n");
+}
+
+TEST_F(Commands, TorrentOfAFileThatIsNotHereIsPartial) {
+  const TempFolder folder;
+  answer("torrent", json{{"files", {torrentOf("a.bin")}},
+                         {"skipped", {{{"path", "b.bin"}, {"why", "it is not here"}}}}});
+  EXPECT_EQ(run("torrent org/m --out " + folder.path()), 10);
+  EXPECT_THAT(err, HasSubstr("b.bin"));
+}
+
+TEST_F(Commands, TorrentWritesNothingOutsideItsFolder) {
+  const TempFolder folder;
+  answer("torrent", json{{"files", {torrentOf("../a.bin")}}, {"skipped", json::array()}});
+  EXPECT_NE(run("torrent org/m --out " + folder / "new"), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.bin.torrent"));
 }
 
 }  // namespace
