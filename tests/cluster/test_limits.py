@@ -122,7 +122,7 @@ def test_where_explains_whom_a_node_would_ask(
     assert plans["model.safetensors"]["lane"] == "direct"
     assert [source["name"] for source in plans["model.safetensors"]["sources"]] == ["a"]
     assert plans["config.json"]["lane"] == "inline"
-    assert plans["empty.txt"]["lane"] == "none"
+    assert plans["empty.txt"]["lane"] == "inline"
     here = a.roost_json("where", "org/tiny", "--explain")["plans"]
     assert "this node has it" in [why for plan in here for why in plan["why"]]
     said = b.roost("where", "org/tiny", "--explain").stdout
