@@ -73,14 +73,19 @@ class TestAmongAgents:
         cluster = clusters(4, hub_url=hub.url, prepare=swarming("--swarm-nodes", "2"))
         a, *others = cluster.agents
         a.warm(REPO, "--nodes", "a")
+        for agent in others:  # and that it is public
+            wait_until(
+                lambda: agent.holds_all_of("a", REPO), LANE_S, f"{agent.name} knows that a has it"
+            )
 
         job = a.warm(REPO, "--nodes", "b,c,d")
 
         for agent in others:
             assert snapshot_files(agent.hub_cache, REPO, commit) == files
             assert_no_wrong_blob(agent.hub_cache)
-        by_swarm = [sources(job, agent.name).get("swarm", 0) for agent in others]
-        assert all(count > 0 for count in by_swarm), job
+        # Who begins before it hears of the others may have it all by the direct lane already.
+        by_swarm = [agent.name for agent in others if sources(job, agent.name).get("swarm", 0) > 0]
+        assert len(by_swarm) >= 2, job
         # Everybody counts what it gave: the holder less than one copy for each.
         wait_until(
             lambda: a.nodes()["a"]["peer_bytes_out"] > 0, LANE_S, "the holder says what it gave"
