@@ -120,11 +120,10 @@ struct VersionCommand {
   OutputOptions output;
 };
 
-using Command =
-    std::variant<AgentCommand, StatusCommand, WarmCommand, WarmRepresentationsCommand, GetCommand,
-                 JobsCommand, WhereCommand, LsCommand, EvictCommand, LimitCommand, VerifyCommand,
-                 TorrentCommand,
-                 EnvCommand, ExecCommand, KeyCommand, CompletionCommand, VersionCommand>;
+using Command = std::variant<AgentCommand, StatusCommand, WarmCommand, WarmRepresentationsCommand,
+                             GetCommand, JobsCommand, WhereCommand, LsCommand, EvictCommand,
+                             LimitCommand, VerifyCommand, TorrentCommand, EnvCommand, ExecCommand,
+                             KeyCommand, CompletionCommand, VersionCommand>;
 
 // --help was asked for.
 struct HelpText {
