@@ -126,6 +126,7 @@ struct BlobWriter::Parts {
   absl::Status storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer);
   void dropBehind(uint64_t piece);
+  void dropPiece(uint64_t piece);
   void end();
   void markHere(uint64_t piece, const PieceHash& hash);
 
@@ -322,7 +323,11 @@ void BlobWriter::Parts::dropBehind(uint64_t piece) {
   ::sync_file_range(
       fd.get(), offset, bytes,
       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-  ::posix_fadvise(fd.get(), offset, bytes, POSIX_FADV_DONTNEED);
+  dropPiece(oldest);
+}
+
+void BlobWriter::Parts::dropPiece(uint64_t piece) {
+  dropCached(fd.get(), piece * kPieceBytes, pieceBytes(slot.blob.size, piece));
 }
 
 // ---- Beside a client.
@@ -501,10 +506,7 @@ absl::StatusOr<PublishedBlob> BlobWriter::publish() {
   if (!p.finished) throw std::logic_error("publish() before finish()");
   ROOST_RETURN_IF_ERROR(gather());
   ROOST_RETURN_IF_ERROR(syncFd(p.fd.get(), p.path));
-  for (const uint64_t piece : std::exchange(p.leaving, {})) {
-    ::posix_fadvise(p.fd.get(), static_cast<off_t>(piece * kPieceBytes),
-                    static_cast<off_t>(pieceBytes(p.slot.blob.size, piece)), POSIX_FADV_DONTNEED);
-  }
+  for (const uint64_t piece : std::exchange(p.leaving, {})) p.dropPiece(piece);
   ROOST_ASSIGN_OR_RETURN(PublishedBlob result,
                          publishTemporary(p.slot, p.temporary, p.finished->pieces));
   p.end();

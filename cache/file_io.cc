@@ -1,5 +1,6 @@
 #include "cache/file_io.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -64,6 +65,10 @@ absl::StatusOr<std::string> readSmallFile(int fd, const std::string& name, size_
   }
   text.resize(length);
   return text;
+}
+
+void dropCached(int fd, uint64_t offset, uint64_t bytes) {
+  ::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
 }
 
 absl::Status syncFd(int fd, const std::string& name) {

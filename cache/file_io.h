@@ -26,6 +26,9 @@ std::string readUpTo(int fd, uint64_t offset, uint64_t count);
 // The whole of a small file; kOutOfRange if it is longer than `bytesMax`.
 absl::StatusOr<std::string> readSmallFile(int fd, const std::string& name, size_t bytesMax);
 
+// Lets the pages leave the page cache, those that are on the disk. A hint: nothing fails.
+void dropCached(int fd, uint64_t offset, uint64_t bytes);
+
 // fsync of a file or folder. File systems that cannot sync a folder (EINVAL) count as synced.
 absl::Status syncFd(int fd, const std::string& name);
 

@@ -11,22 +11,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cache/evp_context.h"
 #include "cache/file_io.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
 namespace roost {
 namespace {
-
-struct EvpFree {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-using EvpContext = std::unique_ptr<EVP_MD_CTX, EvpFree>;
-
-// OpenSSL's digests fail only if the library is broken or out of memory.
-void mustSucceed(int result) {
-  if (result != 1) throw std::runtime_error("OpenSSL could not compute a digest");
-}
 
 EvpContext started(const EVP_MD* algorithm) {
   EvpContext context(EVP_MD_CTX_new());
@@ -118,8 +109,7 @@ absl::Status readBeside(int fd, const std::string& name, uint64_t offset,
   const size_t got = cached > 0 ? static_cast<size_t>(cached) : 0;
   if (got == buffer.size()) return absl::OkStatus();
   ROOST_RETURN_IF_ERROR(readFully(fd, name, offset + got, buffer.subspan(got)));
-  ::posix_fadvise(fd, static_cast<off_t>(offset + got), static_cast<off_t>(buffer.size() - got),
-                  POSIX_FADV_DONTNEED);
+  dropCached(fd, offset + got, buffer.size() - got);
   return absl::OkStatus();
 }
 

@@ -63,10 +63,7 @@ absl::Status LocalBlob::read(uint64_t offset, absl::Span<uint8_t> buffer, bool k
   // Read-ahead would bring pages that nobody drops.
   if (!keepCached) ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
   ROOST_RETURN_IF_ERROR(readFully(fd_.get(), path_, offset, buffer));
-  if (!keepCached) {
-    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(buffer.size()),
-                    POSIX_FADV_DONTNEED);
-  }
+  if (!keepCached) dropCached(fd_.get(), offset, buffer.size());
   return checkRead(offset, buffer);
 }
 

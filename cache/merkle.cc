@@ -1,27 +1,17 @@
 #include "cache/merkle.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <bit>
 #include <stdexcept>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "cache/evp_context.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
 
 namespace roost {
 namespace {
-
-struct EvpFree {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
-// OpenSSL's digests fail only if the library is broken or out of memory.
-void mustSucceed(int result) {
-  if (result != 1) throw std::runtime_error("OpenSSL could not compute a digest");
-}
 
 // One context for many digests: making one costs as much as hashing a kilobyte.
 class Hash {
@@ -45,7 +35,7 @@ class Hash {
   }
 
  private:
-  std::unique_ptr<EVP_MD_CTX, EvpFree> context_;
+  EvpContext context_;
   bool begun_ = false;
 };
 
