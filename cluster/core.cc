@@ -261,10 +261,7 @@ std::optional<NodeView> Core::node(const NodeId& id) const {
 std::vector<NodeId> Core::membersWith(uint64_t feature) const {
   std::vector<NodeId> able;
   for (const NodeId& id : parts_->members.usableMembers()) {
-    const MemberInfo* info = parts_->members.find(id);
-    const bool self = id == parts_->members.self().id;
-    const uint64_t features = self ? parts_->members.self().features : info ? info->features : 0;
-    if ((features & feature) != 0) able.push_back(id);
+    if (parts_->members.offers(id, feature)) able.push_back(id);
   }
   return able;
 }

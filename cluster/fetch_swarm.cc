@@ -15,17 +15,12 @@ constexpr absl::Duration kSwarmStall = absl::Seconds(10);
 // For a tree that is known already. Another is computed meanwhile: a read of the whole blob.
 constexpr absl::Duration kSwarmPatience = absl::Milliseconds(500);
 
-bool takesPart(const Members& members, const NodeId& node) {
-  const MemberInfo* info = members.find(node);
-  return info != nullptr && (info->features & kFeatureSwarm) != 0;
-}
-
 }  // namespace
 
 std::vector<NodeId> Fetch::swarmHolders() const {
   std::vector<NodeId> holders;
   for (const Source& source : sources_) {
-    if (source.complete && usable(source) && takesPart(world_.members, source.node)) {
+    if (source.complete && usable(source) && world_.members.offers(source.node, kFeatureSwarm)) {
       holders.push_back(source.node);
     }
   }
@@ -36,7 +31,8 @@ std::vector<NodeId> Fetch::swarmHolders() const {
 std::vector<NodeId> Fetch::swarmPeers() const {
   std::vector<NodeId> peers = swarmHolders();
   for (const NodeId& wanter : grant_.wanters) {
-    if (wanter == world_.members.self().id || !takesPart(world_.members, wanter)) continue;
+    if (wanter == world_.members.self().id || !world_.members.offers(wanter, kFeatureSwarm))
+      continue;
     if (std::find(peers.begin(), peers.end(), wanter) == peers.end()) peers.push_back(wanter);
   }
   return peers;

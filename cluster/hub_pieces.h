@@ -13,11 +13,17 @@
 #include <mutex>
 #include <string>
 
+#include "absl/types/span.h"
+
 namespace roost {
 
 struct DownloadedPiece {
   uint64_t index = 0;
   std::string bytes;  // kPieceBytes, or less at the end of the blob
+
+  absl::Span<const uint8_t> span() const {
+    return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
+  }
 };
 
 class HubRoom : public std::enable_shared_from_this<HubRoom> {

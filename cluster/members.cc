@@ -390,6 +390,11 @@ const MemberInfo* Members::find(const NodeId& id) const {
   return it == peers_.end() ? nullptr : &it->second.info;
 }
 
+bool Members::offers(const NodeId& id, uint64_t feature) const {
+  const MemberInfo* info = find(id);
+  return info != nullptr && (info->features & feature) != 0;
+}
+
 std::string Members::nameOf(const NodeId& id) const {
   const MemberInfo* info = find(id);
   return info == nullptr || info->name.empty() ? id.shortHex() : info->name;

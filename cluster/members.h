@@ -58,6 +58,7 @@ class Members {
   bool draining(const NodeId& id) const;  // it said that it wants to go
   bool gone(const NodeId& id) const;      // also true for a node that was never seen
   const MemberInfo* find(const NodeId& id) const;
+  bool offers(const NodeId& id, uint64_t feature) const;
   std::string nameOf(const NodeId& id) const;  // "gpu-01", or the short id of a stranger
 
   // The usable members and this node, sorted; `usableSince` is when that set last changed.

@@ -44,7 +44,7 @@ PlanInput planInput(const FetchWorld& world, const BlobInfo& blob, const BlobSit
                              .reachable = world.members.usable(view.node),
                              .draining = world.members.draining(view.node),
                              .distrusted = world.distrust.contains(blob.id, view.node),
-                             .swarm = info != nullptr && (info->features & kFeatureSwarm) != 0,
+                             .swarm = world.members.offers(view.node, kFeatureSwarm),
                              .rate = world.reads.rates.of(view.node)});
   }
   return input;

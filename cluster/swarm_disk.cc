@@ -121,8 +121,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     }
     const uint64_t piece = offset / kPieceBytes;
     if (const auto inMemory = inMemoryOf(*slot, piece)) {
-      return answer(asked, {reinterpret_cast<const uint8_t*>(inMemory->bytes.data()),
-                            inMemory->bytes.size()});
+      return answer(asked, inMemory->span());
     }
     const Key key{index, piece};
     if (const auto read = recentOf(key)) return answer(asked, *read);
@@ -184,7 +183,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     // Moved, never copied: `hashes` lies in what the handler holds.
     const auto done = std::make_shared<decltype(handler)>(std::move(handler));
     onWorker("swarm hash", [this, slot, piece, bytes, hashes, number, done]() -> Then {
-      const auto blocks = blockHashes(spanOf(*bytes));
+      const auto blocks = blockHashes(bytes->span());
       const SwarmBlob& blob = *slot->blob;
       const bool right = pieceRoot(blob.blob().size, piece, blocks) == blob.pieceHash(piece);
       return [this, slot, piece, bytes, hashes, number, done, blocks, right] {
@@ -209,7 +208,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     lt::sha256_hash hash;
     Error error = aborted(lt::operation_t::file_read);
     if (piece && offset >= 0 && static_cast<size_t>(offset) < piece->bytes.size()) {
-      const auto block = spanOf(*piece).subspan(static_cast<size_t>(offset), kSwarmBlockBytes);
+      const auto block = piece->span().subspan(static_cast<size_t>(offset), kSwarmBlockBytes);
       hash = lt::sha256_hash(reinterpret_cast<const char*>(blockHashes(block).front().data()));
       error = Error();
     }
@@ -303,10 +302,6 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
   std::shared_ptr<Slot> slotOf(lt::storage_index_t index) const {
     const auto it = slots_.find(index);
     return it == slots_.end() || !it->second->blob ? nullptr : it->second;
-  }
-
-  static absl::Span<const uint8_t> spanOf(const DownloadedPiece& piece) {
-    return {reinterpret_cast<const uint8_t*>(piece.bytes.data()), piece.bytes.size()};
   }
 
   template <typename Job>

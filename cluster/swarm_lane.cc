@@ -46,9 +46,7 @@ constexpr absl::Duration kListenPatience = absl::Seconds(10);
 lt::settings_pack settingsOf(const SwarmLane::Options& options) {
   using set = lt::settings_pack;
   lt::settings_pack s;
-  const bool v6 = options.listen.host.find(':') != std::string::npos;
-  s.set_str(set::listen_interfaces, absl::StrCat(v6 ? "[" : "", options.listen.host, v6 ? "]" : "",
-                                                 ":", options.listen.port));
+  s.set_str(set::listen_interfaces, options.listen.toString());
   s.set_bool(set::listen_system_port_fallback, false);
   s.set_int(set::max_retry_port_bind, 0);
   s.set_str(set::user_agent, "roost/" ROOST_VERSION);

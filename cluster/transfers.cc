@@ -365,16 +365,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   // On libtorrent's network thread.
   void swarmed(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece) {
-    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(piece->bytes.data()),
-                                          piece->bytes.size());
-    const uint64_t index = piece->index;
-    keep(active, index, {bytes, std::move(piece)},
-         [self = shared_from_this(), id = active->id, index,
-          size = bytes.size()](const absl::Status& status) {
-           self->fromPeers_ += size;
-           if (status.ok()) return self->s_.tell(SwarmPiece{id, index});
-           if (!absl::IsCancelled(status)) self->s_.tell(WriterOpened{id, status});
-         });
+    const uint64_t size = piece->bytes.size();
+    keep(active, std::move(piece), [self = shared_from_this(), size](FetchId id, uint64_t index) {
+      self->fromPeers_ += size;
+      self->s_.tell(SwarmPiece{id, index});
+    });
   }
 
   void leaveSwarm(const ActivePtr& active) {
@@ -525,14 +520,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   // On the hub thread.
   void downloaded(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece) {
-    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(piece->bytes.data()),
-                                          piece->bytes.size());
-    const uint64_t index = piece->index;
-    keep(active, index, {bytes, std::move(piece)},
-         [self = shared_from_this(), id = active->id, index](const absl::Status& status) {
-           if (status.ok()) return self->s_.tell(HubPiece{id, index});
-           if (!absl::IsCancelled(status)) self->s_.tell(WriterOpened{id, status});
-         });
+    keep(active, std::move(piece), [self = shared_from_this()](FetchId id, uint64_t index) {
+      self->s_.tell(HubPiece{id, index});
+    });
   }
 
   // ---- A piece that arrived: stored on the blob's queue, then hashed beside the next one's write.
@@ -550,6 +540,18 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
              data = {};  // home to its lane before the core asks for more
              self->post([kept, status = stored.status()] { kept(status); });
            });
+  }
+
+  // A piece that came as a whole, on whatever thread.
+  template <typename Landed>
+  void keep(const ActivePtr& active, std::shared_ptr<const DownloadedPiece> piece, Landed landed) {
+    const uint64_t index = piece->index;
+    const absl::Span<const uint8_t> bytes = piece->span();
+    keep(active, index, {bytes, std::move(piece)},
+         [self = shared_from_this(), id = active->id, index, landed](const absl::Status& status) {
+           if (status.ok()) return landed(id, index);
+           if (!absl::IsCancelled(status)) self->s_.tell(WriterOpened{id, status});
+         });
   }
 
   // On the queue.
