@@ -23,6 +23,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/random/bit_gen_ref.h"
 #include "cluster/catalog.h"
 #include "cluster/distrust.h"
@@ -187,7 +188,9 @@ class Fetch final : public Wanter {
   std::optional<uint64_t> chooseForAbsent(uint32_t residue);
   bool takeOver(uint64_t piece, const NodeId& to);
   std::optional<uint64_t> chooseTakenOver();
-  void readFailed(Turn& turn, const PieceRead& event, Source& source, bool fromHolder);
+  void readFailed(Turn& turn, const PieceRead& event, Sender index, bool fromHolder);
+  // What was asked so may be asked elsewhere too.
+  void abandonAsks(absl::FunctionRef<bool(const Ask&)> which);
   void resetPieces();
   void maybeFinish(Turn& turn);
 

@@ -127,7 +127,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
   } else {
     if (absl::IsDeadlineExceeded(event.outcome.status())) budget(fromOrigin).late(now_);
-    readFailed(turn, event, source, fromHolder);
+    readFailed(turn, event, *index, fromHolder);
   }
   if (state_ == State::kDraining && asks_.empty()) {
     repeatFromNext(turn);
@@ -138,7 +138,8 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   if (gathering_) startHub(turn);
 }
 
-void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool fromHolder) {
+void Fetch::readFailed(Turn& turn, const PieceRead& event, Sender index, bool fromHolder) {
+  Source& source = sources_[index];
   if (!have(event.piece)) giveBack(event.piece);
   if (event.outcome.ok()) {
     switch (*event.outcome) {
@@ -148,7 +149,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
         if (!gathering_) source.refused(now_);
         source.prefix = std::min(source.prefix, event.piece);
         // It does not stand in: it is of an older version, or has lost sight of the holders.
-        if (!have(event.piece) && isStandIn(*sources_.find(event.source), event.piece)) {
+        if (!have(event.piece) && isStandIn(index, event.piece)) {
           owed_.insert(event.piece);
         }
         break;
@@ -175,6 +176,17 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Source& source, bool 
     return;
   }
   breakPromises(turn);
+}
+
+void Fetch::abandonAsks(absl::FunctionRef<bool(const Ask&)> which) {
+  for (auto& [piece, asks] : asks_) {
+    bool moved = false;
+    for (Ask& ask : asks) {
+      if (ask.abandoned || !which(ask)) continue;
+      ask.abandoned = moved = true;
+    }
+    if (moved && needed(piece)) giveBack(piece);
+  }
 }
 
 void Fetch::giveBack(uint64_t piece) {
@@ -372,14 +384,7 @@ void Fetch::refresh(Turn& turn) {
   refreshHolders();
   refreshStripes();
   // What was asked of a node that is away may be asked elsewhere.
-  for (auto& [piece, asks] : asks_) {
-    bool moved = false;
-    for (Ask& ask : asks) {
-      if (ask.abandoned || usable(sources_[ask.source])) continue;
-      ask.abandoned = moved = true;
-    }
-    if (moved && needed(piece)) giveBack(piece);
-  }
+  abandonAsks([&](const Ask& ask) { return !usable(sources_[ask.source]); });
   if (hubRunning_ && rule_ != SourceRule::kHubOnly && only_ != kHubSender && anyHolder()) {
     dropLease(turn);
   }

@@ -123,14 +123,7 @@ void Fetch::watchPace() {
   for (const Sender owner : stripes_) {
     if (owner != kNobody) sources_[owner].slow = behind(sources_[owner], usual);
   }
-  for (auto& [piece, asks] : asks_) {
-    bool moved = false;
-    for (Ask& ask : asks) {
-      if (ask.abandoned || ask.fromOrigin || !out(ask.source)) continue;
-      ask.abandoned = moved = true;
-    }
-    if (moved && needed(piece)) giveBack(piece);
-  }
+  abandonAsks([&](const Ask& ask) { return !ask.fromOrigin && out(ask.source); });
 }
 
 // ---- Who stands in.

@@ -1,5 +1,6 @@
 #include "node/swarms.h"
 
+#include <iterator>
 #include <utility>
 
 #include "node/addresses.h"
@@ -164,9 +165,7 @@ void Swarms::learn(const BlobInfo& blob, Tree tree) {
   if (Known* known = find(blob.id)) {
     known->taken = true;
     if (known->tree->root == tree->root) return;
-    knownBytes_ -= bytesOf(*known->tree);
-    known_.erase(byBlob_[blob.id]);
-    byBlob_.erase(blob.id);
+    forget(known_.begin());
   }
   keep({blob, std::move(tree), true});
 }
@@ -175,20 +174,20 @@ void Swarms::ban(const BlobId& blob) {
   const auto it = byBlob_.find(blob);
   if (it == byBlob_.end()) return;
   if (lane_) lane_->ban(it->second->tree->root);
-  knownBytes_ -= bytesOf(*it->second->tree);
-  known_.erase(it->second);
-  byBlob_.erase(it);
+  forget(it->second);
 }
 
 void Swarms::keep(Known known) {
   knownBytes_ += bytesOf(*known.tree);
   known_.push_front(std::move(known));
   byBlob_[known_.front().blob.id] = known_.begin();
-  while (knownBytes_ > kSwarmTreesBytesMax && known_.size() > 1) {
-    knownBytes_ -= bytesOf(*known_.back().tree);
-    byBlob_.erase(known_.back().blob.id);
-    known_.pop_back();
-  }
+  while (knownBytes_ > kSwarmTreesBytesMax && known_.size() > 1) forget(std::prev(known_.end()));
+}
+
+void Swarms::forget(std::list<Known>::iterator known) {
+  knownBytes_ -= bytesOf(*known->tree);
+  byBlob_.erase(known->blob.id);
+  known_.erase(known);
 }
 
 Swarms::Known* Swarms::find(const BlobId& blob) {

@@ -72,7 +72,8 @@ class Swarms {
   void compute(const BlobId& blob);
   void computed(const BlobId& blob, absl::StatusOr<Known> result);
   void keep(Known known);
-  Known* find(const BlobId& blob);
+  void forget(std::list<Known>::iterator known);
+  Known* find(const BlobId& blob);  // makes it the newest
 
   const bool outside_;
   Seams s_;
