@@ -10,18 +10,13 @@
 
 #include "gtest/gtest.h"
 #include "protocol/limits.h"
+#include "tests/cache/hash_tree.h"
 #include "tests/cache/temp_folder.h"
 
 namespace roost {
 namespace {
 
 namespace lt = libtorrent;
-
-HashTree treeOf(const std::vector<uint8_t>& content) {
-  TreeHasher hasher(content.size());
-  hasher.update(content);
-  return hasher.finish();
-}
 
 Sha256 digestFrom(const char* bytes) {
   Sha256 digest;

@@ -330,7 +330,7 @@ INSTANTIATE_TEST_SUITE_P(
                   Why::kTooSmallForSwarm},
         SwarmCase{"Few",
                   [](PlanInput& in) {
-                    in.wanters.erase(in.wanters.begin() + kStripesBetterMax - 1, in.wanters.end());
+                    in.wanters.erase(in.wanters.begin() + kSwarmNodesDefault - 2, in.wanters.end());
                   },
                   Why::kFewWanters},
         SwarmCase{"Together", [](PlanInput& in) { in.churn = 1; }, Why::kCoordinated}),

@@ -11,18 +11,13 @@
 
 #include "gtest/gtest.h"
 #include "protocol/limits.h"
+#include "tests/cache/hash_tree.h"
 #include "tests/cache/temp_folder.h"
 
 namespace roost {
 namespace {
 
 namespace lt = libtorrent;
-
-HashTree treeOf(const std::vector<uint8_t>& content) {
-  TreeHasher hasher(content.size());
-  hasher.update(content);
-  return hasher.finish();
-}
 
 std::string bytesOf(const lt::sha256_hash& hash) {
   return {hash.data(), hash.data() + 32};

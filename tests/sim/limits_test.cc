@@ -10,6 +10,7 @@ namespace roost::sim {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
+const BlobInfo kFile{blobOfNumber(1), 64 * kMiB};
 
 class LimitsTest : public ::testing::Test {
  protected:
@@ -17,6 +18,17 @@ class LimitsTest : public ::testing::Test {
     world.emplace(options);
     for (const BlobInfo& blob : held) world->putOnDisk(0, blob);
     for (NodeIndex i = 0; i < options.nodes; ++i) world->start(i);
+    world->runFor(absl::Seconds(20));
+  }
+  // 0 and 2 in one, 1 and 3 in the other; 0 and 1 have the file.
+  void startInTwoZones(uint64_t seed) {
+    world.emplace(WorldOptions{.seed = seed, .nodes = 4});
+    world->putOnDisk(0, kFile);
+    world->putOnDisk(1, kFile);
+    for (NodeIndex i = 0; i < 4; ++i) {
+      world->setZone(i, i % 2 == 0 ? "a" : "b");
+      world->start(i);
+    }
     world->runFor(absl::Seconds(20));
   }
   uint64_t warm(const std::vector<BlobInfo>& blobs, std::initializer_list<NodeIndex> nodes,
@@ -48,7 +60,6 @@ class LimitsTest : public ::testing::Test {
   std::optional<World> world;
 };
 
-const BlobInfo kFile{blobOfNumber(1), 64 * kMiB};
 const BlobInfo kOther{blobOfNumber(2), 64 * kMiB};
 
 TEST_F(LimitsTest, WhatComesFromPeersStaysWithinTheDownloadLimit) {
@@ -232,28 +243,14 @@ TEST_F(LimitsTest, TwoNodesWhoseClientsWaitDoNotWaitForEachOther) {
 // ---- Zones.
 
 TEST_F(LimitsTest, WhatIsInTheOwnZoneCrossesNoBoundary) {
-  world.emplace(WorldOptions{.seed = 16, .nodes = 4});
-  world->putOnDisk(0, kFile);
-  world->putOnDisk(1, kFile);
-  for (NodeIndex i = 0; i < 4; ++i) {
-    world->setZone(i, i % 2 == 0 ? "a" : "b");
-    world->start(i);
-  }
-  world->runFor(absl::Seconds(20));
+  startInTwoZones(16);
   end(2, warm({kFile}, {2}));
   EXPECT_EQ(world->sent(1), 0u);
   EXPECT_EQ(world->sent(0), kFile.size);
 }
 
 TEST_F(LimitsTest, WhenTheOwnZonesHolderGoesTheOthersServe) {
-  world.emplace(WorldOptions{.seed = 17, .nodes = 4});
-  world->putOnDisk(0, kFile);
-  world->putOnDisk(1, kFile);
-  for (NodeIndex i = 0; i < 4; ++i) {
-    world->setZone(i, i % 2 == 0 ? "a" : "b");
-    world->start(i);
-  }
-  world->runFor(absl::Seconds(20));
+  startInTwoZones(17);
   const uint64_t job = warm({kFile}, {2});
   world->runFor(absl::Seconds(2));
   world->crash(0);
