@@ -33,7 +33,7 @@ size_t Fetch::pick(size_t count) {
 }
 
 void Fetch::start(Turn& turn) {
-  now_ = hopeAt_ = progressAt_ = turn.now();
+  now_ = hopeAt_ = progressAt_ = begunAt_ = turn.now();
   if (!small() || rule_ == SourceRule::kHubOnly) {
     openWriter(turn);
     return;
@@ -190,6 +190,7 @@ Want Fetch::want() const {
   while (prefix_ < count_ && have_[prefix_]) ++prefix_;
   want.prefixBytes = std::min(prefix_ * kPieceBytes, blob_.size);
   want.heldFence = leased() ? lease_ : 0;
+  want.have = promised();
   return want;
 }
 
@@ -205,6 +206,7 @@ void Fetch::granted(Turn& turn, const Grant& grant, absl::Time sentAt) {
   grant_ = grant;
   ++grants_;
   sourcesStale_ = true;
+  learnKnown();
   if (grant.leaseholder && *grant.leaseholder != world_.members.self().id) mustGather_ = true;
   if (grant.fence != 0) {
     if (lease_ != 0 && lease_ != grant.fence) stopHub(turn);

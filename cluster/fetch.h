@@ -74,6 +74,9 @@ class Fetch final : public Wanter {
   void sourcesChanged() { sourcesStale_ = true; }
   void tick(Turn& turn);
   void cancel(Turn& turn);
+  // Before start(): others begin at the same time, so a stripe of it is taken from the first piece
+  // on.
+  void expectCompany() { company_ = true; }
   // A second one who waits may allow more.
   void widen(SourceRule rule);
   // Nobody waits for it but clients of this node that read it.
@@ -154,6 +157,7 @@ class Fetch final : public Wanter {
   uint64_t pieceBytes(uint64_t piece) const;
   // The registrar has had time to hear of all who began together.
   bool settledIn() const { return grants_ >= 2 || only_ || rule_ == SourceRule::kHubOnly; }
+  int mayReadUnsettled() const;
   bool have(uint64_t piece) const { return have_[piece]; }
   bool askedLive(uint64_t piece) const;
   bool askedOfOrigin(uint64_t piece) const;
@@ -181,10 +185,16 @@ class Fetch final : public Wanter {
   void watchPace();
   double usualPace();
   bool behind(Source& source, double usual) const;
+  void countMissing();
+  bool wellAhead(uint32_t residue) const;
   bool out(Sender owner) const;            // a wanter whose stripe others share
   uint32_t standIn(uint64_t piece) const;  // the class whose owner takes it then
   bool isStandIn(Sender source, uint64_t piece) const;
+  void learnKnown();
+  bool somebodyHas(uint64_t piece) const;
   std::optional<uint64_t> chooseOwn();
+  std::optional<uint64_t> chooseOf(uint32_t residue, const Source& source);
+  std::optional<uint64_t> chooseKnown(Source& source);
   std::optional<uint64_t> chooseForAbsent(uint32_t residue);
   bool takeOver(uint64_t piece, const NodeId& to);
   std::optional<uint64_t> chooseTakenOver();
@@ -204,6 +214,7 @@ class Fetch final : public Wanter {
   bool anyHolder() const;  // a complete one
   bool mayReadFrom(Sender source) const;
   bool promisable(uint64_t piece, const NodeId& to) const;
+  PieceMap promised() const;
   void breakPromises(Turn& turn);
 
   // The hub.
@@ -248,6 +259,8 @@ class Fetch final : public Wanter {
   bool verified_ = false;
   bool readersOnly_ = false;
   bool background_ = false;
+  bool company_ = false;
+  absl::Time begunAt_ = absl::InfinitePast();
   bool countedWaiting_ = false;  // in world_.reads.readersWaiting
   bool countedTrickle_ = false;  // in world_.reads.smallTrickle
   std::shared_ptr<RateLimit> pace_;
@@ -269,6 +282,7 @@ class Fetch final : public Wanter {
   int wanterReads_ = 0;
   absl::btree_set<uint64_t> owed_;  // their stripe's owner did not deliver: any origin may
   std::vector<uint64_t> cursors_;   // per residue class: nothing is needed before it
+  std::vector<uint64_t> missing_;   // per residue class: pieces that are not here
   absl::btree_map<uint64_t, std::vector<Promised>> promised_;
   size_t promisedCount_ = 0;
   // Of this node's own readers: which piece each waits for, since when.
@@ -285,7 +299,7 @@ class Fetch final : public Wanter {
   int grants_ = 0;
   std::vector<Sender> stripes_;               // per residue class its owner; kNobody: this node
   uint32_t mine_ = 0;                         // this node's class
-  uint64_t ahead_ = 0;                        // the longest prefix of another wanter, in pieces
+  PieceMap elsewhere_;                        // pieces that any of them is known to have
   Pace ownPace_;                              // of it, from origins
   absl::btree_set<uint64_t> takenOver_;       // of other classes, promised to others
   absl::Time hopeAt_ = absl::InfinitePast();  // last time that a source was in sight

@@ -24,6 +24,7 @@ void Fetch::resetPieces() {
   owed_.clear();
   takenOver_.clear();
   cursors_.assign(std::max<size_t>(1, stripes_.size()), 0);
+  countMissing();
 }
 
 uint64_t Fetch::pieceBytes(uint64_t piece) const {
@@ -48,6 +49,7 @@ void Fetch::landed(Turn& turn, uint64_t piece, Sender sender) {
   have_[piece] = true;
   senders_[piece] = sender;
   ++haveCount_;
+  --missing_[piece % missing_.size()];
   bytesHad_ += pieceBytes(piece);
   if (sender == kHubSender) hubBytes_ += pieceBytes(piece);
   if (sender == kSwarmSender) swarmBytes_ += pieceBytes(piece);
@@ -147,7 +149,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Sender index, bool fr
         break;
       case ReadOutcome::kNotMine:
         if (!gathering_) source.refused(now_);
-        source.prefix = std::min(source.prefix, event.piece);
+        if (source.known.has(event.piece, count_)) source.known = {};  // it began again
         // It does not stand in: it is of an older version, or has lost sight of the holders.
         if (!have(event.piece) && isStandIn(index, event.piece)) {
           owed_.insert(event.piece);
@@ -192,6 +194,7 @@ void Fetch::abandonAsks(absl::FunctionRef<bool(const Ask&)> which) {
 void Fetch::giveBack(uint64_t piece) {
   uint64_t& cursor = cursors_[piece % cursors_.size()];
   cursor = std::min(cursor, piece);
+  for (Source& source : sources_) source.knownScan = std::min(source.knownScan, piece);
 }
 
 // ---- Reads that begin.
@@ -280,9 +283,11 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
     if (!anyOrigin()) return chooseAny(source);
     for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
       if (stripes_[residue] != index) continue;
-      if (const auto piece = nextOfClass(residue)) return piece;
+      if (!wellAhead(residue)) {
+        if (const auto piece = chooseOf(residue, source)) return piece;
+      }
       if (out(index)) return std::nullopt;
-      if (const auto piece = nextOfClass(mine_); piece && *piece < source.prefix) return piece;
+      if (const auto piece = chooseKnown(source)) return piece;
       return chooseForAbsent(residue);
     }
     return std::nullopt;
@@ -297,6 +302,15 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
   return chooseForAbsent(mine_);
 }
 
+// Reads from origins, before the wanters know of one another. If others were told to begin as well
+// it is worth waiting for them, where a piece does not come at once.
+int Fetch::mayReadUnsettled() const {
+  constexpr absl::Duration kCompanyAwaited = absl::Milliseconds(500);
+  constexpr uint64_t kPiecesMin = 16;
+  const bool waits = company_ && count_ >= kPiecesMin && now_ - begunAt_ < kCompanyAwaited;
+  return waits ? 0 : Source::kFirstWindow;
+}
+
 // Asks a source for one piece, if it may be asked for more.
 void Fetch::askNext(Turn& turn, Sender index) {
   // Before the wanters know of one another each takes little.
@@ -305,7 +319,7 @@ void Fetch::askNext(Turn& turn, Sender index) {
   if (sources_[index].leaseholder) window = kReadWindow;
   const bool fromOrigin = origin(sources_[index]);
   if (!fromOrigin && sources_[index].slow) window = 1;
-  if (!settledIn() && originReads_ >= Source::kFirstWindow) return;
+  if (!settledIn() && originReads_ >= mayReadUnsettled()) return;
   if (sources_[index].inFlight >= window || sources_[index].coolUntil > now_ ||
       !budget(fromOrigin).allows(readsOf(fromOrigin), yields()) || !mayTake()) {
     return;
@@ -403,11 +417,25 @@ bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
   if (const auto it = asks_.find(piece); it != asks_.end()) {
     for (const Ask& ask : it->second) {
       const Source& source = sources_[ask.source];
-      if (!ask.abandoned && source.complete && source.node != to) return true;
+      if (ask.abandoned || source.node == to) continue;
+      if (source.complete || source.known.has(piece, count_)) return true;
     }
   }
   if (only_ || !anyHolder() || swarm_ == Swarm::kJoined) return false;
   return !askedLive(piece) && (piece % cursors_.size() == mine_ || takenOver_.contains(piece));
+}
+
+// For the other wanters: what is here, and what is on its way from a holder.
+PieceMap Fetch::promised() const {
+  std::vector<bool> promised = have_;
+  for (const auto& [piece, asks] : asks_) {
+    if (std::any_of(asks.begin(), asks.end(), [&](const Ask& ask) {
+          return !ask.abandoned && sources_[ask.source].complete;
+        })) {
+      promised[piece] = true;
+    }
+  }
+  return PieceMap::of(promised);
 }
 
 void Fetch::breakPromises(Turn& turn) {

@@ -8,8 +8,9 @@
 // holder. So the stripe is shared out without a word to anybody, and still leaves the holder once.
 // Nobody waits for somebody who waits for him: what is promised is taken from a holder.
 //
-// Who comes late finds most pieces with other wanters already: the registrar says how far each has
-// come. Of its own stripe it takes from them what they have, and from a holder what nobody has.
+// Who comes late finds most pieces with other wanters already: whenever the numbers change the
+// registrar says which. What somebody has is taken from one who has it, whosever stripe it is in;
+// what nobody has by the stripes.
 //
 // Wanters of other zones are left alone, so that each zone takes one copy over the boundary.
 #include <algorithm>
@@ -25,6 +26,8 @@ constexpr double kPaceKnown = 4.0 * kPieceBytes;   // of this node's own stripe
 constexpr double kPaceJudged = 6.0 * kPieceBytes;  // what a wanter should have sent meanwhile
 constexpr double kBehind = 0.4, kBackAgain = 0.7;  // of it: what is slow, and is no longer
 
+constexpr uint64_t kLead = 3;  // pieces
+
 }  // namespace
 
 void Fetch::refreshStripes() {
@@ -32,9 +35,8 @@ void Fetch::refreshStripes() {
   const std::vector<Sender> before = stripes_;
   for (Source& source : sources_) {
     source.wanter = source.leaseholder = false;
-    source.prefix = 0;
   }
-  ahead_ = 0;
+  elsewhere_ = {};
   stripes_.clear();
   mine_ = 0;
   bool listed = false;
@@ -46,8 +48,7 @@ void Fetch::refreshStripes() {
     }
   }
   const bool anySource = anyOrigin();
-  for (size_t i = 0; i < grant_.wanters.size(); ++i) {
-    const NodeId& wanter = grant_.wanters[i];
+  for (const NodeId& wanter : grant_.wanters) {
     if (fromLeaseholder && wanter == *grant_.leaseholder) continue;
     if (wanter == self.id) {
       listed = true;
@@ -61,10 +62,7 @@ void Fetch::refreshStripes() {
     const bool far = info != nullptr && info->zone != self.zone;
     if (far && anySource) continue;
     sources_[*index].wanter = true;
-    if (i < grant_.prefixBytes.size()) {
-      sources_[*index].prefix = std::min(grant_.prefixBytes[i] / kPieceBytes, count_);
-      ahead_ = std::max(ahead_, sources_[*index].prefix);
-    }
+    elsewhere_.add(sources_[*index].known);
     stripes_.push_back(*index);
   }
   if (only_ || !listed) {
@@ -72,15 +70,17 @@ void Fetch::refreshStripes() {
     mine_ = 0;
   }
   cursors_.assign(stripes_.size(), 0);
+  countMissing();
   if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
     cursors_[0] = pick(count_);  // not where the others begin
   }
   if (stripes_ == before) return;
-  // Shares are others now, so are the paces that can be expected.
+  // Shares are others now, so are the paces that can be expected. When others leave who was slow
+  // has to show first that it is no longer: the last pieces would wait for it.
   ownPace_.restart(now_);
   for (Source& source : sources_) {
     source.pace.restart(now_);
-    source.slow = false;
+    if (stripes_.size() > before.size()) source.slow = false;
   }
 }
 
@@ -126,6 +126,22 @@ void Fetch::watchPace() {
   abandonAsks([&](const Ask& ask) { return !ask.fromOrigin && out(ask.source); });
 }
 
+void Fetch::countMissing() {
+  missing_.assign(cursors_.size(), 0);
+  for (uint64_t piece = 0; piece < count_; ++piece)
+    missing_[piece % missing_.size()] += !have_[piece];
+}
+
+// This stripe has come so much further than another that can still be waited for that its reads
+// would only take this node's link from that one, which would then be all that is left at the end.
+bool Fetch::wellAhead(uint32_t residue) const {
+  uint64_t most = 0;
+  for (uint32_t other = 0; other < stripes_.size(); ++other) {
+    if (other != mine_ && !out(stripes_[other])) most = std::max(most, missing_[other]);
+  }
+  return missing_[residue] + kLead < most;
+}
+
 // ---- Who stands in.
 
 uint32_t Fetch::standIn(uint64_t piece) const {
@@ -156,19 +172,49 @@ std::optional<uint64_t> Fetch::chooseForAbsent(uint32_t residue) {
   return std::nullopt;
 }
 
-// Of this node's own class, what nobody is known to have yet: to be taken from an origin. The rest
-// only if those who have it are out.
+// What the registrar told of the others: word of long ago stays true, for nobody loses pieces.
+void Fetch::learnKnown() {
+  for (size_t i = 0; i < grant_.have.size(); ++i) {
+    if (grant_.wanters[i] == world_.members.self().id) continue;
+    const std::optional<Sources::Index> index = sources_.findOrAdd(grant_.wanters[i]);
+    if (!index) continue;
+    sources_[*index].known = grant_.have[i];
+    sources_[*index].knownScan = 0;
+  }
+}
+
+bool Fetch::somebodyHas(uint64_t piece) const {
+  return elsewhere_.has(piece, count_) &&
+         std::any_of(stripes_.begin(), stripes_.end(), [&](Sender owner) {
+           return owner != kNobody && sources_[owner].known.has(piece, count_) && !out(owner);
+         });
+}
+
+// Of this node's own class, what nobody is known to have yet: to be taken from an origin.
 std::optional<uint64_t> Fetch::chooseOwn() {
-  const std::optional<uint64_t> first = nextOfClass(mine_);
-  if (!first || *first >= ahead_) return first;
-  const bool anybody = std::any_of(stripes_.begin(), stripes_.end(), [&](Sender owner) {
-    return owner != kNobody && sources_[owner].prefix > *first && !out(owner);
-  });
-  if (!anybody) return first;
-  const uint64_t classes = stripes_.size();
-  uint64_t piece = *first + (ahead_ - *first + classes - 1) / classes * classes;
-  for (const uint64_t end = limit(); piece < end; piece += classes) {
-    if (needed(piece)) return piece;
+  const uint64_t end = limit();
+  for (uint64_t piece = nextOfClass(mine_).value_or(end); piece < end; piece += stripes_.size()) {
+    if (needed(piece) && !somebodyHas(piece)) return piece;
+  }
+  return std::nullopt;
+}
+
+// Of that wanter's class, what it has, or will be the first to have.
+std::optional<uint64_t> Fetch::chooseOf(uint32_t residue, const Source& source) {
+  const uint64_t end = limit();
+  for (uint64_t piece = nextOfClass(residue).value_or(end); piece < end; piece += stripes_.size()) {
+    if (!needed(piece)) continue;
+    if (source.known.has(piece, count_) || !somebodyHas(piece)) return piece;
+  }
+  return std::nullopt;
+}
+
+// Whosever class it is of.
+std::optional<uint64_t> Fetch::chooseKnown(Source& source) {
+  if (source.known.empty()) return std::nullopt;
+  const uint64_t end = limit();
+  for (uint64_t& piece = source.knownScan; piece < end; ++piece) {
+    if (needed(piece) && source.known.has(piece, count_)) return piece;
   }
   return std::nullopt;
 }

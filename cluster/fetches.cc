@@ -16,7 +16,7 @@ bool Fetches::room(uint64_t blobBytes) const {
 }
 
 absl::Status Fetches::want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
-                           const ObtainKey& owner) {
+                           const ObtainKey& owner, bool company) {
   if (const auto it = byBlob_.find(blob.id); it != byBlob_.end()) {
     Flight& flight = flights_.at(it->second);
     if (flight.fetch->blob().size != blob.size) {
@@ -34,6 +34,7 @@ absl::Status Fetches::want(Turn& turn, const BlobInfo& blob, const BlobSite& sit
   const FetchId id{next_++};
   auto fetch = std::make_unique<Fetch>(id, blob, site, rule, world_);
   Fetch& begun = *fetch;
+  if (company) begun.expectCompany();
   ownersChanged(flights_.emplace(id, Flight{std::move(fetch), {owner}}).first->second);
   byBlob_.emplace(blob.id, id);
   if (begun.small()) {

@@ -36,9 +36,9 @@ class Fetches {
 
   bool room(uint64_t blobBytes) const;
   // Joins the fetch that is under way, or begins one. kInvalidArgument if one is under way with
-  // another size.
+  // another size. `company`: other nodes want it from now on, too.
   absl::Status want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
-                    const ObtainKey& owner);
+                    const ObtainKey& owner, bool company = false);
   // What only that owner waits for comes no faster than so many bytes a second, also what it will
   // want later; 0: no limit (any more).
   void setLimit(const ObtainKey& owner, uint64_t bytesPerSecond, absl::Time now);

@@ -100,7 +100,7 @@ Jobs::Target* Jobs::find(uint64_t job, const NodeId& node) {
 
 ObtainRequest Jobs::requestOf(const Job& job) const {
   return {members_.self().id, job.order.id,   job.order.listing, job.order.manifestOnly,
-          job.order.refs,     job.order.from, job.order.limit};
+          job.order.refs,     job.order.from, job.order.limit,   job.targets.size() > 1};
 }
 
 const Jobs::Target* Jobs::deputyOf(const Job& job, const Target& target) const {

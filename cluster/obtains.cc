@@ -130,7 +130,8 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
   // What no hub has is never asked of one, whatever the order says.
   const SourceRule from =
       isOfHub(listing.repo.type()) ? obtain.request.from : SourceRule::kClusterOnly;
-  const absl::Status status = fetches_.want(turn, missing.blob, site, from, key);
+  const absl::Status status =
+      fetches_.want(turn, missing.blob, site, from, key, obtain.request.company);
   if (status.ok()) {
     missing.state = Missing::State::kFetching;
     ++obtain.fetching;

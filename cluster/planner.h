@@ -32,8 +32,6 @@ namespace roost {
 
 // Holders that one fetch reads from at once; a hundred would each keep a window open for nothing.
 inline constexpr size_t kHoldersAtOnce = 8;
-// A registrar names at most so many wanters: of more it knows, but stripes do not reach them.
-inline constexpr size_t kStripeWantersMax = 64;
 // Wanters that came or went since the fetch began, for each 100 that are there: each of them moves
 // everybody's stripe.
 inline constexpr size_t kChurnPercent = 50;

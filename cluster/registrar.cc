@@ -21,8 +21,6 @@ constexpr absl::Duration kClaimsAwaited = absl::Milliseconds(1'500);
 // it renewed since its last word to this node are over.
 constexpr absl::Duration kLateClaimsAwaited = absl::Milliseconds(500);
 constexpr absl::Duration kAdvertGoesRound = absl::Milliseconds(1'500);
-// Wanters that exchange pieces among themselves; more make another group.
-constexpr size_t kStripeGroupMax = 64;
 
 }  // namespace
 
@@ -88,12 +86,12 @@ Grant Registrar::on(absl::Time now, const NodeId& from, const Want& want) {
   const auto at = std::find_if(record.wanters.begin(), record.wanters.end(),
                                [&](const Wanter& w) { return w.node == from; });
   const size_t number = static_cast<size_t>(at - record.wanters.begin());
-  const size_t group = number / kStripeGroupMax * kStripeGroupMax;
-  const size_t end = std::min(group + kStripeGroupMax, record.wanters.size());
+  const size_t group = number / kStripeWantersMax * kStripeWantersMax;
+  const size_t end = std::min(group + kStripeWantersMax, record.wanters.size());
   grant.number = static_cast<uint32_t>(number - group);
   for (size_t i = group; i < end; ++i) {
     grant.wanters.push_back(record.wanters[i].node);
-    grant.prefixBytes.push_back(record.wanters[i].want.prefixBytes);
+    grant.have.push_back(record.wanters[i].want.have);
   }
   return grant;
 }

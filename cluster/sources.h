@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "protocol/limits.h"
 #include "protocol/node_id.h"
+#include "protocol/piece_map.h"
 
 namespace roost {
 
@@ -58,14 +59,15 @@ class Pace {
 };
 
 struct Source {
-  static constexpr int kFirstWindow = 2;
+  static constexpr int kFirstWindow = 1;
 
   NodeId node;
   bool complete = false;     // a holder
   bool unverified = false;   // a holder that has not hashed it
   bool wanter = false;       // has it in part
   bool leaseholder = false;  // downloads it from the hub
-  uint64_t prefix = 0;       // of a wanter: pieces from 0 on that it has, as far as is known
+  PieceMap known;            // of a wanter: pieces that it has, as far as is known
+  uint64_t knownScan = 0;    // of these, none before it is needed
   bool dead = false;         // proved useless or wrong for this fetch
   int failures = 0;          // in a row
   int refusals = 0;          // notMine in a row
@@ -75,6 +77,7 @@ struct Source {
   uint64_t scan = 0;          // where chooseAny goes on
   bool scanned = false;       // was asked for every piece
   double rate = 0;            // bytes per second; 0: unknown
+  absl::Duration least = absl::InfiniteDuration();  // that a read took
   // How long a read takes from asking to landing: what waits at a loaded source counts, so this and
   // not the rate says when a read is late.
   absl::Duration usual = absl::ZeroDuration();
@@ -93,11 +96,24 @@ struct Source {
     usual = samples++ == 0 ? took : usual + (took - usual) / 4;
     lastDone = now;
     failures = refusals = 0;
-    window = std::min(window + 1, kReadWindow);
     bytes += count;
-    constexpr double kShortest = 1e-5;
-    const double measured = static_cast<double>(count) / std::max(seconds, kShortest);
-    rate = rate == 0 ? measured : 0.8 * rate + 0.2 * measured;
+    // The mean is of the times: several that land at once would be infinitely fast.
+    const double each = seconds / static_cast<double>(count);
+    rate = 1 / std::max(1e-12, rate == 0 ? each : 0.8 / rate + 0.2 * each);
+    least = std::min(least, took);
+    window = std::min(window + 1, enough());
+  }
+
+  // Reads that keep the link busy: twice what is under way when nothing queues, rate × least round
+  // trip (as BBR, Cardwell et al., ACM Queue 14-5), and one more. What is asked for beyond that
+  // waits in a queue, where it only delays others.
+  int enough() const {
+    constexpr absl::Duration kShortest = absl::Milliseconds(50);  // a busy machine answers late
+    constexpr absl::Duration kLongest = absl::Milliseconds(400);  // what queued itself is no way
+    const double horizon = absl::ToDoubleSeconds(std::clamp(2 * least, kShortest, kLongest));
+    const double pieces = rate * horizon / static_cast<double>(kPieceBytes);
+    constexpr double kLeast = 2;  // one comes while the next is asked for
+    return static_cast<int>(std::clamp<double>(pieces + 1, kLeast, kReadWindow));
   }
 
   // How long a further read may take.

@@ -590,6 +590,14 @@ absl::StatusOr<FollowReply> fromWire(wire::AdvertPage::Reader from) {
   return FollowReply{from.getReset(), std::move(changes), fromWire(from.getNext()), from.getMore()};
 }
 
+capnp::Data::Reader toData(const PieceMap& map) {
+  return {reinterpret_cast<const kj::byte*>(map.bytes().data()), map.bytes().size()};
+}
+
+PieceMap pieceMapOf(capnp::Data::Reader from) {
+  return PieceMap::ofBytes({reinterpret_cast<const char*>(from.begin()), from.size()});
+}
+
 void toWire(const Want& value, wire::Want::Builder to) {
   toWire(value.blob, to.initBlob());
   to.setPhase(static_cast<wire::WantPhase>(value.phase));
@@ -597,6 +605,7 @@ void toWire(const Want& value, wire::Want::Builder to) {
   to.setPeersHaveIt(value.peersHaveIt);
   to.setPrefixBytes(value.prefixBytes);
   to.setHeldFence(value.heldFence);
+  to.setHave(toData(value.have));
 }
 
 absl::StatusOr<Want> fromWire(wire::Want::Reader from) {
@@ -607,7 +616,8 @@ absl::StatusOr<Want> fromWire(wire::Want::Reader from) {
               from.getCanUseHub(),
               from.getPeersHaveIt(),
               from.getPrefixBytes(),
-              from.getHeldFence()};
+              from.getHeldFence(),
+              pieceMapOf(from.getHave())};
 }
 
 void toWire(const Grant& value, wire::Grant::Builder to) {
@@ -617,8 +627,8 @@ void toWire(const Grant& value, wire::Grant::Builder to) {
   to.setNumber(value.number);
   auto wanters = to.initWanters(static_cast<uint32_t>(value.wanters.size()));
   for (uint32_t i = 0; i < wanters.size(); ++i) wanters.set(i, toData(value.wanters[i].bytes()));
-  auto prefixes = to.initPrefixBytes(static_cast<uint32_t>(value.prefixBytes.size()));
-  for (uint32_t i = 0; i < prefixes.size(); ++i) prefixes.set(i, value.prefixBytes[i]);
+  auto have = to.initHave(static_cast<uint32_t>(value.have.size()));
+  for (uint32_t i = 0; i < have.size(); ++i) have.set(i, toData(value.have[i]));
 }
 
 absl::StatusOr<Grant> fromWire(wire::Grant::Reader from) {
@@ -629,16 +639,16 @@ absl::StatusOr<Grant> fromWire(wire::Grant::Reader from) {
     ROOST_ASSIGN_OR_RETURN(grant.leaseholder, nodeIdFromWire(from.getLeaseholder()));
   }
   grant.number = from.getNumber();
-  if (from.getWanters().size() > 64) return bad("more than 64 wanters");
+  if (from.getWanters().size() > kStripeWantersMax) return bad("too many wanters");
   for (auto id : from.getWanters()) {
     ROOST_ASSIGN_OR_RETURN(NodeId node, nodeIdFromWire(id));
     grant.wanters.push_back(node);
   }
-  const auto prefixes = from.getPrefixBytes();
-  if (prefixes.size() != 0 && prefixes.size() != grant.wanters.size()) {
-    return bad("not one prefix for each wanter");
+  const auto have = from.getHave();
+  if (have.size() != 0 && have.size() != grant.wanters.size()) {
+    return bad("not one list of pieces for each wanter");
   }
-  for (const uint64_t bytes : prefixes) grant.prefixBytes.push_back(bytes);
+  for (const auto map : have) grant.have.push_back(pieceMapOf(map));
   return grant;
 }
 
@@ -651,6 +661,7 @@ void toWire(const ObtainRequest& value, wire::Obtain::Builder to) {
   writeList(value.refs, to.initRefs(static_cast<uint32_t>(value.refs.size())));
   to.setFrom(static_cast<wire::SourceRule>(value.from));
   to.setLimit(value.limit);
+  to.setCompany(value.company);
 }
 
 absl::StatusOr<ObtainRequest> fromWire(wire::Obtain::Reader from) {
@@ -661,7 +672,7 @@ absl::StatusOr<ObtainRequest> fromWire(wire::Obtain::Reader from) {
   ROOST_ASSIGN_OR_RETURN(auto refs, readList<RefState>(from.getRefs(), 64, "refs"));
   ROOST_ASSIGN_OR_RETURN(auto rule, enumOf<SourceRule>(from.getFrom(), 0, 2, "source rule"));
   return ObtainRequest{coordinator,     from.getJob(), std::move(listing), std::move(others),
-                       std::move(refs), rule,          from.getLimit()};
+                       std::move(refs), rule,          from.getLimit(),    from.getCompany()};
 }
 
 void toWire(const ObtainProgress& value, wire::ObtainProgress::Builder to) {

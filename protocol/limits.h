@@ -100,6 +100,9 @@ inline constexpr size_t kPieceListsMax = 64;           // of other nodes' blobs,
 inline constexpr size_t kPieceListsBytesMax = 32 << 20;
 inline constexpr uint64_t kPiecesInMemoryMax =
     256 << 20;  // bytes that wait for clients to write them themselves, all blobs together
+// Wanters of one blob that exchange pieces; a registrar makes another group of more.
+inline constexpr size_t kStripeWantersMax = 64;
+inline constexpr size_t kPieceMapBits = 2'048;  // that tell which pieces a wanter has
 inline constexpr size_t kPromisesMax = 1'024;  // reads of one blob that wait for a piece
 // Of the memory, for pages of what is brought and served.
 inline constexpr uint64_t kPageCacheShare = 8;

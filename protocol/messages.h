@@ -18,6 +18,7 @@
 #include "protocol/manifest.h"
 #include "protocol/names.h"
 #include "protocol/node_id.h"
+#include "protocol/piece_map.h"
 #include "protocol/representation_key.h"
 
 namespace roost {
@@ -233,6 +234,7 @@ struct Want {
   bool peersHaveIt = false;  // knows a complete holder: numbering only, no lease is asked for
   uint64_t prefixBytes = 0;  // verified-by-nobody bytes from 0 on that it has
   uint64_t heldFence = 0;    // of the lease it believes to hold; 0: none
+  PieceMap have;             // pieces that it has
   friend bool operator==(const Want&, const Want&) = default;
 };
 struct WantRequest {
@@ -247,8 +249,9 @@ struct Grant {
       0;  // > 0: the hub lease is yours for kLeaseDuration from when you *sent* the want
   std::optional<NodeId> leaseholder;  // who downloads from the hub, if somebody does (may be you)
   uint32_t number = 0;                // your number among the wanters, 0-based
-  std::vector<NodeId> wanters;        // in the order of their numbers, you included; at most 64
-  std::vector<uint64_t> prefixBytes;  // that each of them had when it was heard last; may be empty
+  std::vector<NodeId> wanters;  // in the order of their numbers, you included; kStripeWantersMax
+  // What each of them had when it was heard last; empty when the numbers have long been the same.
+  std::vector<PieceMap> have;
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 struct WantReply {
@@ -269,7 +272,8 @@ struct ObtainRequest {
       manifestOnly;            // the manifest's other files (not asked for): needed to write trees/
   std::vector<RefState> refs;  // to write when all files are there
   SourceRule from = SourceRule::kAny;
-  uint64_t limit = 0;  // bytes per second of what only this job waits for; 0: none
+  uint64_t limit = 0;    // bytes per second of what only this job waits for; 0: none
+  bool company = false;  // other nodes were told to get it at the same time
   friend bool operator==(const ObtainRequest&, const ObtainRequest&) = default;
 };
 struct ObtainReply {

@@ -118,6 +118,7 @@ struct Want {
   peersHaveIt @3 :Bool;
   prefixBytes @4 :UInt64;
   heldFence @5 :UInt64;
+  have @6 :Data;                  # a bit for each piece: piece_map.h
 }
 struct Grant {
   notRegistrar @0 :Bool;
@@ -125,7 +126,7 @@ struct Grant {
   leaseholder @2 :Data;     # empty: none
   number @3 :UInt32;
   wanters @4 :List(Data);
-  prefixBytes @5 :List(UInt64);   # of each wanter, or empty
+  have @5 :List(Data);            # of each wanter, as in Want, or empty
 }
 # Also the form in which jobs are saved in the index.
 struct Obtain {
@@ -136,6 +137,7 @@ struct Obtain {
   refs @4 :List(RefState);
   from @5 :SourceRule;
   limit @6 :UInt64;                    # bytes per second; 0: none
+  company @7 :Bool;                    # others were told to get it at the same time
 }
 struct SavedJob {
   obtain @0 :Obtain;

@@ -31,11 +31,11 @@ class FetchTest : public ::testing::Test, public TurnFixture {
     });
     fetches.sourcesChanged();
   }
-  void begin(SourceRule rule = SourceRule::kAny) {
+  void begin(SourceRule rule = SourceRule::kAny, bool company = false) {
     step([&](Turn& turn) {
       const BlobSite site{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
                           *Commit::parse(std::string(40, 'a')), *RelativePath::parse("file")};
-      ASSERT_TRUE(fetches.want(turn, blob, site, rule, owner).ok());
+      ASSERT_TRUE(fetches.want(turn, blob, site, rule, owner, company).ok());
     });
   }
   void opened(std::vector<uint64_t> present = {}) {
@@ -43,8 +43,14 @@ class FetchTest : public ::testing::Test, public TurnFixture {
     note();
   }
   void grant(uint32_t number, std::initializer_list<uint64_t> wanters, uint64_t fence = 0,
-             std::optional<uint64_t> leaseholder = std::nullopt) {
+             std::optional<uint64_t> leaseholder = std::nullopt,
+             std::vector<std::set<uint64_t>> have = {}) {
     Grant word;
+    for (const std::set<uint64_t>& pieces : have) {
+      std::vector<bool> bits(pieceCount(blob.size));
+      for (const uint64_t piece : pieces) bits[piece] = true;
+      word.have.push_back(PieceMap::of(bits));
+    }
     word.number = number;
     word.fence = fence;
     for (const uint64_t wanter : wanters) word.wanters.push_back(NodeId::ofNumber(wanter));
@@ -169,6 +175,78 @@ TEST_F(FetchTest, AWanterTakesItsStripeFromTheHolderAndTheOthersFromTheirOwners)
     EXPECT_EQ(sender, NodeId::ofNumber(owners[piece % 3])) << piece;
   }
   EXPECT_TRUE(finishing);
+}
+
+TEST_F(FetchTest, WhatAWanterIsKnownToHaveIsTakenFromItWhosesoeverStripeItIsIn) {
+  hold(2);
+  begin();
+  opened();
+  // All but the last three pieces are with 3: what of these is in 4's stripe, or in its own, too.
+  grant(1, {3, 1, 4}, 0, std::nullopt, {{0, 1, 2, 3, 4, 5, 6, 7, 8}, {}, {}});
+  senders.insert_or_assign(reads.begin()->second, reads.begin()->first);  // the gentle beginning
+  answerAll();
+  int ofHolder = 0;
+  for (const auto& [piece, sender] : senders) {
+    if (piece < 9) {
+      ofHolder += sender == NodeId::ofNumber(2);
+      EXPECT_NE(sender, NodeId::ofNumber(4)) << piece << ": it may never have it";
+    } else if (piece == 10) {
+      EXPECT_EQ(sender, NodeId::ofNumber(2)) << "its own stripe, and nobody has it";
+    }
+  }
+  EXPECT_LE(ofHolder, 1) << "the one of the beginning";
+  EXPECT_TRUE(finishing);
+}
+
+TEST_F(FetchTest, AWanterThatRefusesWhatItShouldHaveIsNotBelieved) {
+  hold(2);
+  begin();
+  opened();
+  grant(1, {3, 1}, 0, std::nullopt, {{1, 3, 5, 7, 9, 11}, {}});
+  ASSERT_TRUE(piecesAskedOf(3).contains(*piecesAskedOf(3).begin()));
+  while (!piecesAskedOf(3).empty()) {
+    answer(NodeId::ofNumber(3), *piecesAskedOf(3).begin(), ReadOutcome::kNotMine);
+  }
+  now += absl::Seconds(3);
+  tick(absl::Seconds(0));
+  for (int i = 0; i < 12 && !piecesAskedOf(2).empty(); ++i) {
+    senders.insert_or_assign(*piecesAskedOf(2).begin(), NodeId::ofNumber(2));
+    answer(NodeId::ofNumber(2), *piecesAskedOf(2).begin(), ReadOutcome::kData);
+  }
+  for (const uint64_t piece : {1, 3, 5, 7, 9, 11}) EXPECT_TRUE(senders.contains(piece)) << piece;
+}
+
+TEST_F(FetchTest, ItTellsTheOthersWhatIsOnItsWayFromAHolder) {
+  hold(2);
+  begin();
+  opened({3});
+  grant(1, {3, 1, 4});
+  const PieceMap have = fetches.find(blob.id)->want().have;
+  ASSERT_FALSE(piecesAskedOf(2).empty());
+  for (const uint64_t piece : piecesAskedOf(2)) EXPECT_TRUE(have.has(piece, 12)) << piece;
+  EXPECT_TRUE(have.has(3, 12));
+  for (const uint64_t piece : piecesAskedOf(3)) EXPECT_FALSE(have.has(piece, 12)) << piece;
+}
+
+TEST_F(FetchTest, WhereOthersBeginTooItWaitsForItsNumberAShortWhile) {
+  blob.size = 16 * kMiB;
+  hold(2);
+  begin(SourceRule::kAny, true);
+  opened();
+  tick(absl::Milliseconds(100));
+  EXPECT_TRUE(reads.empty());
+  grant(1, {3, 1});
+  ASSERT_FALSE(piecesAskedOf(2).empty());
+  for (const uint64_t piece : piecesAskedOf(2)) EXPECT_EQ(piece % 2, 1u) << "its own stripe";
+}
+
+TEST_F(FetchTest, WithoutAWordOfTheRegistrarItBeginsAllTheSame) {
+  blob.size = 16 * kMiB;
+  hold(2);
+  begin(SourceRule::kAny, true);
+  opened();
+  tick(absl::Seconds(1));
+  EXPECT_FALSE(piecesAskedOf(2).empty());
 }
 
 TEST_F(FetchTest, ItPromisesOnlyWhatItTakesItself) {
@@ -720,7 +798,8 @@ TEST_F(TurnsTest, ALimitedOwnersFetchAsksNoFasterAndAnUnlimitedOneFreesIt) {
   step([&](Turn& turn) {
     ASSERT_TRUE(fetches.want(turn, blob, site, SourceRule::kAny, {NodeId::ofNumber(1), 2}).ok());
   });
-  tick(absl::Milliseconds(100));
+  const auto [source, piece] = *reads.begin();
+  answer(source, piece, ReadOutcome::kData);
   EXPECT_GT(reads.size(), 1u);
 }
 

@@ -52,6 +52,14 @@ class RegistrarTest : public ::testing::Test, public TurnFixture {
   BlobInfo blob{testBlob(0), 0};
 };
 
+TEST_F(RegistrarTest, EachIsToldWhatTheOthersHave) {
+  Want want{blob};
+  want.have = PieceMap::of({true, false, true});
+  registrar.on(now, NodeId::ofNumber(2), want);
+  const Grant grant = ask(3);
+  EXPECT_EQ(grant.have, (std::vector<PieceMap>{want.have, {}}));
+}
+
 TEST_F(RegistrarTest, WantersAreNumberedAndMoveUpWhenOneEnds) {
   EXPECT_EQ(ask(2).number, 0u);
   EXPECT_EQ(ask(3).number, 1u);

@@ -107,6 +107,8 @@ TEST(Convert, AnOrderSurvivesTheTrip) {
   order.manifestOnly = {file("d", 'd')};
   order.manifestOnly[0].pointer = GitSha1{1, 2, 3};
   order.refs = {{RefName::main(), commit(), absl::FromUnixMillis(1'700'000'000'123)}};
+  order.limit = 5;
+  order.company = true;
   EXPECT_EQ(trip<wire::Obtain>(order).value(), order);
 }
 
@@ -172,11 +174,15 @@ TEST(Convert, AdvertsOfReposThatOnlyLaterVersionsKnowArePassedOver) {
 }
 
 TEST(Convert, WantsAndGrantsSurviveTheTrip) {
-  const Want want{blob('c', 1 << 30), WantPhase::kDone, true, false, 77, 99};
+  const PieceMap have = PieceMap::of({true, false, true});
+  const Want want{blob('c', 1 << 30), WantPhase::kDone, true, false, 77, 99, have};
   EXPECT_EQ(trip<wire::Want>(want).value(), want);
-  const Grant grant{false,       5, NodeId::random(), 2, {NodeId::random(), NodeId::random()},
-                    {7, 1 << 20}};
+  const Grant grant{false,     5, NodeId::random(), 2, {NodeId::random(), NodeId::random()},
+                    {have, {}}};
   EXPECT_EQ(trip<wire::Grant>(grant).value(), grant);
+  Grant odd = grant;
+  odd.have.pop_back();
+  EXPECT_FALSE(trip<wire::Grant>(odd).ok()) << "of which wanter?";
 }
 
 TEST(Convert, WhetherAFileMayBeRunSurvivesTheTrip) {

@@ -5,6 +5,8 @@
 #include <map>
 #include <random>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "protocol/limits.h"
 #include "tests/sim/orders.h"
 #include "tests/sim/world.h"
@@ -44,8 +46,10 @@ class StripesTest : public ::testing::Test {
   // Seconds that each took, by node; the test fails if one of `who` is not done in time.
   std::map<NodeIndex, double> run(const std::set<NodeIndex>& except = {}) {
     std::map<NodeIndex, double> took;
-    const bool done = world->runUntilDone(absl::Minutes(20), [&] {
-      bool all = true;
+    bool all = false;
+    for (const absl::Time end = world->now() + absl::Minutes(20); !all && world->now() < end;) {
+      world->runFor(absl::Milliseconds(50));
+      all = true;
       for (NodeIndex i = holders_; i < holders_ + wanters_; ++i) {
         if (except.contains(i) || took.contains(i)) continue;
         if (world->up(i) && wanted_.contains(i) && world->published(i, kBlob.id)) {
@@ -54,12 +58,15 @@ class StripesTest : public ::testing::Test {
           all = false;
         }
       }
-      return all;
-    });
-    EXPECT_TRUE(done) << "somebody waits for ever";
+    }
+    EXPECT_TRUE(all) << "somebody waits for ever";
     for (const auto& [node, seconds] : took) EXPECT_TRUE(world->holdsRight(node, kBlob.id));
     EXPECT_TRUE(world->violations().empty()) << world->violations().front();
     return took;
+  }
+  // For --gtest_output: the table in docs/internals/figures.md.
+  void record(const std::string& what, double seconds) const {
+    RecordProperty(what, absl::StrFormat("%.1f s, %.2f x", seconds, sentByHolders()));
   }
   static double last(const std::map<NodeIndex, double>& took) {
     double most = 0;
@@ -85,9 +92,10 @@ TEST_F(StripesTest, ManyTakeHardlyLongerThanOne) {
     start();
     wantAll();
     const double took = last(run());
-    RecordProperty("seconds_" + std::to_string(wanters), std::to_string(took));
-    EXPECT_LT(took, 1.25 * kIdealSeconds) << wanters;
-    EXPECT_LT(sentByHolders(), wanters > 8 ? 1.15 : 1.1) << wanters;
+    record(absl::StrCat(wanters), took);
+    // The first pieces come all at the same time: the more there are, the later.
+    EXPECT_LT(took, (wanters > 8 ? 1.35 : 1.2) * kIdealSeconds) << wanters;
+    EXPECT_LT(sentByHolders(), 1.05) << wanters;
   }
 }
 
@@ -97,6 +105,7 @@ TEST_F(StripesTest, SeveralHoldersShareOneCopy) {
     start();
     wantAll();
     const double took = last(run());
+    record(absl::StrCat("of_", holders), took);
     EXPECT_LT(took, 1.25 * kIdealSeconds);
     EXPECT_LT(sentByHolders(), 1.1);
   }
@@ -114,6 +123,7 @@ TEST_F(StripesTest, ASlowNodeDelaysNobodyElse) {
     start();
     wantAll();
     const double others = last(run({slow}));
+    record(absl::StrCat("slow_", seed), others);
     EXPECT_LT(others, 1.1 * allFast);
     EXPECT_LT(sentByHolders(), 1.25);
     run();
@@ -134,6 +144,7 @@ TEST_F(StripesTest, OneThatDiesDelaysNobodyElse) {
       }
     });
     const double others = last(run({victim}));
+    record(silent ? "silent" : "killed", others);
     EXPECT_LT(others, 1.25 * kIdealSeconds * 1.1);
     EXPECT_LT(sentByHolders(), 1.3);
   }
@@ -145,6 +156,7 @@ TEST_F(StripesTest, ADyingHolderIsReplacedByTheOthers) {
   wantAll();
   world->at(world->now() + absl::Seconds(kIdealSeconds / 2), [&] { world->crash(0); });
   const double took = last(run());
+  record("one_of_2_dies", took);
   EXPECT_LT(took, 1.3 * kIdealSeconds);
   EXPECT_LT(sentByHolders(), 1.2) << "what was under way at the dead one is sent again";
 }
@@ -156,8 +168,9 @@ TEST_F(StripesTest, WhoComesLateTakesFromThoseWhoHaveIt) {
     world->at(world->now() + absl::Seconds(2) * static_cast<double>(i), [this, i] { want(i); });
   }
   const double took = last(run());
-  EXPECT_LT(took, 1.6 * kIdealSeconds);
-  EXPECT_LT(sentByHolders(), 2) << "each alone: 8";
+  record("late", took);
+  EXPECT_LT(took, 1.4 * kIdealSeconds);
+  EXPECT_LT(sentByHolders(), 1.5) << "each alone: 8";
 }
 
 TEST_F(StripesTest, EachZoneTakesOneCopyOverTheBoundary) {
@@ -166,6 +179,7 @@ TEST_F(StripesTest, EachZoneTakesOneCopyOverTheBoundary) {
   start();
   wantAll();
   const double took = last(run());
+  record("zones", took);
   const double crossed = static_cast<double>(world->crossed()) / static_cast<double>(kBlob.size);
   EXPECT_LT(crossed, 1.1);
   EXPECT_LT(took, 2.3 * kIdealSeconds) << "two copies leave the holder by one link";

@@ -48,7 +48,9 @@ Commit commitOfNumber(uint64_t number) {
 }
 
 World::World(const WorldOptions& options)
-    : options_(options), now_(absl::FromUnixSeconds(1'700'000'000)) {
+    : options_(options),
+      now_(absl::FromUnixSeconds(1'700'000'000)),
+      flows_(options.seed, [this](uint64_t read) { return beginsToSend(read); }) {
   for (NodeIndex i = 0; i < options.nodes; ++i) {
     auto node = std::make_unique<Node>(Node{MemberInfo{NodeId::ofNumber(i + 1)}});
     node->info.name = absl::StrCat("n", i);
@@ -56,7 +58,7 @@ World::World(const WorldOptions& options)
     if (i < options.stores.size()) node->info.stores = options.stores[i];
     node->random.seed(mixed(options.seed * 1'000 + i));
     node->rate = options.linkBytesPerSecond;
-    node->inFree = now_;
+    flows_.setRate(now_, i, node->rate);
     nodes_.push_back(std::move(node));
   }
 }
@@ -166,10 +168,10 @@ void World::crash(NodeIndex index) {
   ++node.life;
   node.writers.clear();
   node.hub.clear();
-  node.sendQueues.clear();
+  flows_.drop(now_, index);
+  followFlows();
   node.clients.clear();
   node.readUpTo.clear();
-  node.sending = false;
   for (NodeIndex other = 0; other < nodes_.size(); ++other) {
     if (other != index && linkOf(index, other) != 0) linkDown(index, other);
   }
@@ -341,6 +343,8 @@ void World::setFree(NodeIndex node, uint64_t bytes) {
 }
 void World::setRate(NodeIndex node, double bytesPerSecond) {
   nodes_[node]->rate = bytesPerSecond;
+  flows_.setRate(now_, node, bytesPerSecond);
+  followFlows();
 }
 void World::setZone(NodeIndex node, const std::string& zone) {
   nodes_[node]->info.zone = zone;
@@ -561,9 +565,10 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
         pieceSize(it->second.blob, it->second.piece), now_, kUploadPatience);
     if (turn) {
       later(*turn, [=, this, life = nodes_[from]->life, reader = it->second.reader] {
-        if (nodes_[from]->life != life) return;
-        nodes_[from]->sendQueues[reader].emplace_back(id, tag);
-        if (!nodes_[from]->sending) sendNext(from);
+        if (nodes_[from]->life != life || !reads_.contains(id)) return;
+        tags_[id] = tag;
+        flows_.push(now_, from, reader, id, pieceSize(reads_.at(id).blob, reads_.at(id).piece));
+        followFlows();
       });
       return;
     }
@@ -576,40 +581,34 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
   });
 }
 
-// One piece after the other; what its reader has given up meanwhile is not sent.
-void World::sendNext(NodeIndex from) {
-  Node& source = *nodes_[from];
-  source.sending = false;
-  while (!source.sendQueues.empty()) {
-    auto next = source.sendQueues.upper_bound(source.sentTo);
-    if (next == source.sendQueues.end()) next = source.sendQueues.begin();
-    source.sentTo = next->first;
-    const auto [id, tag] = next->second.front();
-    next->second.pop_front();
-    if (next->second.empty()) source.sendQueues.erase(next);
-    const auto it = reads_.find(id);
-    if (it == reads_.end()) continue;
-    const NodeIndex to = it->second.reader;
-    const uint64_t bytes = pieceSize(it->second.blob, it->second.piece);
-    const double size = static_cast<double>(bytes);
-    source.sending = true;
-    source.sent += bytes;
-    if (source.info.zone != nodes_[to]->info.zone) crossed_ += bytes;
-    const uint64_t life = source.life;
-    later(absl::Seconds(size / source.rate), [=, this] {
-      if (nodes_[from]->life == life) sendNext(from);
-      Node& target = *nodes_[to];
-      // The reader's own link: what arrives together queues there.
-      target.inFree = std::max(now_ - absl::Seconds(size / target.rate), target.inFree) +
-                      absl::Seconds(size / target.rate);
-      at(target.inFree + options_.latency, [=, this] {
+bool World::beginsToSend(uint64_t id) {
+  const auto it = reads_.find(id);
+  if (it == reads_.end()) {  // its reader has given it up
+    tags_.erase(id);
+    return false;
+  }
+  const auto& [from, to] = std::pair(it->second.source, it->second.reader);
+  const uint64_t bytes = pieceSize(it->second.blob, it->second.piece);
+  nodes_[from]->sent += bytes;
+  if (nodes_[from]->info.zone != nodes_[to]->info.zone) crossed_ += bytes;
+  return true;
+}
+
+void World::followFlows() {
+  if (flows_.next() == absl::InfiniteFuture()) return;
+  at(flows_.next(), [this, turn = ++flowTurn_] {
+    if (turn != flowTurn_) return;
+    for (const uint64_t id : flows_.advance(now_)) {
+      later(options_.latency, [this, id, tag = tags_.extract(id).mapped()] {
         const auto read = reads_.find(id);
         if (read == reads_.end()) return;
-        if (reachable(read->second.reader, from)) endRead(id, ReadOutcome::kData, tag);
+        if (reachable(read->second.reader, read->second.source)) {
+          endRead(id, ReadOutcome::kData, tag);
+        }
       });
-    });
-    return;
-  }
+    }
+    followFlows();
+  });
 }
 
 void World::endRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag) {

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +21,7 @@
 
 #include "absl/time/time.h"
 #include "cluster/core.h"
+#include "tests/sim/flows.h"
 
 namespace roost::sim {
 
@@ -139,11 +139,6 @@ class World {
     absl::Time tickAt;
     bool hubAllowed = true;
     double rate = 0;
-    // Reads that wait for its link, by reader: links share it fairly, as TCP does.
-    std::map<NodeIndex, std::deque<std::pair<uint64_t, std::optional<Tag>>>> sendQueues;
-    NodeIndex sentTo = 0;
-    bool sending = false;
-    absl::Time inFree;
     uint64_t sent = 0;
     uint64_t received = 0;
     std::shared_ptr<RateLimit> uploads = std::make_shared<RateLimit>();
@@ -228,7 +223,8 @@ class World {
   void readArrives(uint64_t read);
   void answerRead(uint64_t read, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag);
   void endRead(uint64_t read, absl::StatusOr<ReadOutcome> outcome, std::optional<Tag> tag);
-  void sendNext(NodeIndex source);
+  bool beginsToSend(uint64_t read);
+  void followFlows();
   void wantNext(NodeIndex node, Client client);
   void hubStep(NodeIndex node, uint64_t life, FetchId fetch, uint64_t serial);
   void advertise(NodeIndex node, const BlobId& blob);
@@ -245,6 +241,9 @@ class World {
   std::map<std::pair<NodeIndex, NodeIndex>, uint64_t> links_;  // 0: down; else its serial
   std::map<AskId, PendingCall> calls_;
   std::map<uint64_t, PendingRead> reads_;
+  std::map<uint64_t, std::optional<Tag>> tags_;  // of what is being sent, by read
+  Flows flows_;
+  uint64_t flowTurn_ = 0;
   std::map<AskId, uint64_t> pieceAsks_;
   std::set<NodeIndex> side_;
   std::map<BlobId, uint64_t> hubBlobs_;  // sizes
