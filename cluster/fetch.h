@@ -192,6 +192,7 @@ class Fetch final : public Wanter {
   bool isStandIn(Sender source, uint64_t piece) const;
   void learnKnown();
   bool somebodyHas(uint64_t piece) const;
+  void noteElsewhere();
   std::optional<uint64_t> chooseOwn();
   std::optional<uint64_t> chooseOf(uint32_t residue, const Source& source);
   std::optional<uint64_t> chooseKnown(Source& source);
@@ -299,7 +300,7 @@ class Fetch final : public Wanter {
   int grants_ = 0;
   std::vector<Sender> stripes_;               // per residue class its owner; kNobody: this node
   uint32_t mine_ = 0;                         // this node's class
-  PieceMap elsewhere_;                        // pieces that any of them is known to have
+  PieceMap elsewhere_;                        // pieces that one of them has, who is not out
   Pace ownPace_;                              // of it, from origins
   absl::btree_set<uint64_t> takenOver_;       // of other classes, promised to others
   absl::Time hopeAt_ = absl::InfinitePast();  // last time that a source was in sight

@@ -36,7 +36,6 @@ void Fetch::refreshStripes() {
   for (Source& source : sources_) {
     source.wanter = source.leaseholder = false;
   }
-  elsewhere_ = {};
   stripes_.clear();
   mine_ = 0;
   bool listed = false;
@@ -62,7 +61,6 @@ void Fetch::refreshStripes() {
     const bool far = info != nullptr && info->zone != self.zone;
     if (far && anySource) continue;
     sources_[*index].wanter = true;
-    elsewhere_.add(sources_[*index].known);
     stripes_.push_back(*index);
   }
   if (only_ || !listed) {
@@ -71,6 +69,7 @@ void Fetch::refreshStripes() {
   }
   cursors_.assign(stripes_.size(), 0);
   countMissing();
+  noteElsewhere();
   if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
     cursors_[0] = pick(count_);  // not where the others begin
   }
@@ -123,6 +122,7 @@ void Fetch::watchPace() {
   for (const Sender owner : stripes_) {
     if (owner != kNobody) sources_[owner].slow = behind(sources_[owner], usual);
   }
+  noteElsewhere();
   abandonAsks([&](const Ask& ask) { return !ask.fromOrigin && out(ask.source); });
 }
 
@@ -183,11 +183,16 @@ void Fetch::learnKnown() {
   }
 }
 
+// As of the last tick, or the last word of the registrar.
 bool Fetch::somebodyHas(uint64_t piece) const {
-  return elsewhere_.has(piece, count_) &&
-         std::any_of(stripes_.begin(), stripes_.end(), [&](Sender owner) {
-           return owner != kNobody && sources_[owner].known.has(piece, count_) && !out(owner);
-         });
+  return elsewhere_.has(piece, count_);
+}
+
+void Fetch::noteElsewhere() {
+  elsewhere_ = {};
+  for (const Sender owner : stripes_) {
+    if (owner != kNobody && !out(owner)) elsewhere_.add(sources_[owner].known);
+  }
 }
 
 // Of this node's own class, what nobody is known to have yet: to be taken from an origin.
