@@ -46,6 +46,7 @@
 #include "node/endpoint/pip_endpoint.h"
 #include "node/endpoint/pip_index.h"
 #include "node/folders.h"
+#include "node/freed_memory.h"
 #include "node/hub.h"
 #include "node/identity.h"
 #include "node/listen_addresses.h"
@@ -991,6 +992,7 @@ class Agent final : public BlobProvider {
     shareStores();
     letMembersIn();
     measureFree();
+    tidyMemory();
     savedAdverts_->retry();
     readHostFiles();
     summaryIn(std::chrono::seconds(1));
@@ -1069,6 +1071,15 @@ class Agent final : public BlobProvider {
     folders_->follow(followed);
     // Hashing waits until those who may do it already have been heard.
     if (config_.join.empty() || now - startedAt_ > kMeetingTime) folders_->mayCheck();
+  }
+
+  void tidyMemory() {
+    const uint64_t passed =
+        transfers_->bytesFromPeers() + transfers_->bytesFromHub() + bytesToPeers();
+    // Refused by a busy pool: then more will pass.
+    if (freed_.isDue(passed)) {
+      (void)pool_.submit({"tidy memory", WorkPriority::kNormal, ""}, giveFreedMemoryBack);
+    }
   }
 
   void measureFree() {
@@ -1253,6 +1264,7 @@ class Agent final : public BlobProvider {
   uint64_t savedBytes_ = 0;
   Traffic inTraffic_;
   Traffic outTraffic_;
+  FreedMemory freed_;
   std::vector<Problem> notes_;
 };
 
@@ -1265,6 +1277,7 @@ int failed(const absl::Status& status) {
 
 int runAgent(const AgentConfig& config) {
   std::signal(SIGPIPE, SIG_IGN);
+  keepFreedMemory();
   auto identity = Identity::claim(config.stateDir);
   if (!identity.ok()) return failed(identity.status());
   auto tls = tlsOf(config);
