@@ -16,7 +16,7 @@ constexpr size_t kMappedBytesMin = 2 * kPieceBytes;
 
 void keepFreedMemory() {
 #ifdef __GLIBC__
-  // Both, or the allocator goes on to adapt the one to the other.
+  // By itself the allocator adapts both to what was freed last: it would trim at two pieces.
   ::mallopt(M_MMAP_THRESHOLD, static_cast<int>(kMappedBytesMin));
   ::mallopt(M_TRIM_THRESHOLD, static_cast<int>(kFreedBytesKept));
 #endif
