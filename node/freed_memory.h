@@ -1,7 +1,7 @@
 // What becomes of memory that is freed. While pieces pass, it stays with the process: given back to
 // the kernel after each piece, as the allocator does by itself, its pages would be made again for
-// the next one, which is a tenth of a transfer's CPU time. When nothing passes any more, all of it
-// is given back.
+// the next one, which is a tenth of a transfer's CPU time. When nothing passes any more it is given
+// back, but for what lies at the end of a thread's arena, which malloc_trim() leaves.
 //
 // Threads: FreedMemory: one.
 #ifndef ROOST_NODE_FREED_MEMORY_H_
