@@ -302,19 +302,23 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
   return chooseForAbsent(mine_);
 }
 
-// Reads from origins, before the wanters know of one another. If others were told to begin as well
-// it is worth waiting for them, where a piece does not come at once.
+// Reads from origins, before the wanters know of one another. The registrar's first word comes at
+// once and says where to begin, so only a client's read does not wait for it. If others were told
+// to begin as well it is worth waiting for them, where a piece does not come at once.
 int Fetch::mayReadUnsettled() const {
+  constexpr absl::Duration kWordAwaited = absl::Milliseconds(100);
   constexpr absl::Duration kCompanyAwaited = absl::Milliseconds(500);
   constexpr uint64_t kPiecesMin = 16;
-  const bool waits = company_ && count_ >= kPiecesMin && now_ - begunAt_ < kCompanyAwaited;
-  return waits ? 0 : Source::kFirstWindow;
+  const absl::Duration since = now_ - begunAt_;
+  if (company_ && count_ >= kPiecesMin && since < kCompanyAwaited) return 0;
+  if (grants_ == 0 && waiting_.empty() && since < kWordAwaited) return 0;
+  return stripes_.size() > 1 ? Source::kFirstWindow : 2 * Source::kFirstWindow;
 }
 
 // Asks a source for one piece, if it may be asked for more.
 void Fetch::askNext(Turn& turn, Sender index) {
   // Before the wanters know of one another each takes little.
-  int window = settledIn() ? sources_[index].window : Source::kFirstWindow;
+  int window = settledIn() ? sources_[index].window : 2 * Source::kFirstWindow;
   // Reads wait at a leaseholder for the hub, also those that were asked before it was one.
   if (sources_[index].leaseholder) window = kReadWindow;
   const bool fromOrigin = origin(sources_[index]);

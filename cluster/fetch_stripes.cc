@@ -70,7 +70,7 @@ void Fetch::refreshStripes() {
   cursors_.assign(stripes_.size(), 0);
   countMissing();
   noteElsewhere();
-  if (!settledIn() && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
+  if (grants_ == 0 && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
     cursors_[0] = pick(count_);  // not where the others begin
   }
   if (stripes_ == before) return;
