@@ -242,6 +242,7 @@ class Fetch final : public Wanter {
   bool inSwarm(const NodeId& node) const;
   absl::Duration swarmPatience() const;
   int swarmWindow() const;
+  void noteSeen(std::vector<bool> pieces);
   std::vector<NodeId> swarmHolders() const;
   std::vector<NodeId> swarmPeers() const;
 

@@ -6,6 +6,7 @@
 // which is not in the swarm, sends each byte about once. If nothing comes by it, or it ends, the
 // direct lane goes on from what is here.
 #include <algorithm>
+#include <utility>
 
 #include "cluster/fetch.h"
 #include "protocol/limits.h"
@@ -147,8 +148,14 @@ void Fetch::leaveSwarm(Turn& turn) {
     turn.emit(SwarmLeave{id_});
   }
   swarm_ = Swarm::kOver;
-  swarmSeen_.clear();
+  noteSeen({});
+}
+
+// A peer may be gone, with what it alone had: then that is needed again.
+void Fetch::noteSeen(std::vector<bool> pieces) {
+  swarmSeen_ = std::move(pieces);
   std::fill(cursors_.begin(), cursors_.end(), 0);
+  for (Source& source : sources_) source.knownScan = 0;
 }
 
 void Fetch::swarmKnown(Turn& turn, const absl::Status& status) {
@@ -169,8 +176,7 @@ void Fetch::swarmPiece(Turn& turn, uint64_t piece) {
 void Fetch::swarmSeen(Turn& turn, const SwarmSeen& event) {
   now_ = turn.now();
   if (swarm_ != Swarm::kJoined) return;
-  swarmSeen_ = event.pieces;
-  std::fill(cursors_.begin(), cursors_.end(), 0);  // a peer may be gone, with what it alone had
+  noteSeen(event.pieces);
   pump(turn);
 }
 
