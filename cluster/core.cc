@@ -73,6 +73,7 @@ struct Core::Parts {
   void on(Turn& turn, const SwarmKnown& event) { fetches.on(turn, event); }
   void on(Turn& turn, const SwarmEnded& event) { fetches.on(turn, event); }
   void on(Turn& turn, const SwarmPiece& event) { fetches.on(turn, event); }
+  void on(Turn& turn, const SwarmSeen& event) { fetches.on(turn, event); }
   void on(Turn& turn, const BlobVerified& event) { fetches.on(turn, event); }
   void on(Turn& turn, const BlobFinished& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PresenceKnown& event) { obtains.on(turn, event); }

@@ -166,6 +166,11 @@ struct SwarmPiece {
   FetchId fetch;
   uint64_t piece;
 };
+// These pieces its peers in the swarm have, instead of those before.
+struct SwarmSeen {
+  FetchId fetch;
+  std::vector<bool> pieces;
+};
 // The first answer to FinishBlob, if the whole-file hash matched: nothing but the final name is
 // missing.
 struct BlobVerified {
@@ -274,9 +279,9 @@ struct SeedsFound {
 using Event =
     std::variant<LinkUp, LinkDown, DialFailed, Asked, Answered, Tick, LocalChanged, SummaryChanged,
                  CatalogRestored, WriterOpened, WriterShared, WriterLost, PieceRead, SmallRead,
-                 HubPiece, HubEnded, SwarmKnown, SwarmEnded, SwarmPiece, BlobVerified, BlobFinished,
-                 PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored, JobCancelled,
-                 JobLimited, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
+                 HubPiece, HubEnded, SwarmKnown, SwarmEnded, SwarmPiece, SwarmSeen, BlobVerified,
+                 BlobFinished, PresenceKnown, RepoPublished, PieceAsked, JobOrdered, JobRestored,
+                 JobCancelled, JobLimited, SeedsFound, ReaderBegan, PieceWanted, ReaderGone>;
 
 // ---- Effects: what to do
 // -----------------------------------------------------------------------------------------
@@ -349,18 +354,22 @@ struct SwarmAsk {
   FetchId fetch;
   std::vector<NodeId> holders;
 };
-// After SwarmKnown: take what is missing from the swarm of these nodes. This node is wanter
-// `number` of `of`.
+// After SwarmKnown: take what is missing from the swarm of these nodes, and give them what comes
+// otherwise.
 struct SwarmJoin {
   FetchId fetch;
   std::vector<NodeId> peers;
-  uint32_t number;
-  uint32_t of;
+  std::shared_ptr<RateLimit> pace = nullptr;  // of the jobs that wait for it; null: none
 };
 // Others that are in it now.
 struct SwarmPeers {
   FetchId fetch;
   std::vector<NodeId> peers;
+};
+// Another one, or none any more.
+struct SwarmPace {
+  FetchId fetch;
+  std::shared_ptr<RateLimit> pace;
 };
 struct SwarmLeave {
   FetchId fetch;
@@ -427,9 +436,9 @@ struct Report {
 
 using Effect =
     std::variant<Dial, Hangup, Call, Respond, OpenWriter, ReadPiece, ReadSmall, HubDownload,
-                 LimitHub, StopHub, SwarmAsk, SwarmJoin, SwarmPeers, SwarmLeave, FinishBlob,
-                 RestartBlob, CloseWriter, AnswerPiece, AnswerReader, CheckPresent, PublishRepo,
-                 JobAccepted, JobChanged, SaveCatalog, Report>;
+                 LimitHub, StopHub, SwarmAsk, SwarmJoin, SwarmPeers, SwarmPace, SwarmLeave,
+                 FinishBlob, RestartBlob, CloseWriter, AnswerPiece, AnswerReader, CheckPresent,
+                 PublishRepo, JobAccepted, JobChanged, SaveCatalog, Report>;
 using Effects = std::vector<Effect>;
 
 // ---- Queries: what others show or decide with

@@ -67,6 +67,7 @@ class Fetch final : public Wanter {
   void swarmKnown(Turn& turn, const absl::Status& status);
   void swarmEnded(Turn& turn, const absl::Status& status);
   void swarmPiece(Turn& turn, uint64_t piece);
+  void swarmSeen(Turn& turn, const SwarmSeen& event);
   void verified(Turn& turn);
   void finished(Turn& turn, const BlobFinished& event);
   void pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece);
@@ -161,7 +162,9 @@ class Fetch final : public Wanter {
   bool have(uint64_t piece) const { return have_[piece]; }
   bool askedLive(uint64_t piece) const;
   bool askedOfOrigin(uint64_t piece) const;
-  bool needed(uint64_t piece) const { return !have_[piece] && !askedLive(piece); }
+  bool needed(uint64_t piece) const {
+    return !have_[piece] && !askedLive(piece) && !bySwarm(piece);
+  }
   // Pieces from there on are not asked for yet: a client writes the blob itself, and what is far
   // ahead of it would have to be put on the disk.
   uint64_t limit() const;
@@ -231,8 +234,15 @@ class Fetch final : public Wanter {
   // The swarm: fetch_swarm.cc.
   bool swarmMayHelp() const;
   bool swarmPlanned();
-  bool viaSwarm(Turn& turn);
+  void followSwarm(Turn& turn);
   void leaveSwarm(Turn& turn);
+  bool leftToSwarm(const Source& source) const;
+  bool bySwarm(uint64_t piece) const { return piece < swarmSeen_.size() && swarmSeen_[piece]; }
+  bool numbered() const;
+  bool inSwarm(const NodeId& node) const;
+  absl::Duration swarmPatience() const;
+  int swarmWindow() const;
+  void noteSeen(std::vector<bool> pieces);
   std::vector<NodeId> swarmHolders() const;
   std::vector<NodeId> swarmPeers() const;
 
@@ -331,6 +341,8 @@ class Fetch final : public Wanter {
   std::vector<NodeId> swarmTold_;              // peers that the lane knows
   absl::Time swarmAt_ = absl::InfinitePast();  // when it was joined, or a piece came by it
   absl::Time swarmLookAt_ = absl::InfinitePast();
+  std::vector<bool> swarmSeen_;  // pieces that its peers have; empty: not in it
+  std::shared_ptr<RateLimit> swarmPace_;
   uint64_t swarmBytes_ = 0;
 
   // Repeats after a wrong whole.

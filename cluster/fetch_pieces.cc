@@ -321,6 +321,7 @@ void Fetch::askNext(Turn& turn, Sender index) {
   int window = settledIn() ? sources_[index].window : 2 * Source::kFirstWindow;
   // Reads wait at a leaseholder for the hub, also those that were asked before it was one.
   if (sources_[index].leaseholder) window = kReadWindow;
+  if (swarm_ == Swarm::kJoined) window = std::min(window, swarmWindow());
   const bool fromOrigin = origin(sources_[index]);
   if (!fromOrigin && sources_[index].slow) window = 1;
   if (!settledIn() && originReads_ >= mayReadUnsettled()) return;
@@ -335,7 +336,8 @@ void Fetch::pump(Turn& turn) {
   if (state_ != State::kRunning) return;
   refresh(turn);
   relimit(turn);
-  if (state_ != State::kRunning || hubRunning_ || viaSwarm(turn)) return;
+  if (state_ != State::kRunning || hubRunning_) return;
+  followSwarm(turn);
   // Those that are asked for least come first: where the budget is short, none is left out.
   for (int underWay = 0; underWay < kReadWindow; ++underWay) {
     for (Sender i = 0; i < sources_.size(); ++i) {
@@ -394,7 +396,8 @@ bool Fetch::anyOrigin() const {
 bool Fetch::mayReadFrom(Sender index) const {
   if (only_) return *only_ == index && usable(sources_[index]);
   const Source& source = sources_[index];
-  return (source.complete || source.wanter || source.leaseholder) && usable(source);
+  return (source.complete || source.wanter || source.leaseholder) && usable(source) &&
+         !leftToSwarm(source);
 }
 
 void Fetch::refresh(Turn& turn) {
@@ -425,7 +428,7 @@ bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
       if (source.complete || source.known.has(piece, count_)) return true;
     }
   }
-  if (only_ || !anyHolder() || swarm_ == Swarm::kJoined) return false;
+  if (only_ || !anyHolder() || (swarm_ == Swarm::kJoined && !numbered())) return false;
   return !askedLive(piece) && (piece % cursors_.size() == mine_ || takenOver_.contains(piece));
 }
 

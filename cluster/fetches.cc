@@ -181,6 +181,10 @@ void Fetches::on(Turn& turn, const SwarmPiece& event) {
   anyEnded_ |= fetch->ended();
 }
 
+void Fetches::on(Turn& turn, const SwarmSeen& event) {
+  if (Fetch* fetch = find(event.fetch)) fetch->swarmSeen(turn, event);
+}
+
 void Fetches::on(Turn& turn, const BlobVerified& event) {
   if (Fetch* fetch = find(event.fetch)) fetch->verified(turn);
 }

@@ -55,6 +55,7 @@ class Fetches {
   void on(Turn& turn, const SwarmKnown& event);
   void on(Turn& turn, const SwarmEnded& event);
   void on(Turn& turn, const SwarmPiece& event);
+  void on(Turn& turn, const SwarmSeen& event);
   void on(Turn& turn, const BlobVerified& event);
   void on(Turn& turn, const BlobFinished& event);
   void on(Turn& turn, const PieceAsked& event);

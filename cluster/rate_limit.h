@@ -27,6 +27,7 @@ class RateLimit {
   explicit RateLimit(uint64_t rate = 0) : rate_(rate) {}
 
   uint64_t rate() const { return rate_; }
+  uint64_t taken() const { return taken_; }  // bytes, while there was a limit
   void set(uint64_t rate, absl::Time now) {
     const std::lock_guard lock(mutex_);
     pay(now);
@@ -46,7 +47,7 @@ class RateLimit {
     if (rate_ == 0) return;
     const std::lock_guard lock(mutex_);
     pay(now);
-    level_ -= static_cast<double>(bytes);
+    spend(bytes);
   }
   // It goes after the time that is given back. None: that would be longer than `patience`, and
   // nothing was taken.
@@ -56,12 +57,16 @@ class RateLimit {
     const std::lock_guard lock(mutex_);
     const absl::Duration wait = leftLocked(now);
     if (wait > patience) return std::nullopt;
-    level_ -= static_cast<double>(bytes);
+    spend(bytes);
     return wait;
   }
 
  private:
   double most() const { return static_cast<double>(rate_) * absl::ToDoubleSeconds(kBurst); }
+  void spend(uint64_t bytes) {
+    level_ -= static_cast<double>(bytes);
+    taken_ += bytes;
+  }
   void pay(absl::Time now) {
     if (now > at_ && at_ != absl::InfinitePast()) {
       level_ += static_cast<double>(rate_) * absl::ToDoubleSeconds(now - at_);
@@ -79,6 +84,7 @@ class RateLimit {
 
   std::mutex mutex_;
   std::atomic<uint64_t> rate_;
+  std::atomic<uint64_t> taken_{0};
   double level_ = 0;  // bytes; below 0: a debt
   absl::Time at_ = absl::InfinitePast();
 };

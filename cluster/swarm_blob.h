@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -24,6 +25,8 @@
 #include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "cluster/hub_pieces.h"
+#include "cluster/rate_limit.h"
+#include "cluster/swarm_share.h"
 #include "protocol/blob_id.h"
 
 namespace roost {
@@ -31,13 +34,15 @@ namespace roost {
 class SwarmBlob {
  public:
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
+  using OnSeen = std::function<void(std::vector<bool> pieces)>;
   using Done = std::function<void(absl::Status)>;
 
   // Complete here.
   SwarmBlob(const BlobInfo& blob, std::shared_ptr<const HashTree> tree);
-  // To be received: `wanted` pieces are missing.
+  // To be received, but for the pieces that are `here`. `onSeen` may be null.
   SwarmBlob(const BlobInfo& blob, std::shared_ptr<const HashTree> tree,
-            std::weak_ptr<const BlobWriter> writer, uint64_t wanted, OnPiece onPiece, Done done);
+            std::weak_ptr<const BlobWriter> writer, std::vector<bool> here, OnPiece onPiece,
+            OnSeen onSeen, Done done);
 
   const BlobInfo& blob() const { return blob_; }
   const HashTree& tree() const { return *tree_; }
@@ -47,24 +52,40 @@ class SwarmBlob {
     return tree_->layer.empty() ? tree_->root : tree_->layer[piece];
   }
 
-  // A piece that matched the tree. Dropped once the blob has ended.
+  // A piece that matched the tree. Dropped if it is here, and once the blob has ended.
   void deliver(std::shared_ptr<const DownloadedPiece> piece);
+  // A piece came otherwise, and lies in the writer. False: it was here, or there is no such.
+  bool keep(uint64_t piece);
+  bool kept(uint64_t piece) const;  // was given to keep()
+  // Which pieces its peers have.
+  void see(std::vector<bool> pieces);
   // `done`, unless it was told already. No piece is handed out afterwards.
   void end(const absl::Status& status);
   bool receiving() const;
   bool whole() const;  // nothing was missing, or all of it was delivered
 
+  // At most so fast it is received; null: no limit of its own.
+  void setPace(std::shared_ptr<RateLimit> pace);
+  std::shared_ptr<RateLimit> pace() const;
+
   void used() { usedAt_ = absl::ToUnixMillis(absl::Now()); }
   absl::Time usedAt() const { return absl::FromUnixMillis(usedAt_); }
 
  private:
+  void endLocked(const absl::Status& status);
+
   const BlobInfo blob_;
   const std::shared_ptr<const HashTree> tree_;
   const std::weak_ptr<const BlobWriter> writer_;
   std::atomic<int64_t> usedAt_;
   mutable std::mutex mutex_;
-  uint64_t wanted_ = 0;
+  std::vector<bool> here_;  // empty: it was complete from the start
+  std::vector<bool> kept_;
+  std::vector<bool> seen_;
+  uint64_t wanted_ = 0;  // pieces that are missing
+  std::shared_ptr<RateLimit> pace_;
   OnPiece onPiece_;
+  OnSeen onSeen_;
   Done done_;
 };
 
@@ -74,11 +95,14 @@ struct SwarmShelf {
       std::function<void(const BlobId&, std::function<void(std::shared_ptr<const LocalBlob>)>)>;
   using FoundBad = std::function<void(const BlobId&, const absl::Status&)>;
   SwarmShelf(WorkPool& workers, std::shared_ptr<PageCacheRoom> pageRoom, Open opener, FoundBad bad,
-             size_t piecesHeldMax, size_t piecesWaitingMax)
+             RateLimit* uploadLimit, RateLimit* downloadLimit, size_t piecesHeldMax,
+             size_t piecesWaitingMax)
       : pool(workers),
         pages(std::move(pageRoom)),
         open(std::move(opener)),
         foundBad(std::move(bad)),
+        uploads(uploadLimit),
+        downloads(downloadLimit),
         room(std::make_shared<HubRoom>(piecesHeldMax)),
         waitingMax(piecesWaitingMax) {}
 
@@ -87,6 +111,7 @@ struct SwarmShelf {
   // A complete copy that may be given away, or null; the answer may come on any thread, or never.
   const Open open;
   const FoundBad foundBad;              // a copy failed its check while it was read
+  SwarmShare uploads, downloads;        // of the node's limits
   const std::shared_ptr<HubRoom> room;  // of pieces in memory
   const size_t waitingMax;              // whole ones that the disk has not taken
   std::atomic<uint64_t> bytesIn{0};     // payload, of pieces that were right

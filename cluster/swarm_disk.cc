@@ -125,20 +125,26 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     }
     const Key key{index, piece};
     if (const auto read = recentOf(key)) return answer(asked, *read);
-    auto& waiting = slot->reading[piece];
-    waiting.push_back(asked);
-    if (waiting.size() == 1) read(key, slot);
+    read(key, slot, [this, asked](const std::shared_ptr<const Bytes>& bytes) {
+      // Of what is not here the peers are told so.
+      bytes ? answer(asked, *bytes) : fail(asked.handler, aborted(lt::operation_t::file_read));
+    });
   }
 
   bool async_write(lt::storage_index_t index, const lt::peer_request& request, const char* bytes,
                    std::shared_ptr<lt::disk_observer> observer,
                    std::function<void(const Error&)> handler, lt::disk_job_flags_t) override {
     const auto slot = slotOf(index);
+    const auto piece = static_cast<uint64_t>(static_cast<int>(request.piece));
+    if (slot && slot->blob->kept(piece)) {  // it lies where it belongs
+      post([handler] { handler(Error()); });
+      return false;
+    }
     if (!slot || !slot->blob->receiving()) {
       post([handler] { handler(aborted(lt::operation_t::file_write)); });
       return false;
     }
-    const auto piece = static_cast<uint64_t>(static_cast<int>(request.piece));
+    charge(*slot->blob, static_cast<uint64_t>(request.length));
     auto& gathering = slot->gathering[piece];
     if (!gathering) {
       const uint64_t size = pieceBytes(slot->blob->blob().size, piece);
@@ -173,27 +179,39 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
       std::function<void(lt::piece_index_t, const lt::sha1_hash&, const Error&)> handler) override {
     const auto slot = slotOf(index);
     const auto piece = static_cast<uint64_t>(static_cast<int>(number));
-    const auto none = [&] {
-      post([handler, number] { handler(number, {}, aborted(lt::operation_t::file_read)); });
+    // Moved, never copied: `hashes` lies in what the handler holds.
+    const auto done = std::make_shared<decltype(handler)>(std::move(handler));
+    const auto none = [this, number, done] {
+      post([number, done] { (*done)(number, {}, aborted(lt::operation_t::file_read)); });
     };
     if (!slot) return none();
+    const auto told = [hashes, number, done](const std::vector<Sha256>& blocks) {
+      lt::span<lt::sha256_hash> room = hashes;
+      for (size_t i = 0; i < blocks.size() && i < static_cast<size_t>(room.size()); ++i) {
+        room[static_cast<std::ptrdiff_t>(i)] =
+            lt::sha256_hash(reinterpret_cast<const char*>(blocks[i].data()));
+      }
+      (*done)(number, {}, Error());
+    };
+    if (slot->blob->kept(piece)) {
+      slot->gathering.erase(piece);  // it was on its way here too
+      return read({index, piece}, slot, [this, none, told](const auto& bytes) {
+        if (!bytes) return none();
+        onWorker("swarm hash", [bytes, told]() -> Then {
+          return [told, blocks = blockHashes(*bytes)] { told(blocks); };
+        });
+      });
+    }
     const auto found = slot->gathering.find(piece);
     if (found == slot->gathering.end()) return none();
     const std::shared_ptr<const DownloadedPiece> bytes = found->second;
-    // Moved, never copied: `hashes` lies in what the handler holds.
-    const auto done = std::make_shared<decltype(handler)>(std::move(handler));
-    onWorker("swarm hash", [this, slot, piece, bytes, hashes, number, done]() -> Then {
+    onWorker("swarm hash", [this, slot, piece, bytes, told]() -> Then {
       const auto blocks = blockHashes(bytes->span());
       const SwarmBlob& blob = *slot->blob;
       const bool right = pieceRoot(blob.blob().size, piece, blocks) == blob.pieceHash(piece);
-      return [this, slot, piece, bytes, hashes, number, done, blocks, right] {
-        lt::span<lt::sha256_hash> room = hashes;
-        for (size_t i = 0; i < blocks.size() && i < static_cast<size_t>(room.size()); ++i) {
-          room[static_cast<std::ptrdiff_t>(i)] =
-              lt::sha256_hash(reinterpret_cast<const char*>(blocks[i].data()));
-        }
+      return [this, slot, piece, bytes, told, blocks, right] {
         if (right) landed(*slot, piece, bytes);
-        (*done)(number, {}, Error());
+        told(blocks);
       };
     });
   }
@@ -282,13 +300,14 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     size_t length;
     std::function<void(lt::disk_buffer_holder, const Error&)> handler;
   };
+  using WhenRead = std::function<void(const std::shared_ptr<const Bytes>&)>;  // null: it failed
   struct Slot {
     std::shared_ptr<SwarmBlob> blob;
     std::shared_ptr<void> torrent;  // outlives what is under way, as libtorrent asks
     std::shared_ptr<const LocalBlob> local = nullptr;
     std::map<uint64_t, std::shared_ptr<DownloadedPiece>> gathering = {};
     std::map<uint64_t, std::weak_ptr<const DownloadedPiece>> landed = {};  // until they are written
-    std::map<uint64_t, std::vector<Asked>> reading = {};
+    std::map<uint64_t, std::vector<WhenRead>> reading = {};
   };
   struct Read {
     Key key;
@@ -321,9 +340,17 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     if (!bytes.empty()) std::memcpy(buffer, bytes.data(), bytes.size());
     std::memset(buffer + bytes.size(), 0, asked.length - bytes.size());
     shelf_->bytesOut += bytes.size();
+    shelf_->uploads.took(bytes.size(), absl::Now());
     post([this, handler = asked.handler, buffer, length = static_cast<int>(asked.length)] {
       handler(lt::disk_buffer_holder(*this, buffer, length), Error());
     });
+  }
+
+  // Of blocks as they come: a piece may take long.
+  void charge(const SwarmBlob& blob, uint64_t bytes) {
+    const absl::Time now = absl::Now();
+    shelf_->downloads.took(bytes, now);
+    if (const auto pace = blob.pace()) pace->take(bytes, now);
   }
 
   // Half a piece too: libtorrent reads what failed its check, to find out who sent it.
@@ -360,7 +387,10 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
     if (!submitted.ok()) run();  // the pool is full: then the peers wait
   }
 
-  void read(const Key& key, const std::shared_ptr<Slot>& slot) {
+  void read(const Key& key, const std::shared_ptr<Slot>& slot, WhenRead then) {
+    auto& waiting = slot->reading[key.second];
+    waiting.push_back(std::move(then));
+    if (waiting.size() > 1) return;
     if (slot->local) return readLocal(key, slot, slot->local);
     if (slot->blob->writer()) {
       return onWorker("swarm read", [this, key, slot]() -> Then {
@@ -384,7 +414,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
                  [this, bridge = bridge_, key, slot](std::shared_ptr<const LocalBlob> local) {
                    bridge->post([this, key, slot, local = std::move(local)] {
                      slot->local = local;
-                     local ? readLocal(key, slot, local) : failRead(key, *slot);
+                     local ? readLocal(key, slot, local) : tellReaders(*slot, key.second, nullptr);
                    });
                  });
   }
@@ -400,7 +430,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
       return [this, key, slot, bytes, good = status.ok()] {
         if (good) return wasRead(key, *slot, bytes);
         slot->local = nullptr;
-        failRead(key, *slot);
+        tellReaders(*slot, key.second, nullptr);
       };
     });
   }
@@ -408,18 +438,13 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
   void wasRead(const Key& key, Slot& slot, const std::shared_ptr<const Bytes>& bytes) {
     if (slots_.contains(key.first)) recent_.push_front({key, bytes});
     if (recent_.size() > kSwarmReadsKeptMax) recent_.pop_back();
-    const auto waiting = slot.reading.extract(key.second);
-    if (waiting.empty()) return;
-    for (const Asked& asked : waiting.mapped()) answer(asked, *bytes);
+    tellReaders(slot, key.second, bytes);
   }
 
-  // The peers are told that the piece is not here.
-  void failRead(const Key& key, Slot& slot) {
-    const auto waiting = slot.reading.extract(key.second);
+  void tellReaders(Slot& slot, uint64_t piece, const std::shared_ptr<const Bytes>& bytes) {
+    const auto waiting = slot.reading.extract(piece);
     if (waiting.empty()) return;
-    for (const Asked& asked : waiting.mapped()) {
-      fail(asked.handler, aborted(lt::operation_t::file_read));
-    }
+    for (const WhenRead& then : waiting.mapped()) then(bytes);
   }
 
   // ---- A piece that was right.
@@ -442,9 +467,7 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
   void answerAll() {
     for (auto& [index, slot] : slots_) {
       for (auto& [piece, waiting] : std::exchange(slot->reading, {})) {
-        for (const Asked& asked : waiting) {
-          fail(asked.handler, aborted(lt::operation_t::file_read));
-        }
+        for (const WhenRead& then : waiting) then(nullptr);
       }
     }
     releaseHeld();

@@ -15,6 +15,7 @@
 #include <libtorrent/extensions/ut_metadata.hpp>
 #include <libtorrent/ip_filter.hpp>
 #include <libtorrent/session.hpp>
+#include <libtorrent/session_stats.hpp>
 #include <libtorrent/settings_pack.hpp>
 #include <libtorrent/torrent_handle.hpp>
 #include <libtorrent/torrent_info.hpp>
@@ -36,7 +37,6 @@ namespace lt = libtorrent;
 
 namespace {
 
-constexpr auto kSwept = std::chrono::milliseconds(500);  // how often idle torrents are looked for
 // libtorrent does much once a tick, such as connecting: while something is received it is short.
 constexpr int kTickBusyMs = 20;
 constexpr int kTickIdleMs = 100;
@@ -102,7 +102,8 @@ class SwarmLane::Work {
       : options_(options),
         seams_(std::move(seams)),
         shelf_(std::make_shared<SwarmShelf>(seams_.pool, seams_.pages, seams_.open, seams_.foundBad,
-                                            options.piecesHeldMax, options.piecesWaitingMax)),
+                                            seams_.uploads, seams_.downloads, options.piecesHeldMax,
+                                            options.piecesWaitingMax)),
         sweep_(io_) {}
 
   ~Work() {
@@ -125,7 +126,7 @@ class SwarmLane::Work {
     session_->set_alert_notify([this] { asio::post(io_, [this] { readAlerts(); }); });
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), "swarm");
-      sweepLater();
+      sweep();
       io_.run();
     });
     return absl::OkStatus();
@@ -133,21 +134,20 @@ class SwarmLane::Work {
 
   uint16_t port() const { return port_; }
   size_t torrents() const { return torrentCount_; }
+  size_t peers() const { return peerCount_; }
   const SwarmShelf& shelf() const { return *shelf_; }
 
   // ---- Any thread.
 
   SwarmId start(Order order, OnPiece onPiece, Done done) {
-    const uint64_t count = pieceCount(order.blob.size);
-    std::vector<bool> present(count);
-    uint64_t wanted = count;
+    std::vector<bool> present(pieceCount(order.blob.size));
     for (const uint64_t piece : order.present) {
-      if (piece >= count || present[piece]) continue;
-      present[piece] = true;
-      --wanted;
+      if (piece < present.size()) present[piece] = true;
     }
-    auto blob = std::make_shared<SwarmBlob>(order.blob, order.tree, order.writer, wanted,
-                                            std::move(onPiece), std::move(done));
+    auto blob =
+        std::make_shared<SwarmBlob>(order.blob, order.tree, order.writer, present,
+                                    std::move(onPiece), std::move(order.seen), std::move(done));
+    blob->setPace(std::move(order.pace));
     SwarmId id{};
     {
       const std::lock_guard lock(mutex_);
@@ -160,9 +160,24 @@ class SwarmLane::Work {
       }
       if (isBanned(order.tree->root)) return blob->end(bannedError());
       remove(order.blob.id);  // a torrent that only gave what is here no more
-      add(blob, present, order.peers, order.number, std::max<uint32_t>(1, order.of));
+      add(blob, present, order.peers);
     });
     return id;
+  }
+
+  void have(SwarmId id, uint64_t piece) {
+    const std::shared_ptr<SwarmBlob> blob = started(id);
+    if (!blob || !blob->keep(piece)) return;
+    post([this, blob, piece] {
+      Torrent* torrent = torrentOf(blob);
+      if (torrent == nullptr) return;
+      torrent->late.push_back(lt::piece_index_t{static_cast<int>(piece)});
+      addLate(*torrent);
+    });
+  }
+
+  void setPace(SwarmId id, std::shared_ptr<RateLimit> pace) {
+    if (const auto blob = started(id)) blob->setPace(std::move(pace));
   }
 
   void stop(SwarmId id) {
@@ -176,10 +191,7 @@ class SwarmLane::Work {
     }
     blob->end(absl::CancelledError("stopped"));
     post([this, blob] {
-      const auto it = torrents_.find(blob->blob().id);
-      if (it != torrents_.end() && it->second.blob == blob && !blob->whole()) {
-        remove(blob->blob().id);
-      }
+      if (torrentOf(blob) != nullptr && !blob->whole()) remove(blob->blob().id);
     });
   }
 
@@ -198,7 +210,7 @@ class SwarmLane::Work {
       if (it != torrents_.end()) return it->second.blob->used();
       if (info.size == 0 || isBanned(tree->root)) return;
       add(std::make_shared<SwarmBlob>(info, tree),
-          std::vector<bool>(swarmPieceCount(info.size), true), {}, 0, 1);
+          std::vector<bool>(swarmPieceCount(info.size), true), {});
     });
   }
 
@@ -229,18 +241,6 @@ class SwarmLane::Work {
     return banned_.contains(root);
   }
 
-  void limit(uint64_t upload, uint64_t download) {
-    post([this, upload, download] {
-      const auto rate = [](uint64_t bytes) {
-        return static_cast<int>(std::min<uint64_t>(bytes, std::numeric_limits<int>::max()));
-      };
-      lt::settings_pack settings;
-      settings.set_int(lt::settings_pack::upload_rate_limit, rate(upload));
-      settings.set_int(lt::settings_pack::download_rate_limit, rate(download));
-      session_->apply_settings(std::move(settings));
-    });
-  }
-
   void allow(std::vector<std::string> hosts) {
     if (options_.outside) return;
     post([this, hosts = std::move(hosts)] {
@@ -259,6 +259,9 @@ class SwarmLane::Work {
     std::shared_ptr<SwarmBlob> blob;
     lt::torrent_handle handle;
     std::string key;
+    bool ready = false;                        // libtorrent takes pieces
+    std::vector<lt::piece_index_t> late = {};  // came otherwise, and libtorrent was not told
+    int limit = 0;                             // as it was set last
   };
 
   static absl::Status bannedError() {
@@ -271,10 +274,38 @@ class SwarmLane::Work {
     });
   }
 
+  std::shared_ptr<SwarmBlob> started(SwarmId id) const {
+    const std::lock_guard lock(mutex_);
+    const auto it = started_.find(id);
+    return it == started_.end() ? nullptr : it->second;
+  }
+
   // ---- Its thread.
 
+  // Null: the blob's torrent is gone, or another one.
+  Torrent* torrentOf(const std::shared_ptr<SwarmBlob>& blob) {
+    const auto it = torrents_.find(blob->blob().id);
+    return it == torrents_.end() || it->second.blob != blob ? nullptr : &it->second;
+  }
+  Torrent* torrentOf(const lt::torrent_handle& handle) {
+    for (auto& [id, torrent] : torrents_) {
+      if (torrent.handle == handle) return &torrent;
+    }
+    return nullptr;
+  }
+
+  // The bytes are where they belong, and the disk side takes none: libtorrent has them hashed, and
+  // tells the peers.
+  static void addLate(Torrent& torrent) {
+    static const std::vector<char> nothing(kPieceBytes);
+    if (!torrent.ready) return;
+    for (const lt::piece_index_t piece : std::exchange(torrent.late, {})) {
+      torrent.handle.add_piece(piece, nothing.data());
+    }
+  }
+
   void add(const std::shared_ptr<SwarmBlob>& blob, const std::vector<bool>& present,
-           const std::vector<Address>& peers, uint32_t number, uint32_t of) {
+           const std::vector<Address>& peers) {
     if (!makeRoom()) {
       return blob->end(absl::UnavailableError("too many blobs are in the swarm at once"));
     }
@@ -291,10 +322,8 @@ class SwarmLane::Work {
     params.flags |= lt::torrent_flags::disable_dht | lt::torrent_flags::disable_lsd |
                     lt::torrent_flags::disable_pex;
     params.have_pieces.resize(static_cast<int>(present.size()));
-    params.piece_priorities.resize(present.size(), lt::default_priority);
     for (size_t i = 0; i < present.size(); ++i) {
       if (present[i]) params.have_pieces.set_bit(lt::piece_index_t{static_cast<int>(i)});
-      if (of > 1 && i % of == number % of) params.piece_priorities[i] = lt::top_priority;
     }
     params.peers = endpointsOf(peers);
     shelf_->put(key, blob);
@@ -305,6 +334,7 @@ class SwarmLane::Work {
     }
     torrents_[blob->blob().id] = {blob, handle, key};
     changed();
+    keepLimits(absl::Now());
   }
 
   void remove(const BlobId& id) {
@@ -341,22 +371,67 @@ class SwarmLane::Work {
     session_->apply_settings(std::move(settings));
   }
 
-  void sweepLater() {
-    sweep_.expires_after(kSwept);
-    sweep_.async_wait([this](boost::system::error_code ec) {
-      if (ec || !session_) return;
-      const absl::Time now = absl::Now();
-      std::vector<BlobId> idle;
-      for (const auto& [id, torrent] : torrents_) {
-        if (!torrent.blob->receiving() && !kept_.contains(id) &&
-            now - torrent.blob->usedAt() > options_.idle) {
-          idle.push_back(id);
-        }
+  // What is looked at now and then.
+  void sweep() {
+    const absl::Time now = absl::Now();
+    std::vector<BlobId> idle;
+    for (const auto& [id, torrent] : torrents_) {
+      if (!torrent.blob->receiving() && !kept_.contains(id) &&
+          now - torrent.blob->usedAt() > options_.idle) {
+        idle.push_back(id);
       }
-      for (const BlobId& id : idle) remove(id);
-      changed();
-      sweepLater();
+    }
+    for (const BlobId& id : idle) remove(id);
+    changed();
+    for (auto& [id, torrent] : torrents_) {
+      if (torrent.ready && torrent.blob->receiving()) look(torrent);
+    }
+    keepLimits(now);
+    if (torrents_.empty()) {
+      peerCount_ = 0;
+    } else {
+      session_->post_session_stats();
+    }
+    sweep_.expires_after(absl::ToChronoNanoseconds(kSwarmSwept));
+    sweep_.async_wait([this](boost::system::error_code ec) {
+      if (!ec && session_) sweep();
     });
+  }
+
+  static void look(Torrent& torrent) {
+    std::vector<int> peers;  // by piece: how many have it
+    torrent.handle.piece_availability(peers);
+    std::vector<bool> seen(pieceCount(torrent.blob->blob().size));
+    for (size_t i = 0; i < std::min(peers.size(), seen.size()); ++i) seen[i] = peers[i] > 0;
+    torrent.blob->see(std::move(seen));
+  }
+
+  static int rateOf(uint64_t bytesPerSecond) {
+    return static_cast<int>(std::min<uint64_t>(bytesPerSecond, std::numeric_limits<int>::max()));
+  }
+
+  void keepLimits(absl::Time now) {
+    const int upload = rateOf(shelf_->uploads.rate(now));
+    const int download = rateOf(shelf_->downloads.rate(now));
+    if (std::pair(upload, download) != std::exchange(limits_, {upload, download})) {
+      lt::settings_pack settings;
+      settings.set_int(lt::settings_pack::upload_rate_limit, upload);
+      settings.set_int(lt::settings_pack::download_rate_limit, download);
+      session_->apply_settings(std::move(settings));
+    }
+    // Blobs of one job share its pace.
+    std::map<RateLimit*, uint64_t> sharing;
+    for (const auto& [id, torrent] : torrents_) {
+      if (torrent.blob->receiving()) ++sharing[torrent.blob->pace().get()];
+    }
+    for (auto& [id, torrent] : torrents_) {
+      if (!torrent.blob->receiving()) continue;
+      const auto pace = torrent.blob->pace();
+      const int limit = pace == nullptr || pace->rate() == 0
+                            ? 0
+                            : rateOf(std::max<uint64_t>(1, pace->rate() / sharing[pace.get()]));
+      if (limit != std::exchange(torrent.limit, limit)) torrent.handle.set_download_limit(limit);
+    }
   }
 
   std::vector<asio::ip::tcp::endpoint> endpointsOf(const std::vector<Address>& addresses) {
@@ -410,13 +485,19 @@ class SwarmLane::Work {
     session_->pop_alerts(&alerts);
     for (const lt::alert* alert : alerts) {
       if (const auto* failed = lt::alert_cast<lt::torrent_error_alert>(alert)) {
-        for (const auto& [id, torrent] : torrents_) {
-          if (torrent.handle != failed->handle) continue;
-          const auto blob = torrent.blob;
+        if (Torrent* torrent = torrentOf(failed->handle)) {
+          const auto blob = torrent->blob;
           blob->end(absl::UnavailableError(failed->error.message()));
           remove(blob->blob().id);
-          break;
         }
+      } else if (const auto* checked = lt::alert_cast<lt::torrent_checked_alert>(alert)) {
+        if (Torrent* torrent = torrentOf(checked->handle)) {
+          torrent->ready = true;
+          addLate(*torrent);
+        }
+      } else if (const auto* stats = lt::alert_cast<lt::session_stats_alert>(alert)) {
+        static const int peers = lt::find_metric_idx("peer.num_peers_connected");
+        peerCount_ = static_cast<size_t>(stats->counters()[peers]);
       } else if (const auto* lost = lt::alert_cast<lt::listen_failed_alert>(alert)) {
         seams_.report(cannotListen(lost->error.message()).ToString());
       } else if (const auto* broken = lt::alert_cast<lt::session_error_alert>(alert)) {
@@ -459,7 +540,9 @@ class SwarmLane::Work {
   std::set<BlobId> kept_;
   uint64_t lastKey_ = 0;
   bool busy_ = false;
+  std::pair<int, int> limits_;  // upload, download: as they were set last
   std::atomic<size_t> torrentCount_{0};
+  std::atomic<size_t> peerCount_{0};
 };
 
 absl::StatusOr<std::unique_ptr<SwarmLane>> SwarmLane::open(const Options& options, Seams seams) {
@@ -474,6 +557,12 @@ uint16_t SwarmLane::port() const {
 }
 SwarmId SwarmLane::start(Order order, OnPiece onPiece, Done done) {
   return work_->start(std::move(order), std::move(onPiece), std::move(done));
+}
+void SwarmLane::have(SwarmId id, uint64_t piece) {
+  work_->have(id, piece);
+}
+void SwarmLane::setPace(SwarmId id, std::shared_ptr<RateLimit> pace) {
+  work_->setPace(id, std::move(pace));
 }
 void SwarmLane::connect(const BlobId& blob, std::vector<Address> peers) {
   work_->connect(blob, std::move(peers));
@@ -493,11 +582,11 @@ bool SwarmLane::isBanned(const Sha256& root) const {
 void SwarmLane::allow(std::vector<std::string> hosts) {
   work_->allow(std::move(hosts));
 }
-void SwarmLane::limit(uint64_t upload, uint64_t download) {
-  work_->limit(upload, download);
-}
 size_t SwarmLane::torrents() const {
   return work_->torrents();
+}
+size_t SwarmLane::peers() const {
+  return work_->peers();
 }
 uint64_t SwarmLane::bytesIn() const {
   return work_->shelf().bytesIn;

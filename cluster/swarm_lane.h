@@ -1,6 +1,6 @@
 // The swarm lane: blobs by BitTorrent v2, each as a torrent of one file, in one libtorrent session.
-// It takes pieces from any number of peers and gives away those that are here, also of blobs that
-// are complete and lie in the cache folders.
+// It takes pieces from any number of peers and gives away those that are here: those that came
+// otherwise too, and those of blobs that are complete and lie in the cache folders.
 //
 // Peers are named by whoever orders; nothing is discovered (no trackers, DHT, LSD, UPnP, NAT-PMP,
 // peer exchange). Only allowed addresses may connect, unless outside clients are wanted. What
@@ -11,8 +11,8 @@
 // blob's only the hash of the whole can tell: who writes the pieces verifies it, and ban()s the
 // root of a tree that was wrong.
 //
-// Threads: every method from any thread; none waits for the network. `onPiece` and `done` run on
-// libtorrent's network thread, must not block it, and must not call back into the lane. Memory: at
+// Threads: every method from any thread; none waits for the network. `onPiece`, `seen` and `done`
+// run on threads of the lane, must not block them, and must not call back into it. Memory: at
 // most piecesHeldMax pieces exist at once, those that were handed on included: a receiver that
 // keeps them slows the peers down, and dropping them lets them go on. Besides libtorrent keeps
 // 1/256 of each blob that it receives. Errors of `done`: kInvalidArgument: not a blob for a swarm;
@@ -35,6 +35,7 @@
 #include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "cluster/hub_pieces.h"
+#include "cluster/rate_limit.h"
 #include "protocol/blob_id.h"
 #include "protocol/limits.h"
 #include "protocol/names.h"
@@ -62,6 +63,9 @@ class SwarmLane {
     // A copy failed its check while it was read. On a work thread.
     std::function<void(const BlobId&, const absl::Status&)> foundBad;
     std::function<void(const std::string&)> report;  // for people; on a thread of the lane
+    // Of the node, over all its lanes; null: none. A change is felt after kSwarmSwept.
+    RateLimit* uploads = nullptr;
+    RateLimit* downloads = nullptr;
   };
   struct Order {
     BlobInfo blob;                           // kSwarmBlobBytesMax at most
@@ -69,10 +73,9 @@ class SwarmLane {
     std::weak_ptr<const BlobWriter> writer;  // where delivered pieces are read again, for others
     std::vector<uint64_t> present;           // pieces that it has
     std::vector<Address> peers;
-    // This node is wanter `number` of `of`: pieces number, number + of, … come first, so that
-    // together the wanters take each piece from a holder about once.
-    uint32_t number = 0;
-    uint32_t of = 1;
+    std::shared_ptr<RateLimit> pace = nullptr;  // at most so fast; null: no limit of its own
+    // Which pieces its peers have, whenever that has changed. Null: not wanted.
+    std::function<void(std::vector<bool> pieces)> seen = nullptr;
   };
   using OnPiece = std::function<void(std::shared_ptr<const DownloadedPiece> piece)>;
   using Done = std::function<void(absl::Status)>;
@@ -89,6 +92,10 @@ class SwarmLane {
   // Each missing piece is delivered once, in any order; then `done`, once. Afterwards the blob
   // stays in the swarm for others until nobody has asked for a while.
   SwarmId start(Order order, OnPiece onPiece, Done done);
+  // A missing piece came otherwise and lies in the order's writer: it is given to others, and not
+  // delivered.
+  void have(SwarmId id, uint64_t piece);
+  void setPace(SwarmId id, std::shared_ptr<RateLimit> pace);
   // One more peer of a blob that is received or given.
   void connect(const BlobId& blob, std::vector<Address> peers);
   // When it returns nothing is delivered any more; `done` comes with kCancelled, unless it came
@@ -105,10 +112,8 @@ class SwarmLane {
   // first.
   void allow(std::vector<std::string> hosts);
 
-  // Bytes per second over all peers, each way; 0: no limit.
-  void limit(uint64_t upload, uint64_t download);
-
   size_t torrents() const;
+  size_t peers() const;       // connections, a moment ago
   uint64_t bytesIn() const;   // payload of pieces that were right, since the start
   uint64_t bytesOut() const;  // payload handed to peers
 

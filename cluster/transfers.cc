@@ -284,7 +284,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
             [this, active, holders = std::move(holders),
              tries](const absl::StatusOr<SwarmWord>& word) mutable {
               if (find(active->id) != active) return;
-              const bool notYet = word.ok() && word->state == SwarmState::kNotYet;
+              // Late: behind pieces, on a slow link.
+              const bool notYet = word.ok() ? word->state == SwarmState::kNotYet
+                                            : absl::IsDeadlineExceeded(word.status());
               const bool good = word.ok() && word->tree && !s_.swarm->isBanned(word->tree->root);
               if (good) {
                 active->tree = word->tree;
@@ -325,11 +327,14 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       return tell(SwarmEnded{effect.fetch, absl::UnavailableError("this node has no swarm")});
     }
     if (s_.swarmLearnt) s_.swarmLearnt(active->blob, active->tree);
-    SwarmLane::Order order{.blob = active->blob,
-                           .tree = active->tree,
-                           .writer = active->writer,
-                           .number = effect.number,
-                           .of = effect.of};
+    SwarmLane::Order order{
+        .blob = active->blob,
+        .tree = active->tree,
+        .writer = active->writer,
+        .pace = effect.pace,
+        .seen = [self = shared_from_this(), id = active->id](std::vector<bool> pieces) {
+          self->tell(SwarmSeen{id, std::move(pieces)});
+        }};
     for (uint64_t piece = 0; piece < pieceCount(active->blob.size); ++piece) {
       if (active->writer->has(piece)) order.present.push_back(piece);
     }
@@ -349,6 +354,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void addPeers(const SwarmPeers& effect) {
     const ActivePtr active = find(effect.fetch);
     if (active && active->swarm) meet(active, effect.peers);
+  }
+
+  void paceSwarm(const SwarmPace& effect) {
+    const ActivePtr active = find(effect.fetch);
+    if (active && active->swarm) s_.swarm->setPace(*active->swarm, effect.pace);
   }
 
   // Each says where its swarm listens; a wanter that has not joined yet is asked again by the lane.
@@ -510,8 +520,9 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     }
     const uint64_t bytes = answer->data.bytes.size();
     keep(active, effect.piece, std::move(answer->data),
-         [self = shared_from_this(), effect, bytes](const absl::Status& status) {
+         [self = shared_from_this(), active, effect, bytes](const absl::Status& status) {
            self->fromPeers_ += bytes;
+           if (status.ok() && active->swarm) self->s_.swarm->have(*active->swarm, effect.piece);
            absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
            if (!status.ok()) outcome = status;
            self->s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
@@ -752,6 +763,9 @@ void Transfers::perform(const SwarmJoin& effect) {
 }
 void Transfers::perform(const SwarmPeers& effect) {
   impl_->addPeers(effect);
+}
+void Transfers::perform(const SwarmPace& effect) {
+  impl_->paceSwarm(effect);
 }
 void Transfers::perform(const SwarmLeave& effect) {
   impl_->leaveSwarm(effect.fetch);

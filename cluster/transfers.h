@@ -80,6 +80,7 @@ class Transfers {
   void perform(const SwarmAsk& effect);
   void perform(const SwarmJoin& effect);
   void perform(const SwarmPeers& effect);
+  void perform(const SwarmPace& effect);
   void perform(const SwarmLeave& effect);
   void perform(const FinishBlob& effect);
   void perform(const RestartBlob& effect);

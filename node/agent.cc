@@ -342,7 +342,9 @@ class Agent final : public BlobProvider {
                                .pool = pool_,
                                .pages = pages_,
                                .folders = *folders_,
-                               .report = [this](const std::string& text) { note(text, "", ""); }}));
+                               .report = [this](const std::string& text) { note(text, "", ""); },
+                               .uploads = &serveCounters_.uploads,
+                               .downloads = &downloads_}));
     spdlog::info("swarm: BitTorrent on {}, port {}{}", config_.swarm->host, swarms_->lane().port(),
                  config_.swarmOutside ? ", for clients outside the cluster too" : "");
     return absl::OkStatus();
@@ -835,6 +837,7 @@ class Agent final : public BlobProvider {
             [&](const SwarmAsk& e) { transfers_->perform(e); },
             [&](const SwarmJoin& e) { transfers_->perform(e); },
             [&](const SwarmPeers& e) { transfers_->perform(e); },
+            [&](const SwarmPace& e) { transfers_->perform(e); },
             [&](const SwarmLeave& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
             [&](const RestartBlob& e) {
@@ -1018,9 +1021,15 @@ class Agent final : public BlobProvider {
     for (const NodeView& node : core_->nodes()) {
       reachable += node.state != NodeState::kSuspected && node.state != NodeState::kGone ? 1 : 0;
     }
+    std::optional<EndpointMetrics::Measures::Swarm> swarm;
+    if (swarms_) {
+      const SwarmLane& lane = swarms_->lane();
+      swarm = {lane.bytesIn(), lane.bytesOut(), lane.torrents(), lane.peers()};
+    }
     return {.bytesFromHub = transfers_->bytesFromHub(),
             .bytesFromPeers = transfers_->bytesFromPeers(),
             .bytesToPeers = bytesToPeers(),
+            .swarm = swarm,
             .blobs = held.blobs,
             .blobBytes = held.heldBytes,
             .readers = sizes.readers,

@@ -43,7 +43,9 @@ absl::StatusOr<std::unique_ptr<Swarms>> Swarms::open(const Address& listen, bool
            .report =
                [self, work](const std::string& text) {
                  work->post([self, text] { self->s_.report(text); });
-               }}));
+               },
+           .uploads = self->s_.uploads,
+           .downloads = self->s_.downloads}));
   return swarms;
 }
 

@@ -37,6 +37,8 @@ class Swarms {
     std::shared_ptr<PageCacheRoom> pages;
     Folders& folders;
     std::function<void(const std::string&)> report;
+    RateLimit* uploads = nullptr;  // of the node, over all its lanes; null: none. Outlive this
+    RateLimit* downloads = nullptr;
   };
 
   // kInvalidArgument: cannot listen there.

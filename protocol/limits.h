@@ -144,6 +144,8 @@ inline constexpr size_t kSwarmTorrentsMax = 1'024;    // at once; the one idle l
 inline constexpr size_t kSwarmPeersMax = 4'096;       // addresses that may connect
 inline constexpr absl::Duration kSwarmIdle =
     absl::Seconds(60);  // a blob that nobody asked a byte of leaves the swarm
+inline constexpr absl::Duration kSwarmSwept =
+    absl::Milliseconds(500);  // how often idle blobs, limits and peers' pieces are looked at
 inline constexpr size_t kSwarmBannedMax = 10'000;        // roots that gave wrong content
 inline constexpr size_t kSwarmTreesBytesMax = 64 << 20;  // hash trees remembered
 inline constexpr size_t kSwarmTreesComputedMax = 2;      // at once: each reads a whole blob

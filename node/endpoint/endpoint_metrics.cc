@@ -98,6 +98,8 @@ struct EndpointMetrics::Families {
   Counters& pipBytes =
       counters("roost_pip_bytes_total", "Bytes of files of the pip index, by where they were");
   Counters& bytes = counters("roost_transfer_bytes_total", "Content bytes, by where they went");
+  Counters& swarmBytes =
+      counters("roost_swarm_bytes_total", "Of these, to and from peers by the swarm");
 };
 
 EndpointMetrics::EndpointMetrics() : families_(std::make_unique<Families>()) {
@@ -138,6 +140,13 @@ std::string EndpointMetrics::text(const Measures& now) {
   f.follow(f.bytes, {{"way", "from_hub"}}, now.bytesFromHub);
   f.follow(f.bytes, {{"way", "from_peers"}}, now.bytesFromPeers);
   f.follow(f.bytes, {{"way", "to_peers"}}, now.bytesToPeers);
+  if (now.swarm) {
+    f.follow(f.swarmBytes, {{"way", "in"}}, now.swarm->bytesIn);
+    f.follow(f.swarmBytes, {{"way", "out"}}, now.swarm->bytesOut);
+    f.gauge("roost_swarm_torrents", "Files that are in the swarm",
+            static_cast<double>(now.swarm->torrents));
+    f.gauge("roost_swarm_peers", "Connections of the swarm", static_cast<double>(now.swarm->peers));
+  }
   f.gauge("roost_blobs", "Complete files that this node holds", static_cast<double>(now.blobs));
   f.gauge("roost_blob_bytes", "Their bytes", static_cast<double>(now.blobBytes));
   f.gauge("roost_fetches", "Files that are arriving", static_cast<double>(now.fetches));

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -46,6 +47,13 @@ class EndpointMetrics {
     uint64_t bytesFromHub = 0;    // since the start
     uint64_t bytesFromPeers = 0;  // payload
     uint64_t bytesToPeers = 0;    // payload
+    struct Swarm {
+      uint64_t bytesIn = 0;  // of the two above: by the swarm
+      uint64_t bytesOut = 0;
+      size_t torrents = 0;
+      size_t peers = 0;  // connections
+    };
+    std::optional<Swarm> swarm;  // none: it is off
     uint64_t blobs = 0;
     uint64_t blobBytes = 0;
     size_t readers = 0;  // clients that read what is still arriving

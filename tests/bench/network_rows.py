@@ -70,6 +70,10 @@ def scenarios(counts: Sequence[int], faults_at: int) -> list[Scenario]:
             lambda folder, repo, bits: late_joiners(folder, repo, Plan(n), bits),
         ),
         Scenario("zones", f"n={n}, half of them in another zone", ours(Plan(n, zones=True))),
+        *(
+            Scenario("swarm", f"n={count}, swarm", ours(Plan(count, swarm=True)))
+            for count in sorted({min(counts), n})
+        ),
     ]
     if why := missing_libtorrent():
         print(f"libtorrent is left out: {why}", file=sys.stderr)

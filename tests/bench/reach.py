@@ -96,6 +96,8 @@ REACHES = (
         "n=8, half of them in another zone",
         most=1.1,
     ),
+    Reach("T(8) ÷ T(1), swarm", _JOB, "n=8, swarm", ("n=1, swarm",), most=1.5, then=1.2),
+    Reach("holder sent ÷ size, n=8, swarm", _SENT, "n=8, swarm", most=1.1, then=1.02),
     Reach("T(8) ÷ libtorrent's", _JOB, "n=8", ("libtorrent, n=8",)),
     Reach(
         "the receiver's memory, 8 GiB ÷ 256 MiB",

@@ -16,7 +16,7 @@ from tests.cluster.harness import make_key
 from tests.cluster.network import Namespace
 from tests.cluster.waiting import wait_until
 
-PEERS, ENDPOINT = 8376, 8377
+PEERS, ENDPOINT, SWARM = 8376, 8377, 8378
 # A holder hashes what it finds in the background: on a busy machine that waits.
 MEET_S, RUN_S = 180, 900
 SLOWER = 10
@@ -25,13 +25,15 @@ SLOWER = 10
 @dataclass(frozen=True)
 class Plan:
     """`slow`: the last wanter has a tenth of the others' link. `zones`: the second half of the
-    wanters hangs on a bridge of its own, joined to the first by one link."""
+    wanters hangs on a bridge of its own, joined to the first by one link. `swarm`: the repo is
+    public, and where several nodes want it, it goes by the swarm."""
 
     wanters: int
     holders: int = 1
     keyed: bool = True
     slow: bool = False
     zones: bool = False
+    swarm: bool = False
 
 
 class Site:
@@ -82,9 +84,9 @@ class Site:
                 endpoint=f"127.0.0.1:{ENDPOINT}",
                 join=[f"{self._address(one)}:{PEERS}" for one in self.holders if one != name],
                 key_file=key,
-                options=("--zone", self._bridge(name)) if self.plan.zones else (),
                 prefix=self.nodes[name].prefix,
             )
+            agent.options = self._options(agent)
             if name in self.holders:
                 self.repo.show_in(agent.hub_cache)
         for agent in self.agents.values():
@@ -93,6 +95,17 @@ class Site:
             agent.wait_ready(MEET_S)
         for name, agent in self.agents.items():
             wait_until(lambda: self._knows(name), MEET_S, f"{name} sees all nodes and all copies")
+
+    def _options(self, agent: Agent) -> list[str]:
+        options = ["--zone", self._bridge(agent.name)] if self.plan.zones else []
+        if self.plan.swarm:
+            options += ["--swarm", f"{self._address(agent.name)}:{SWARM}", "--swarm-nodes", "2"]
+            config = agent.folder / "roost.toml"
+            config.write_text(
+                f'[[root]]\npath = "{agent.hub_cache}"\nlayout = "hub"\nvisibility = "public"\n'
+            )
+            options += ["--config", str(config)]
+        return options
 
     def _bridge(self, name: str) -> str:
         if not self.plan.zones:

@@ -81,3 +81,10 @@ def bearer(token: str | None) -> dict[str, str]:
 def connect(agent: Agent, timeout_s: float = ANSWER_S) -> socket.socket:
     host, _, port = agent.endpoint.rpartition(":")
     return socket.create_connection((host, int(port)), timeout=timeout_s)
+
+
+def counted(agent: Agent, name: str) -> float:
+    """The one line of /metrics that begins so."""
+    text = ask(agent.endpoint, "GET", "/metrics").body.decode()
+    (line,) = [line for line in text.splitlines() if line.startswith(name)]
+    return float(line.rpartition(" ")[2])

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cluster/swarm_share.h"
+
 namespace roost {
 namespace {
 
@@ -89,6 +91,68 @@ TEST(RateLimit, AClockThatGoesBackLosesNothing) {
   limit.take(2 * kMiB, kStart);
   limit.take(0, kStart - absl::Seconds(10));
   EXPECT_LE(limit.left(kStart), absl::Seconds(2.1));
+}
+
+// ---- SwarmShare: the part of a limit that libtorrent keeps by itself.
+
+constexpr absl::Duration kAsked = absl::Milliseconds(500);
+
+TEST(SwarmShare, AloneTheSwarmHasAllOfIt) {
+  RateLimit limit(8 * kMiB);
+  SwarmShare share(&limit);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(share.rate(kStart + i * kAsked), 8 * kMiB);
+    share.took(4 * kMiB, kStart + i * kAsked);
+  }
+  EXPECT_EQ(limit.taken(), 16 * kMiB);
+}
+
+TEST(SwarmShare, TwiceWhatOthersTakeIsLeftToThemUpToHalf) {
+  RateLimit limit(8 * kMiB);
+  SwarmShare share(&limit);
+  share.rate(kStart);
+  limit.take(kMiB / 2, kStart);
+  share.took(kMiB, kStart);
+  EXPECT_EQ(share.rate(kStart + kAsked), 6 * kMiB);
+  limit.take(50 * kMiB, kStart + kAsked);
+  EXPECT_EQ(share.rate(kStart + 2 * kAsked), 4 * kMiB);
+  EXPECT_EQ(share.rate(kStart + 3 * kAsked), 8 * kMiB) << "they have stopped";
+}
+
+TEST(SwarmShare, WithoutALimitThereIsNone) {
+  SwarmShare none(nullptr);
+  none.took(kMiB, kStart);
+  EXPECT_EQ(none.rate(kStart), 0u);
+  RateLimit limit;
+  SwarmShare share(&limit);
+  share.took(kMiB, kStart);
+  EXPECT_EQ(share.rate(kStart), 0u);
+  limit.set(2 * kMiB, kStart);
+  EXPECT_EQ(share.rate(kStart + kAsked), 2 * kMiB);
+  limit.set(0, kStart);
+  EXPECT_EQ(share.rate(kStart + 2 * kAsked), 0u);
+}
+
+// The rate that the share allows and the bucket together: never more than the limit, and none of
+// the two starves.
+TEST(SwarmShare, BothTogetherStayWithinTheLimit) {
+  constexpr uint64_t kRate = 8 * kMiB;
+  RateLimit limit(kRate);
+  SwarmShare share(&limit);
+  uint64_t swarm = 0, others = 0, rate = 0;
+  constexpr int kSeconds = 20;
+  for (int ms = 0; ms < 1'000 * kSeconds; ++ms) {
+    const absl::Time now = kStart + absl::Milliseconds(ms);
+    if (ms % 500 == 0) rate = share.rate(now);
+    share.took(rate / 1'000, now);
+    swarm += rate / 1'000;
+    if (limit.left(now) > absl::ZeroDuration()) continue;
+    limit.take(kMiB, now);
+    others += kMiB;
+  }
+  EXPECT_LE(swarm + others, kRate * (kSeconds + 1));
+  EXPECT_GE(swarm, kRate * kSeconds / 3);
+  EXPECT_GE(others, kRate * kSeconds / 10);
 }
 
 }  // namespace

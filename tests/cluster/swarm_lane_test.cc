@@ -100,7 +100,8 @@ class Receiver {
 // A node: a folder, a lane, and what of the folder may be given.
 class Node {
  public:
-  explicit Node(SwarmLane::Options options = {}) {
+  explicit Node(SwarmLane::Options options = {}, RateLimit* uploads = nullptr,
+                RateLimit* downloads = nullptr) {
     options.listen = {"127.0.0.1", 0};
     options.manyPerAddress = true;
     auto lane = SwarmLane::open(
@@ -125,7 +126,9 @@ class Node {
                         bad_.push_back(blob);
                         blobs_.erase(blob);
                       },
-                  .report = [](const std::string& text) { ADD_FAILURE() << text; }});
+                  .report = [](const std::string& text) { ADD_FAILURE() << text; },
+                  .uploads = uploads,
+                  .downloads = downloads});
     if (!lane.ok()) throw std::runtime_error(lane.status().ToString());
     lane_ = *std::move(lane);
     lane_->allow({"127.0.0.1"});
@@ -230,12 +233,9 @@ TEST(SwarmLane, WantersGetAllOfItAndEachPieceIsDeliveredOnce) {
   b.write = into(writerB);
   SwarmLane::Order order = orderOf(content, {holder.address(), second.address()});
   order.writer = writerA;
-  order.of = 2;
   first.lane().start(order, a.onPiece(), a.done());
   order = orderOf(content, {holder.address(), first.address()});
   order.writer = writerB;
-  order.number = 1;
-  order.of = 2;
   second.lane().start(order, b.onPiece(), b.done());
   EXPECT_EQ(a.wait(), absl::OkStatus());
   EXPECT_EQ(b.wait(), absl::OkStatus());
@@ -463,16 +463,143 @@ TEST(SwarmLane, OutsideClientsConnectWhereTheyAreWanted) {
   waitUntil([&] { return answerToHandshake(holder.address(), content) == 68; }, "it is answered");
 }
 
-TEST(SwarmLane, ALimitHoldsAlsoOnThisMachine) {
-  const Content content = randomBytes(3 * kPieceBytes, 18);
-  Node holder, wanter;
-  holder.lane().limit(kPieceBytes, 0);  // a second
+// Two wanters without a holder: each has half of the pieces by other ways, and is told of it while
+// the swarm runs.
+TEST(SwarmLane, WhatCameOtherwiseIsGivenToOthersAndNotDelivered) {
+  const Content content = randomBytes(8 * kPieceBytes + 5, 19);
+  Node first, second;
+  Receiver a(content.size()), b(content.size());
+  const auto writerA = first.writer(infoOf(content)), writerB = second.writer(infoOf(content));
+  SwarmLane::Order order = orderOf(content, {second.address()});
+  order.writer = writerA;
+  const SwarmId idA = first.lane().start(order, a.onPiece(), a.done());
+  order = orderOf(content, {first.address()});
+  order.writer = writerB;
+  const SwarmId idB = second.lane().start(order, b.onPiece(), b.done());
+  const auto write = [&](const std::shared_ptr<BlobWriter>& writer, uint64_t piece) {
+    const size_t begin = piece * kPieceBytes;
+    ASSERT_TRUE(
+        writer
+            ->write(piece, absl::MakeConstSpan(content).subspan(
+                               begin, std::min<size_t>(kPieceBytes, content.size() - begin)))
+            .ok());
+  };
+  for (uint64_t piece = 0; piece < 9; ++piece) {
+    write(piece % 2 == 0 ? writerA : writerB, piece);
+    piece % 2 == 0 ? first.lane().have(idA, piece) : second.lane().have(idB, piece);
+    if (piece == 0) {
+      first.lane().have(idA, 0);   // twice is once
+      first.lane().have(idA, 99);  // there is none
+    }
+  }
+  EXPECT_EQ(a.wait(), absl::OkStatus());
+  EXPECT_EQ(b.wait(), absl::OkStatus());
+  for (uint64_t piece = 0; piece < 9; ++piece) {
+    EXPECT_EQ(a.count_.count(piece), piece % 2) << piece;
+    EXPECT_EQ(b.count_.count(piece), 1 - piece % 2) << piece;
+  }
+}
+
+TEST(SwarmLane, ItSaysWhichPiecesPeersHave) {
+  const Content content = randomBytes(4 * kPieceBytes, 20);
+  Node part, wanter;
+  Receiver unused(content.size()), receiver(content.size());
+  const auto writer = part.writer(infoOf(content));
+  ASSERT_TRUE(
+      writer->write(2, absl::MakeConstSpan(content).subspan(2 * kPieceBytes, kPieceBytes)).ok());
+  SwarmLane::Order order = orderOf(content, {});
+  order.writer = writer;
+  order.present = {2};
+  part.lane().start(order, unused.onPiece(), unused.done());
+  std::mutex mutex;
+  std::vector<bool> seen;
+  order = orderOf(content, {part.address()});
+  order.seen = [&](std::vector<bool> pieces) {
+    const std::lock_guard lock(mutex);
+    seen = std::move(pieces);
+  };
+  wanter.lane().start(order, receiver.onPiece(), receiver.done());
+  waitUntil(
+      [&] {
+        const std::lock_guard lock(mutex);
+        return seen == std::vector<bool>{false, false, true, false};
+      },
+      "the one piece is seen");
+  waitUntil([&] { return wanter.lane().peers() == 1; }, "the peer is counted");
+  part.end();
+  waitUntil(
+      [&] {
+        const std::lock_guard lock(mutex);
+        return seen == std::vector<bool>(4);
+      },
+      "it is gone with its peer");
+  wanter.end();
+  part.end();
+}
+
+// So many seconds' worth of a limit, less what may come at once.
+constexpr uint64_t kSlow = 2 * kPieceBytes;
+constexpr auto kSlowLeast = absl::Seconds(1);
+
+TEST(SwarmLane, TheNodesLimitsHoldAndAreTakenFromWhatAllLanesShare) {
+  const Content content = randomBytes(4 * kPieceBytes, 18);
+  RateLimit uploads(kSlow), downloads(0);
+  Node holder({}, &uploads, &downloads), wanter;
   holder.seed(content);
   Receiver receiver(content.size());
   const absl::Time begun = absl::Now();
   wanter.lane().start(orderOf(content, {holder.address()}), receiver.onPiece(), receiver.done());
   EXPECT_EQ(receiver.wait(), absl::OkStatus());
-  EXPECT_GT(absl::Now() - begun, absl::Seconds(1));
+  EXPECT_GT(absl::Now() - begun, kSlowLeast);
+  EXPECT_GE(uploads.taken(), content.size());
+  EXPECT_EQ(downloads.taken(), 0u);
+}
+
+TEST(SwarmLane, ADownloadLimitHoldsUntilItIsLifted) {
+  const Content content = randomBytes(8 * kPieceBytes, 21);
+  RateLimit downloads(kRateLimitMin);  // 80 s
+  Node holder, wanter({}, nullptr, &downloads);
+  holder.seed(content);
+  Receiver receiver(content.size());
+  wanter.lane().start(orderOf(content, {holder.address()}), receiver.onPiece(), receiver.done());
+  waitUntil([&] { return downloads.taken() > 0; }, "something comes");
+  EXPECT_LT(downloads.taken(), content.size());
+  downloads.set(0, absl::Now());
+  EXPECT_EQ(receiver.wait(), absl::OkStatus());
+}
+
+TEST(SwarmLane, BlobsOfOnePaceShareIt) {
+  const Content one = randomBytes(2 * kPieceBytes, 22), two = randomBytes(2 * kPieceBytes, 23);
+  const auto pace = std::make_shared<RateLimit>(kSlow);
+  Node holder, wanter;
+  holder.seed(one);
+  holder.seed(two);
+  Receiver a(one.size()), b(two.size());
+  const absl::Time begun = absl::Now();
+  SwarmLane::Order order = orderOf(one, {holder.address()});
+  order.pace = pace;
+  wanter.lane().start(order, a.onPiece(), a.done());
+  order = orderOf(two, {holder.address()});
+  order.pace = pace;
+  wanter.lane().start(order, b.onPiece(), b.done());
+  EXPECT_EQ(a.wait(), absl::OkStatus());
+  EXPECT_EQ(b.wait(), absl::OkStatus());
+  EXPECT_GT(absl::Now() - begun, kSlowLeast);
+  EXPECT_GE(pace->taken(), one.size() + two.size());
+}
+
+TEST(SwarmLane, APaceIsLiftedWhileItIsFelt) {
+  const Content content = randomBytes(8 * kPieceBytes, 24);
+  const auto pace = std::make_shared<RateLimit>(kRateLimitMin);
+  Node holder, wanter;
+  holder.seed(content);
+  Receiver receiver(content.size());
+  SwarmLane::Order order = orderOf(content, {holder.address()});
+  order.pace = pace;
+  const SwarmId id = wanter.lane().start(order, receiver.onPiece(), receiver.done());
+  waitUntil([&] { return pace->taken() > 0; }, "something comes");
+  wanter.lane().setPace(id, nullptr);
+  EXPECT_EQ(receiver.wait(), absl::OkStatus());
 }
 
 TEST(SwarmLane, ATakenPortIsSaid) {

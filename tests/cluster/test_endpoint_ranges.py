@@ -10,7 +10,7 @@ from typing import Callable, Iterator
 import pytest
 
 from tests.cluster.agent import Agent
-from tests.cluster.endpoint import Reply, ask, file_path
+from tests.cluster.endpoint import Reply, ask, counted, file_path
 from tests.cluster.harness import Cluster
 from tests.cluster.waiting import wait_until
 from tests.hub import Hub
@@ -74,12 +74,6 @@ def test_parts_of_what_a_peer_holds_come_before_the_whole(
             assert not (blobs / etag).exists()
         finally:
             client.kill()
-
-
-def counted(agent: Agent, name: str) -> float:
-    text = ask(agent.endpoint, "GET", "/metrics").body.decode()
-    (line,) = [line for line in text.splitlines() if line.startswith(name)]
-    return float(line.rpartition(" ")[2])
 
 
 def test_wrong_pieces_are_not_given_out(hub: Hub, clusters: Callable[..., Cluster]) -> None:

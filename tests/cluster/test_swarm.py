@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -15,6 +16,7 @@ import pytest
 from tests.clients.setup import missing_for, provide
 from tests.cluster.agent import Agent
 from tests.cluster.cache_tree import assert_no_wrong_blob, snapshot_files
+from tests.cluster.endpoint import counted
 from tests.cluster.harness import Cluster
 from tests.cluster.ports import free_port
 from tests.cluster.waiting import wait_until
@@ -130,6 +132,56 @@ class TestAmongAgents:
         job = json.loads(done.stdout)
         assert "swarm" not in sources(job, "b") | sources(job, "c")
         assert snapshot_files(b.hub_cache, "org/unknown", unknown) == files
+
+
+LIMIT = 800_000  # all of it would take longer than LANE_S
+MEASURED_S = 8.0  # at least: some pieces
+IN, OUT = 'roost_swarm_bytes_total{way="in"}', 'roost_swarm_bytes_total{way="out"}'
+FROM_PEERS = 'roost_transfer_bytes_total{way="from_peers"}'
+TO_PEERS = 'roost_transfer_bytes_total{way="to_peers"}'
+
+
+class TestLimits:
+    """Generous: only that a limit holds for what goes by the swarm too, and that lifting it is
+    felt."""
+
+    @pytest.mark.parametrize("what", ("download", "upload", "job"))
+    def test_a_limit_holds_for_all_lanes_together_and_is_lifted(
+        self, what: str, hub: Hub, commit: str, files: dict[str, bytes], clusters: Clusters
+    ) -> None:
+        cluster = clusters(3, hub_url=hub.url, prepare=swarming("--swarm-nodes", "2"))
+        a, *wanters = cluster.agents
+        a.warm(REPO, "--nodes", "a")
+        for agent in wanters:
+            wait_until(
+                lambda: agent.holds_all_of("a", REPO), LANE_S, f"{agent.name} knows that a has it"
+            )
+        limits = () if what != "job" else ("--limit", f"{LIMIT}")
+        for agent in wanters if what != "job" else ():
+            agent.roost_json("limit", f"--{what}", f"{LIMIT}")
+        job = a.roost_json("warm", REPO, "--nodes", "b,c", "--no-wait", *limits)["id"]
+
+        moved, by_swarm = (TO_PEERS, OUT) if what == "upload" else (FROM_PEERS, IN)
+        for agent in wanters:
+            wait_until(
+                lambda: counted(agent, by_swarm) > 0, LANE_S, f"the swarm of {agent.name} moves"
+            )
+        before, began = {one.name: counted(one, moved) for one in wanters}, time.monotonic()
+        wait_until(lambda: time.monotonic() - began > MEASURED_S, LANE_S, "some seconds")
+        for agent in wanters:
+            bytes_moved = counted(agent, moved) - before[agent.name]
+            assert bytes_moved < 1.5 * LIMIT * (time.monotonic() - began), agent.name
+        assert a.roost_json("jobs", str(job))["state"] == "running"
+
+        if what == "job":
+            a.roost_json("limit", "--job", str(job), "none")
+        for agent in wanters if what != "job" else ():
+            agent.roost_json("limit", f"--{what}", "none")
+        wait_until(
+            lambda: a.roost_json("jobs", str(job))["state"] == "done", LANE_S, "the job ends"
+        )
+        for agent in wanters:
+            assert snapshot_files(agent.hub_cache, REPO, commit) == files
 
 
 @pytest.fixture(scope="session")

@@ -212,6 +212,7 @@ class World {
   void perform(NodeIndex, const SwarmAsk&) {}
   void perform(NodeIndex, const SwarmJoin&) {}
   void perform(NodeIndex, const SwarmPeers&) {}
+  void perform(NodeIndex, const SwarmPace&) {}
   void perform(NodeIndex, const SwarmLeave&) {}
   void perform(NodeIndex node, const CheckPresent& effect);
   void perform(NodeIndex node, const PublishRepo& effect);
