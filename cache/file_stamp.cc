@@ -43,8 +43,8 @@ absl::StatusOr<FileStamp> FileStamp::ofPath(const std::string& path) {
   return regularOnly(st, path);
 }
 
-bool FileStamp::settled(absl::Time hashingBegan) const {
-  return std::max(mtimeNs, ctimeNs) <= absl::ToUnixNanos(hashingBegan - kSettleTime);
+absl::Time FileStamp::settledFrom() const {
+  return absl::FromUnixNanos(std::max(mtimeNs, ctimeNs)) + kSettleTime;
 }
 
 }  // namespace roost

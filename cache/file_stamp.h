@@ -34,7 +34,9 @@ struct FileStamp {
 
   // mtime and ctime lie at least kSettleTime before `hashingBegan`: a hash from then on can be
   // remembered.
-  bool settled(absl::Time hashingBegan) const;
+  bool settled(absl::Time hashingBegan) const { return settledFrom() <= hashingBegan; }
+  // When it will be so. May lie far in the future, if the file system's clock does.
+  absl::Time settledFrom() const;
 
   // The bytes are the same as far as the file system tells; only ctime (chmod, a new hard link) or
   // the device number (another mount, a reboot) may differ. Worth a check in idle time.

@@ -80,9 +80,10 @@ void Inventory::touchRepo(const FolderKey& key) {
 
 void Inventory::enqueue(CopyId id, const Copy& copy) {
   if (follows(copy) || !copy.usable() || copy.trust == Trust::kVerified) return queue_.remove(id);
-  queue_.put(id,
-             copy.trust == Trust::kRecheck ? VerifyUrgency::kRecheck : VerifyUrgency::kUnverified,
-             copy.stamp.size);
+  const bool known = copy.trust == Trust::kRecheck;
+  const bool atOnce = !known && copy.stamp.size <= kHashedAtOnceMax;
+  queue_.put(id, known ? VerifyUrgency::kRecheck : VerifyUrgency::kUnverified, copy.stamp.size,
+             atOnce ? absl::InfinitePast() : copy.stamp.settledFrom());
 }
 
 void Inventory::addCopy(CopyId id) {
@@ -344,8 +345,8 @@ void Inventory::requestVerify(const BlobId& blob) {
   for (CopyId id : found->second.copies) queue_.request(id);
 }
 
-std::optional<VerifyJob> Inventory::nextToVerify() {
-  const auto id = queue_.next();
+std::optional<VerifyJob> Inventory::nextToVerify(absl::Time now) {
+  const auto id = queue_.next(now);
   if (!id) return std::nullopt;
   const Copy& copy = copies_.find(*id)->second;
   return VerifyJob{*id,
@@ -365,6 +366,10 @@ void Inventory::checked(CopyId id, const CheckedCopy& result) {
     copy.content = result.content;
     copy.sha256 = result.sha256;
   });
+  const Copy& copy = copies_.find(id)->second;
+  if (result.again && copy.trust == Trust::kVerified) {
+    queue_.put(id, VerifyUrgency::kRecheck, copy.stamp.size, copy.stamp.settledFrom());
+  }
   nameFinished(*found->second.folder, /*checked=*/true);
 }
 

@@ -58,6 +58,8 @@ struct CheckedCopy {
   FileStamp stamp;
   BlobId content;
   Sha256 sha256{};
+  // It was hashed so soon after a change that the hash cannot be remembered: once more, later.
+  bool again = false;
 };
 
 // A place on this node where a blob lies.
@@ -149,7 +151,8 @@ class Inventory {
   // ---- Verification
   // Somebody waits for this blob to be checked.
   void requestVerify(const BlobId& blob);
-  std::optional<VerifyJob> nextToVerify();
+  // Large copies not before they are settled, so that they are hashed once.
+  std::optional<VerifyJob> nextToVerify(absl::Time now);
   void checked(CopyId copy, const CheckedCopy& result);
   // kAborted, kCancelled: later again. Anything else: the copy is not usable as long as its stamp
   // stays, and is a problem.

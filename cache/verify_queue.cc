@@ -1,12 +1,32 @@
 #include "cache/verify_queue.h"
 
 namespace roost {
+namespace {
 
-void VerifyQueue::put(CopyId copy, VerifyUrgency urgency, uint64_t bytes) {
+// What is to wait longer has its time from a clock that is ahead.
+constexpr absl::Duration kLongestWait = absl::Seconds(10);
+
+}  // namespace
+
+void VerifyQueue::line(CopyId copy, const Entry& entry) {
+  if (entry.from == absl::InfinitePast()) {
+    order_.emplace(entry.urgency, entry.bytes, copy);
+  } else {
+    later_.emplace(entry.from, copy);
+  }
+}
+
+void VerifyQueue::unline(CopyId copy, const Entry& entry) {
+  order_.erase({entry.urgency, entry.bytes, copy});
+  later_.erase({entry.from, copy});
+}
+
+void VerifyQueue::put(CopyId copy, VerifyUrgency urgency, uint64_t bytes, absl::Time from) {
   remove(copy);
   const bool counted = urgency != VerifyUrgency::kRecheck;
-  entries_.emplace(copy, Entry{urgency, bytes, /*waiting=*/true, counted});
-  order_.emplace(urgency, bytes, copy);
+  const Entry entry{urgency, bytes, from, /*waiting=*/true, counted};
+  entries_.emplace(copy, entry);
+  line(copy, entry);
   if (counted) {
     if (bytesLeft_ == 0) bytesTotal_ = 0;
     bytesLeft_ += bytes;
@@ -18,9 +38,10 @@ void VerifyQueue::request(CopyId copy) {
   const auto found = entries_.find(copy);
   if (found == entries_.end() || !found->second.waiting) return;
   Entry& entry = found->second;
-  order_.erase({entry.urgency, entry.bytes, copy});
+  unline(copy, entry);
   entry.urgency = VerifyUrgency::kRequested;
-  order_.emplace(entry.urgency, entry.bytes, copy);
+  entry.from = absl::InfinitePast();
+  line(copy, entry);
 }
 
 void VerifyQueue::remove(CopyId copy) {
@@ -30,7 +51,17 @@ void VerifyQueue::remove(CopyId copy) {
   }
 }
 
-std::optional<CopyId> VerifyQueue::next() {
+std::optional<CopyId> VerifyQueue::next(absl::Time now) {
+  const auto isDue = [&](const std::pair<absl::Time, CopyId>& waiting) {
+    return waiting.first <= now || waiting.first > now + kLongestWait;
+  };
+  while (!later_.empty() && (isDue(*later_.begin()) || isDue(*later_.rbegin()))) {
+    const CopyId due = (isDue(*later_.begin()) ? *later_.begin() : *later_.rbegin()).second;
+    Entry& entry = entries_.find(due)->second;
+    unline(due, entry);
+    entry.from = absl::InfinitePast();
+    line(due, entry);
+  }
   if (order_.empty()) return std::nullopt;
   const CopyId copy = std::get<CopyId>(*order_.begin());
   order_.erase(order_.begin());
@@ -43,9 +74,7 @@ void VerifyQueue::done(CopyId copy) {
 }
 
 void VerifyQueue::forget(absl::flat_hash_map<CopyId, Entry>::iterator entry) {
-  if (entry->second.waiting) {
-    order_.erase({entry->second.urgency, entry->second.bytes, entry->first});
-  }
+  if (entry->second.waiting) unline(entry->first, entry->second);
   if (entry->second.counted) bytesLeft_ -= entry->second.bytes;
   entries_.erase(entry);
 }

@@ -1,5 +1,6 @@
 // Which copies are to be hashed next: what somebody waits for first, then what was never checked,
-// then what was checked before; the smallest first, so that many blobs are soon known.
+// then what was checked before; the smallest first, so that many blobs are soon known. A copy can
+// have a time before which it is not given out, unless somebody waits for it.
 //
 // Threads: one. Never blocks.
 #ifndef ROOST_CACHE_VERIFY_QUEUE_H_
@@ -9,8 +10,10 @@
 #include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
 
 namespace roost {
 
@@ -23,12 +26,13 @@ class VerifyQueue {
  public:
   // Adds, or changes what is said of it. Also of a copy that next() gave out: then it will be given
   // out again.
-  void put(CopyId copy, VerifyUrgency urgency, uint64_t bytes);
+  void put(CopyId copy, VerifyUrgency urgency, uint64_t bytes,
+           absl::Time from = absl::InfinitePast());
   // Makes a waiting copy more urgent.
   void request(CopyId copy);
   void remove(CopyId copy);
   // The most urgent one; it leaves the queue, and counts as left to check until done().
-  std::optional<CopyId> next();
+  std::optional<CopyId> next(absl::Time now);
   void done(CopyId copy);
 
   // Bytes of copies that were never checked: still to do, and since the queue was last empty.
@@ -39,14 +43,18 @@ class VerifyQueue {
   struct Entry {
     VerifyUrgency urgency;
     uint64_t bytes;
+    absl::Time from;
     bool waiting;  // false: given out by next()
     bool counted;  // in bytesLeft_
   };
   using Key = std::tuple<VerifyUrgency, uint64_t, CopyId>;
+  void line(CopyId copy, const Entry& entry);
+  void unline(CopyId copy, const Entry& entry);
   void forget(absl::flat_hash_map<CopyId, Entry>::iterator entry);
 
   absl::flat_hash_map<CopyId, Entry> entries_;
-  std::set<Key> order_;
+  std::set<Key> order_;                            // those whose time has come
+  std::set<std::pair<absl::Time, CopyId>> later_;  // the other waiting ones
   uint64_t bytesLeft_ = 0;
   uint64_t bytesTotal_ = 0;
 };

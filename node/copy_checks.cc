@@ -24,6 +24,11 @@ CheckOutcome failed(const VerifyJob& job, absl::Status why) {
   return {std::move(why), {job.stamp, job.expected.id, {}}, {}, false};
 }
 
+// Not if the file system's clock is ahead: it would be hashed again and again.
+bool willSettle(const FileStamp& stamp) {
+  return stamp.settledFrom() <= absl::Now() + kSettleTime;
+}
+
 CheckOutcome hashCopy(const VerifyJob& job, const std::atomic<bool>& cancelled, bool background) {
   const UniqueFd fd(::open(job.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return failed(job, errnoStatus(errno, "cannot open", job.path));
@@ -31,7 +36,8 @@ CheckOutcome hashCopy(const VerifyJob& job, const std::atomic<bool>& cancelled, 
                          {.cancelled = &cancelled, .leavePageCacheAlone = background});
   if (!hashed.ok()) return failed(job, hashed.status());
   return {absl::OkStatus(),
-          {hashed->stamp, hashed->hashes.id, hashed->hashes.sha256},
+          {hashed->stamp, hashed->hashes.id, hashed->hashes.sha256,
+           !hashed->settled && willSettle(hashed->stamp)},
           std::move(hashed->hashes.pieces),
           hashed->settled};
 }
@@ -58,7 +64,7 @@ void CopyChecks::allow() {
 
 void CopyChecks::next() {
   while (allowed_ && running_ < kChecksMax) {
-    const std::optional<VerifyJob> job = s_.inventory.nextToVerify();
+    const std::optional<VerifyJob> job = s_.inventory.nextToVerify(absl::Now());
     if (!job) return;
     ++running_;
     start(*job, true, [this, work = s_.work, job = *job](CheckOutcome outcome) {

@@ -80,7 +80,7 @@ class Folders::Impl {
   }
 
   void mayCheck() {
-    if (std::exchange(mayCheck_, true)) return;
+    if (std::exchange(mayCheck_, true)) return checks_.next();  // some are settled now
     if (scans_.isSettled()) checks_.allow();
   }
 

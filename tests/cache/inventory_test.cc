@@ -182,7 +182,7 @@ class InventoryTest : public ::testing::Test {
   }
   // Hashes the next copy, and finds `content`.
   BlobId checkNext(const std::string& content) {
-    const auto job = inventory_.nextToVerify();
+    const auto job = inventory_.nextToVerify(now_);
     EXPECT_TRUE(job.has_value());
     const BlobId found = job->expected.id.algorithm() == HashAlgorithm::kSha256
                              ? sha256Of(content)
@@ -193,6 +193,8 @@ class InventoryTest : public ::testing::Test {
   }
   const RepoAdvert& advert() { return peer_.repos.at({repo_, commit_}); }
 
+  absl::Time now_ =
+      absl::FromUnixSeconds(1'000'000);  // long after the files of the pictures changed
   Inventory inventory_;
   Peer peer_;
   RootIndex root_{};
@@ -242,7 +244,7 @@ TEST_F(InventoryTest, WhatTheUserDeletesIsWithdrawn) {
   EXPECT_THAT(peer_.repos, IsEmpty());
   EXPECT_EQ(inventory_.summary().blobs, 0u);
   EXPECT_EQ(inventory_.summary().checkBytesLeft, 0u);
-  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, AReposFolderThatIsNotInItsRootAnyMoreIsForgotten) {
@@ -345,7 +347,7 @@ TEST_F(InventoryTest, WhatIsVerifiedIsToldSo) {
   EXPECT_EQ(advert.sha256, bytesOf(sha256Of("aa")));
   EXPECT_EQ(peer_.sequence, before + 1);  // the repo's advert is as it was
   EXPECT_EQ(inventory_.find(gitSha1Of("aa"))->trust, Trust::kVerified);
-  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, WrongContentIsWithdrawnAndStaysSoWhileItsStampDoes) {
@@ -363,12 +365,12 @@ TEST_F(InventoryTest, WrongContentIsWithdrawnAndStaysSoWhileItsStampDoes) {
                                            HasSubstr("roost warm REPO --nodes self"))));
   apply(picture);
   EXPECT_THAT(peer_.blobs, IsEmpty());
-  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
 
   apply(Picture(repo_).file(commit_, "a", "aa", true, /*version=*/1));
   EXPECT_THAT(peer_.blobs, SizeIs(1));
   EXPECT_THAT(inventory_.problems(), IsEmpty());
-  EXPECT_TRUE(inventory_.nextToVerify().has_value());
+  EXPECT_TRUE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, TheIndexsWordSparesTheHashing) {
@@ -380,7 +382,7 @@ TEST_F(InventoryTest, TheIndexsWordSparesTheHashing) {
   EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
   EXPECT_THAT(peer_.blobs, SizeIs(1));
   EXPECT_THAT(inventory_.problems(), SizeIs(1));
-  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, AVerifiedFileWithANewCtimeStaysAdvertisedAndIsCheckedAgain) {
@@ -396,6 +398,34 @@ TEST_F(InventoryTest, AVerifiedFileWithANewCtimeStaysAdvertisedAndIsCheckedAgain
   EXPECT_EQ(inventory_.find(sha256Of("aa"))->trust, Trust::kVerified);
 }
 
+TEST_F(InventoryTest, WhatWasHashedTooSoonIsHashedAgainWhenItHasSettled) {
+  now_ = absl::UnixEpoch() + absl::Seconds(1);  // the pictures' files change at 0
+  apply(Picture(repo_).file(commit_, "a", "aa"));
+  const auto job = inventory_.nextToVerify(now_);
+  ASSERT_TRUE(job.has_value()) << "a small one at once";
+  inventory_.checked(job->copy, {job->stamp, sha256Of("aa"), bytesOf(sha256Of("aa")), true});
+  told();
+  EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
+  EXPECT_EQ(inventory_.summary().checkBytesLeft, 0u);
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
+  now_ += absl::Seconds(2);
+  checkNext("aa");
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
+  EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
+}
+
+TEST_F(InventoryTest, ALargeFileIsNotHashedBeforeItHasSettledUnlessSomebodyWaits) {
+  now_ = absl::UnixEpoch() + absl::Seconds(1);
+  const BlobId one = sha256Of("one"), other = sha256Of("other");
+  apply(Picture(repo_).blob(one, kHashedAtOnceMax + 1).blob(other, kHashedAtOnceMax + 2));
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
+  EXPECT_EQ(inventory_.summary().checkBytesLeft, 2 * kHashedAtOnceMax + 3);
+  inventory_.requestVerify(other);
+  EXPECT_EQ(inventory_.nextToVerify(now_)->expected.id, other);
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
+  EXPECT_EQ(inventory_.nextToVerify(now_ + absl::Seconds(2))->expected.id, one);
+}
+
 TEST_F(InventoryTest, ARewrittenFileIsUnverifiedAgain) {
   apply(Picture(repo_).file(commit_, "a", "aa"));
   checkNext("aa");
@@ -405,17 +435,17 @@ TEST_F(InventoryTest, ARewrittenFileIsUnverifiedAgain) {
 
 TEST_F(InventoryTest, AResultForAFileThatChangedMeanwhileIsNotBelieved) {
   apply(Picture(repo_).file(commit_, "a", "aa"));
-  const auto job = inventory_.nextToVerify();
+  const auto job = inventory_.nextToVerify(now_);
   apply(Picture(repo_).file(commit_, "a", "aa", true, /*version=*/1));
   inventory_.checked(job->copy, {job->stamp, sha256Of("no"), {}});
   told();
   EXPECT_THAT(peer_.blobs, SizeIs(1));
-  EXPECT_TRUE(inventory_.nextToVerify().has_value());
+  EXPECT_TRUE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, AResultForACopyThatIsGoneIsIgnored) {
   apply(Picture(repo_).file(commit_, "a", "aa"));
-  const auto job = inventory_.nextToVerify();
+  const auto job = inventory_.nextToVerify(now_);
   inventory_.remove(root_, repo_);
   inventory_.checked(job->copy, {job->stamp, sha256Of("aa"), {}});
   inventory_.checkFailed(job->copy, absl::InternalError("x"));
@@ -426,11 +456,11 @@ TEST_F(InventoryTest, AResultForACopyThatIsGoneIsIgnored) {
 
 TEST_F(InventoryTest, ACopyThatCannotBeReadIsWithdrawnAndOneThatWasBusyIsTriedAgain) {
   apply(Picture(repo_).file(commit_, "a", "aa"));
-  auto job = inventory_.nextToVerify();
+  auto job = inventory_.nextToVerify(now_);
   inventory_.checkFailed(job->copy, absl::AbortedError("it changed"));
   told();
   EXPECT_THAT(peer_.blobs, SizeIs(1));
-  job = inventory_.nextToVerify();
+  job = inventory_.nextToVerify(now_);
   ASSERT_TRUE(job.has_value());
   inventory_.checkFailed(job->copy, absl::DataLossError("Input/output error (5)"));
   told();
@@ -457,7 +487,7 @@ TEST_F(InventoryTest, AnotherCopyTakesTheWrongOnesPlace) {
   apply(Picture(repo_).file(commit_, "a", "aa"));
   applyTo(second, Picture(repo_).file(commit_, "a", "aa"));
   EXPECT_EQ(inventory_.find(sha256Of("aa"))->root, root_);
-  const auto job = inventory_.nextToVerify();
+  const auto job = inventory_.nextToVerify(now_);
   inventory_.checked(job->copy, {job->stamp, sha256Of("no"), {}});
   told();
   EXPECT_THAT(peer_.blobs, SizeIs(1));
@@ -497,7 +527,7 @@ TEST_F(InventoryTest, ANamelessFileGetsItsNamesByHashing) {
   apply(Picture(repo_).nameless(commit_, "config.json", 2));
   EXPECT_THAT(peer_.blobs, IsEmpty());
   EXPECT_THAT(peer_.repos, IsEmpty());
-  const auto job = inventory_.nextToVerify();
+  const auto job = inventory_.nextToVerify(now_);
   ASSERT_TRUE(job.has_value());
   EXPECT_FALSE(job->named);
   EXPECT_EQ(job->expected.id.algorithm(), HashAlgorithm::kGitSha1);
@@ -529,7 +559,7 @@ TEST_F(InventoryTest, ALandedBlobIsToldBeforeAnyScanAsVerified) {
   EXPECT_EQ(inventory_.find(sha256Of("aa"))->path,
             "/hub/models--org--tiny/blobs/" + sha256Of("aa").hex());
   EXPECT_TRUE(inventory_.find(sha256Of("aa"))->inBlobs);
-  EXPECT_FALSE(inventory_.nextToVerify().has_value()) << "it was hashed when it was written";
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value()) << "it was hashed when it was written";
 }
 
 TEST_F(InventoryTest, ALandedGitFileIsToldWithItsSha256) {
@@ -556,7 +586,7 @@ TEST_F(InventoryTest, ALandedBlobStaysVerifiedIfTheIndexDoesNotKnowItYet) {
   land("aa");
   apply(Picture(repo_).blob(sha256Of("aa"), 2));
   EXPECT_FALSE(peer_.blobs.at(sha256Of("aa")).unverified);
-  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, AScanThatBeganBeforeALandingDoesNotTakeItBack) {
@@ -637,7 +667,7 @@ TEST_F(InventoryTest, AFollowerServesItselfButNeitherTellsNorHashes) {
   EXPECT_THAT(peer_.blobs, IsEmpty());
   EXPECT_THAT(peer_.repos, IsEmpty());
   EXPECT_THAT(peer_.refs, IsEmpty());
-  EXPECT_FALSE(inventory_.nextToVerify().has_value());
+  EXPECT_FALSE(inventory_.nextToVerify(now_).has_value());
   EXPECT_EQ(inventory_.summary().blobs, 0u);
   EXPECT_TRUE(inventory_.find(sha256Of("aa")).has_value());
   EXPECT_THAT(inventory_.repos(), SizeIs(1));
@@ -647,7 +677,7 @@ TEST_F(InventoryTest, AFollowerServesItselfButNeitherTellsNorHashes) {
   told();
   EXPECT_THAT(peer_.blobs, SizeIs(1));
   EXPECT_THAT(peer_.repos, SizeIs(1));
-  EXPECT_TRUE(inventory_.nextToVerify().has_value());
+  EXPECT_TRUE(inventory_.nextToVerify(now_).has_value());
 }
 
 TEST_F(InventoryTest, AFolderThatStandsOnAnotherStoreIsFollowedNoLonger) {
@@ -757,7 +787,7 @@ TEST_F(InventoryTest, AHundredThousandFiles) {
   EXPECT_EQ(told(), 0u);
   lap("applied_again_ms");
   for (int i = 0; i < kFiles; ++i) {
-    const auto job = inventory_.nextToVerify();
+    const auto job = inventory_.nextToVerify(now_);
     inventory_.checked(job->copy, {job->stamp, job->expected.id, {}});
   }
   EXPECT_EQ(told(), static_cast<size_t>(kFiles));

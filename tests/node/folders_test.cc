@@ -273,6 +273,21 @@ TEST_F(FoldersTest, NothingIsHashedBeforeItIsKnownWhoElseSeesTheFolders) {
   EXPECT_EQ(folders_->inventory().summary().checkBytesLeft, 0u);
 }
 
+TEST_F(FoldersTest, ANewFileIsSoonServedWithTheHashesOfItsPiecesToo) {
+  const BlobId blob = hub_.file(repo_, commit_, "config.json", "{}");
+  folders_.start();
+  folders_->mayCheck();
+  // Hashed at once it may still change unseen; when it has settled it is hashed again.
+  folders_.until([&] {
+    folders_->mayCheck();  // as each second
+    std::optional<std::shared_ptr<const LocalBlob>> opened;
+    folders_->open(blob, [&](auto local) { opened = std::move(local); });
+    folders_.until([&] { return opened.has_value(); });
+    return *opened != nullptr && (*opened)->pieces() != nullptr;
+  });
+  EXPECT_FALSE(folders_.told.blobs.at(blob).unverified);
+}
+
 TEST_F(FoldersTest, WrongContentIsWithdrawnAndAProblem) {
   const std::string name = sha256Of("weights").hex();
   hub_.blob(repo_, name, "garbage");
