@@ -62,7 +62,7 @@ TEST_F(InventoryFinishedTest, WhatMapAddsIsLeftOutUntilItIsHashed) {
   apply({kMapped, kBase}, {kBase});
   EXPECT_THAT(told(), ElementsAre(kBase));
 
-  const auto job = inventory_.nextToVerify();
+  const auto job = inventory_.nextToVerify(absl::Now());
   ASSERT_TRUE(job.has_value());
   inventory_.checked(job->copy, {job->stamp, BlobId::sha256(Sha256{}), Sha256{}});
 

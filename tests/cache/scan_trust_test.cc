@@ -54,7 +54,7 @@ class ScanTrustTest : public ::testing::Test {
   }
   size_t hashAll() {
     size_t hashed = 0;
-    while (const auto job = inventory_->nextToVerify(absl::Now())) {
+    while (const auto job = inventory_->nextToVerify(absl::Now() + kSettleTime)) {
       const UniqueFd file(open(job->path.c_str(), O_RDONLY | O_CLOEXEC));
       const auto result = hashFile(file.get(), job->path, job->expected, {});
       EXPECT_TRUE(result.ok()) << result.status();
