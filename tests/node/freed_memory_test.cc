@@ -30,7 +30,7 @@ void passPieces(int rounds) {
   }
 }
 
-TEST(FreedMemory, piecesThatPassFindThePagesOfThoseBefore) {
+TEST(FreedMemory, PiecesThatPassFindThePagesOfThoseBefore) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer has an allocator of its own";
 #endif
@@ -45,7 +45,7 @@ TEST(FreedMemory, piecesThatPassFindThePagesOfThoseBefore) {
   EXPECT_LT(faults, 8 * 256);  // those of one round, not of fifty
 }
 
-TEST(FreedMemory, isGivenBackOnceAfterBytesPassed) {
+TEST(FreedMemory, IsGivenBackOnceAfterBytesPassed) {
   FreedMemory memory;
   EXPECT_TRUE(memory.isDue(0));  // of the start
   EXPECT_FALSE(memory.isDue(0));
