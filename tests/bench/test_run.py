@@ -87,7 +87,7 @@ def test_nothing_is_left_when_it_is_ended(folder: Path) -> None:
         env=os.environ | {"ROOST_BIN": str(roost_binary())},
         stdout=subprocess.DEVNULL,
     ) as process:
-        wait_until(lambda: list(folder.glob("*/site/n2/log")), 60, "the last agent is started")
+        wait_until(lambda: list(folder.glob("*/site/n2/state/*")), 60, "the last agent runs")
         process.terminate()
         process.wait(60)
 
