@@ -103,7 +103,7 @@ inline constexpr uint64_t kPiecesInMemoryMax =
 // Wanters of one blob that exchange pieces; a registrar makes another group of more.
 inline constexpr size_t kStripeWantersMax = 64;
 inline constexpr size_t kPieceMapBits = 2'048;  // that tell which pieces a wanter has
-inline constexpr size_t kPromisesMax = 1'024;  // reads of one blob that wait for a piece
+inline constexpr size_t kPromisesMax = 1'024;   // reads of one blob that wait for a piece
 // Of the memory, for pages of what is brought and served.
 inline constexpr uint64_t kPageCacheShare = 8;
 inline constexpr absl::Duration kPageCacheRefill = absl::Minutes(10);
