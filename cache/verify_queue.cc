@@ -21,6 +21,13 @@ void VerifyQueue::unline(CopyId copy, const Entry& entry) {
   later_.erase({entry.from, copy});
 }
 
+void VerifyQueue::release(CopyId copy, Entry& entry, VerifyUrgency urgency) {
+  unline(copy, entry);
+  entry.urgency = urgency;
+  entry.from = absl::InfinitePast();
+  line(copy, entry);
+}
+
 void VerifyQueue::put(CopyId copy, VerifyUrgency urgency, uint64_t bytes, absl::Time from) {
   remove(copy);
   const bool counted = urgency != VerifyUrgency::kRecheck;
@@ -38,10 +45,7 @@ void VerifyQueue::request(CopyId copy) {
   const auto found = entries_.find(copy);
   if (found == entries_.end() || !found->second.waiting) return;
   Entry& entry = found->second;
-  unline(copy, entry);
-  entry.urgency = VerifyUrgency::kRequested;
-  entry.from = absl::InfinitePast();
-  line(copy, entry);
+  release(copy, entry, VerifyUrgency::kRequested);
 }
 
 void VerifyQueue::remove(CopyId copy) {
@@ -52,15 +56,13 @@ void VerifyQueue::remove(CopyId copy) {
 }
 
 std::optional<CopyId> VerifyQueue::next(absl::Time now) {
-  const auto isDue = [&](const std::pair<absl::Time, CopyId>& waiting) {
-    return waiting.first <= now || waiting.first > now + kLongestWait;
-  };
-  while (!later_.empty() && (isDue(*later_.begin()) || isDue(*later_.rbegin()))) {
-    const CopyId due = (isDue(*later_.begin()) ? *later_.begin() : *later_.rbegin()).second;
+  const auto releaseDue = [this](CopyId due) {
     Entry& entry = entries_.find(due)->second;
-    unline(due, entry);
-    entry.from = absl::InfinitePast();
-    line(due, entry);
+    release(due, entry, entry.urgency);
+  };
+  while (!later_.empty() && later_.begin()->first <= now) releaseDue(later_.begin()->second);
+  while (!later_.empty() && later_.rbegin()->first > now + kLongestWait) {
+    releaseDue(later_.rbegin()->second);
   }
   if (order_.empty()) return std::nullopt;
   const CopyId copy = std::get<CopyId>(*order_.begin());

@@ -50,6 +50,7 @@ class VerifyQueue {
   using Key = std::tuple<VerifyUrgency, uint64_t, CopyId>;
   void line(CopyId copy, const Entry& entry);
   void unline(CopyId copy, const Entry& entry);
+  void release(CopyId copy, Entry& entry, VerifyUrgency urgency);  // it waits for no time any more
   void forget(absl::flat_hash_map<CopyId, Entry>::iterator entry);
 
   absl::flat_hash_map<CopyId, Entry> entries_;

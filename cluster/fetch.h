@@ -188,7 +188,7 @@ class Fetch final : public Wanter {
   void watchPace();
   double usualPace();
   bool behind(Source& source, double usual) const;
-  void countMissing();
+  void restartClasses();
   bool wellAhead(uint32_t residue) const;
   bool out(Sender owner) const;            // a wanter whose stripe others share
   uint32_t standIn(uint64_t piece) const;  // the class whose owner takes it then
@@ -196,8 +196,7 @@ class Fetch final : public Wanter {
   void learnKnown();
   bool somebodyHas(uint64_t piece) const;
   void noteElsewhere();
-  std::optional<uint64_t> chooseOwn();
-  std::optional<uint64_t> chooseOf(uint32_t residue, const Source& source);
+  std::optional<uint64_t> chooseOf(uint32_t residue, const PieceMap& known);
   std::optional<uint64_t> chooseKnown(Source& source);
   std::optional<uint64_t> chooseForAbsent(uint32_t residue);
   bool takeOver(uint64_t piece, const NodeId& to);

@@ -23,8 +23,7 @@ void Fetch::resetPieces() {
   haveCount_ = bytesHad_ = prefix_ = 0;
   owed_.clear();
   takenOver_.clear();
-  cursors_.assign(std::max<size_t>(1, stripes_.size()), 0);
-  countMissing();
+  restartClasses();
 }
 
 uint64_t Fetch::pieceBytes(uint64_t piece) const {
@@ -284,7 +283,7 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
     for (uint32_t residue = 0; residue < stripes_.size(); ++residue) {
       if (stripes_[residue] != index) continue;
       if (!wellAhead(residue)) {
-        if (const auto piece = chooseOf(residue, source)) return piece;
+        if (const auto piece = chooseOf(residue, source.known)) return piece;
       }
       if (out(index)) return std::nullopt;
       if (const auto piece = chooseKnown(source)) return piece;
@@ -293,7 +292,7 @@ std::optional<uint64_t> Fetch::choose(Sender index) {
     return std::nullopt;
   }
   if (const auto piece = chooseTakenOver()) return piece;
-  if (const auto piece = chooseOwn()) return piece;
+  if (const auto piece = chooseOf(mine_, {})) return piece;
   if (!settledIn() && stripes_.size() == 1) {  // began in the middle: the part before it
     cursors_[0] = 0;
     if (const auto piece = nextOfClass(0)) return piece;

@@ -8,8 +8,8 @@
 // holder. So the stripe is shared out without a word to anybody, and still leaves the holder once.
 // Nobody waits for somebody who waits for him: what is promised is taken from a holder.
 //
-// Who comes late finds most pieces with other wanters already: whenever the numbers change the
-// registrar says which. What somebody has is taken from one who has it, whosever stripe it is in;
+// Who comes late finds most pieces with other wanters already: the registrar says which, with each
+// word. What somebody has, or is taking from a holder, is taken from him, whosever stripe it is in;
 // what nobody has by the stripes.
 //
 // Wanters of other zones are left alone, so that each zone takes one copy over the boundary.
@@ -26,7 +26,8 @@ constexpr double kPaceKnown = 4.0 * kPieceBytes;   // of this node's own stripe
 constexpr double kPaceJudged = 6.0 * kPieceBytes;  // what a wanter should have sent meanwhile
 constexpr double kBehind = 0.4, kBackAgain = 0.7;  // of it: what is slow, and is no longer
 
-constexpr uint64_t kLead = 3;  // pieces
+// Pieces by which a stripe may be ahead of another one.
+constexpr uint64_t kLead = 3;
 
 }  // namespace
 
@@ -67,8 +68,7 @@ void Fetch::refreshStripes() {
     stripes_ = {kNobody};
     mine_ = 0;
   }
-  cursors_.assign(stripes_.size(), 0);
-  countMissing();
+  restartClasses();
   noteElsewhere();
   if (grants_ == 0 && stripes_.size() == 1 && anyHolder() && count_ > 0 && limit() == count_) {
     cursors_[0] = pick(count_);  // not where the others begin
@@ -126,10 +126,12 @@ void Fetch::watchPace() {
   abandonAsks([&](const Ask& ask) { return !ask.fromOrigin && out(ask.source); });
 }
 
-void Fetch::countMissing() {
-  missing_.assign(cursors_.size(), 0);
-  for (uint64_t piece = 0; piece < count_; ++piece)
-    missing_[piece % missing_.size()] += !have_[piece];
+// The pieces, or the classes, are others now.
+void Fetch::restartClasses() {
+  const size_t classes = std::max<size_t>(1, stripes_.size());
+  cursors_.assign(classes, 0);
+  missing_.assign(classes, 0);
+  for (uint64_t piece = 0; piece < count_; ++piece) missing_[piece % classes] += !have_[piece];
 }
 
 // This stripe has come so much further than another that can still be waited for that its reads
@@ -172,7 +174,7 @@ std::optional<uint64_t> Fetch::chooseForAbsent(uint32_t residue) {
   return std::nullopt;
 }
 
-// What the registrar told of the others: word of long ago stays true, for nobody loses pieces.
+// What the registrar told of the others with its last word.
 void Fetch::learnKnown() {
   for (size_t i = 0; i < grant_.have.size(); ++i) {
     if (grant_.wanters[i] == world_.members.self().id) continue;
@@ -195,21 +197,12 @@ void Fetch::noteElsewhere() {
   }
 }
 
-// Of this node's own class, what nobody is known to have yet: to be taken from an origin.
-std::optional<uint64_t> Fetch::chooseOwn() {
-  const uint64_t end = limit();
-  for (uint64_t piece = nextOfClass(mine_).value_or(end); piece < end; piece += stripes_.size()) {
-    if (needed(piece) && !somebodyHas(piece)) return piece;
-  }
-  return std::nullopt;
-}
-
-// Of that wanter's class, what it has, or will be the first to have.
-std::optional<uint64_t> Fetch::chooseOf(uint32_t residue, const Source& source) {
+// Of a class, what its owner is known to have, or will be the first to have.
+std::optional<uint64_t> Fetch::chooseOf(uint32_t residue, const PieceMap& known) {
   const uint64_t end = limit();
   for (uint64_t piece = nextOfClass(residue).value_or(end); piece < end; piece += stripes_.size()) {
     if (!needed(piece)) continue;
-    if (source.known.has(piece, count_) || !somebodyHas(piece)) return piece;
+    if (known.has(piece, count_) || !somebodyHas(piece)) return piece;
   }
   return std::nullopt;
 }

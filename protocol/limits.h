@@ -274,10 +274,12 @@ inline constexpr absl::Duration kTreeAskPatience = absl::Seconds(5);  // nvidia-
 // --- Disk. ---
 inline constexpr uint64_t kFreeBytesKept = 256 << 20;  // space never reserved: the host needs some
 
-// --- Work threads. ---
+// --- Hashing. ---
 // A copy that has just changed is hashed at once if it is no larger, and again when the hash can be
 // remembered; a larger one then only.
 inline constexpr uint64_t kHashedAtOnceMax = 64 << 20;
+
+// --- Work threads. ---
 inline constexpr size_t kWorkQueueMax = 4'096;  // jobs waiting, of one priority
 inline constexpr size_t kWorkQueuePerShareMax =
     1'024;                                      // of one root: a dead mount cannot fill the queue

@@ -234,7 +234,7 @@ struct Want {
   bool peersHaveIt = false;  // knows a complete holder: numbering only, no lease is asked for
   uint64_t prefixBytes = 0;  // verified-by-nobody bytes from 0 on that it has
   uint64_t heldFence = 0;    // of the lease it believes to hold; 0: none
-  PieceMap have;             // pieces that it has
+  PieceMap have;             // pieces that it has, or is taking from a holder
   friend bool operator==(const Want&, const Want&) = default;
 };
 struct WantRequest {
@@ -250,8 +250,7 @@ struct Grant {
   std::optional<NodeId> leaseholder;  // who downloads from the hub, if somebody does (may be you)
   uint32_t number = 0;                // your number among the wanters, 0-based
   std::vector<NodeId> wanters;  // in the order of their numbers, you included; kStripeWantersMax
-  // What each of them had when it was heard last; empty when the numbers have long been the same.
-  std::vector<PieceMap> have;
+  std::vector<PieceMap> have;   // of each of them, as it told last; empty: not told
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 struct WantReply {

@@ -30,7 +30,7 @@ class PieceMap {
     }
     return map;
   }
-  // As it came: whatever it says, it is no longer than kPieceMapBytes.
+  // As it came: whatever it says, it is no longer than kPieceMapBits.
   static PieceMap ofBytes(std::string_view bytes) {
     PieceMap map;
     map.bytes_ = bytes.substr(0, kPieceMapBits / 8);

@@ -216,12 +216,7 @@ TEST_F(FetchSwarmTest, TheStripeOfAWanterThatIsGoneIsShared) {
 }
 
 TEST_F(FetchSwarmTest, WhoIsNotNumberedTakesAllFromTheSwarm) {
-  hold(2, Visibility::kPublic);
-  begin();
-  grant({3, 1, 4});
-  run([&](Turn& turn) { fetches.on(turn, SwarmKnown{id, absl::OkStatus()}); });
-  collect();
-  ASSERT_TRUE(joined);
+  join();
   grant({3, 4, 5});
   answerReads(ReadOutcome::kData);
   EXPECT_TRUE(reads.empty());

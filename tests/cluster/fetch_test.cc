@@ -38,6 +38,13 @@ class FetchTest : public ::testing::Test, public TurnFixture {
       ASSERT_TRUE(fetches.want(turn, blob, site, rule, owner, company).ok());
     });
   }
+  // Of a blob for which the others' numbers are worth waiting for.
+  void beginInCompany() {
+    blob.size = 16 * kMiB;
+    hold(2);
+    begin(SourceRule::kAny, true);
+    opened();
+  }
   void opened(std::vector<uint64_t> present = {}) {
     step([&](Turn& turn) { fetches.on(turn, WriterOpened{id, std::move(present)}); });
     note();
@@ -203,7 +210,7 @@ TEST_F(FetchTest, AWanterThatRefusesWhatItShouldHaveIsNotBelieved) {
   begin();
   opened();
   grant(1, {3, 1}, 0, std::nullopt, {{1, 3, 5, 7, 9, 11}, {}});
-  ASSERT_TRUE(piecesAskedOf(3).contains(*piecesAskedOf(3).begin()));
+  ASSERT_FALSE(piecesAskedOf(3).empty());
   while (!piecesAskedOf(3).empty()) {
     answer(NodeId::ofNumber(3), *piecesAskedOf(3).begin(), ReadOutcome::kNotMine);
   }
@@ -229,10 +236,7 @@ TEST_F(FetchTest, ItTellsTheOthersWhatIsOnItsWayFromAHolder) {
 }
 
 TEST_F(FetchTest, WhereOthersBeginTooItWaitsForItsNumberAShortWhile) {
-  blob.size = 16 * kMiB;
-  hold(2);
-  begin(SourceRule::kAny, true);
-  opened();
+  beginInCompany();
   tick(absl::Milliseconds(100));
   EXPECT_TRUE(reads.empty());
   grant(1, {3, 1});
@@ -241,10 +245,7 @@ TEST_F(FetchTest, WhereOthersBeginTooItWaitsForItsNumberAShortWhile) {
 }
 
 TEST_F(FetchTest, WithoutAWordOfTheRegistrarItBeginsAllTheSame) {
-  blob.size = 16 * kMiB;
-  hold(2);
-  begin(SourceRule::kAny, true);
-  opened();
+  beginInCompany();
   tick(absl::Seconds(1));
   EXPECT_FALSE(piecesAskedOf(2).empty());
 }

@@ -566,8 +566,9 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
     if (turn) {
       later(*turn, [=, this, life = nodes_[from]->life, reader = it->second.reader] {
         if (nodes_[from]->life != life || !reads_.contains(id)) return;
-        tags_[id] = tag;
-        flows_.push(now_, from, reader, id, pieceSize(reads_.at(id).blob, reads_.at(id).piece));
+        PendingRead& read = reads_.at(id);
+        read.tag = tag;
+        flows_.push(now_, from, reader, id, pieceSize(read.blob, read.piece));
         followFlows();
       });
       return;
@@ -583,10 +584,7 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
 
 bool World::beginsToSend(uint64_t id) {
   const auto it = reads_.find(id);
-  if (it == reads_.end()) {  // its reader has given it up
-    tags_.erase(id);
-    return false;
-  }
+  if (it == reads_.end()) return false;  // its reader has given it up
   const auto& [from, to] = std::pair(it->second.source, it->second.reader);
   const uint64_t bytes = pieceSize(it->second.blob, it->second.piece);
   nodes_[from]->sent += bytes;
@@ -599,11 +597,11 @@ void World::followFlows() {
   at(flows_.next(), [this, turn = ++flowTurn_] {
     if (turn != flowTurn_) return;
     for (const uint64_t id : flows_.advance(now_)) {
-      later(options_.latency, [this, id, tag = tags_.extract(id).mapped()] {
+      later(options_.latency, [this, id] {
         const auto read = reads_.find(id);
         if (read == reads_.end()) return;
         if (reachable(read->second.reader, read->second.source)) {
-          endRead(id, ReadOutcome::kData, tag);
+          endRead(id, ReadOutcome::kData, read->second.tag);
         }
       });
     }

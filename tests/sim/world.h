@@ -170,6 +170,7 @@ class World {
     BlobInfo blob;
     uint64_t piece;
     bool small;
+    std::optional<Tag> tag = {};  // of what is being sent
   };
   struct Scheduled {
     absl::Time time;
@@ -242,7 +243,6 @@ class World {
   std::map<std::pair<NodeIndex, NodeIndex>, uint64_t> links_;  // 0: down; else its serial
   std::map<AskId, PendingCall> calls_;
   std::map<uint64_t, PendingRead> reads_;
-  std::map<uint64_t, std::optional<Tag>> tags_;  // of what is being sent, by read
   Flows flows_;
   uint64_t flowTurn_ = 0;
   std::map<AskId, uint64_t> pieceAsks_;
