@@ -364,12 +364,14 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     return server_->readArriving(peer_, blob_, offset, length)
         .then([this, context, offset, length](Answer got) mutable -> kj::Promise<void> {
           if (got.outcome == ReadOutcome::kData) return copyInTurn(context, std::move(got));
-          if (got.outcome != ReadOutcome::kGone) return answer(context, got.outcome);
+          const bool lacks =
+              got.outcome == ReadOutcome::kGone || got.outcome == ReadOutcome::kNotMine;
+          if (!lacks) return answer(context, got.outcome);
           // It may have been completed and published since this reader was opened.
           return server_->open(peer_, blob_)
-              .then([this, context, offset,
-                     length](std::shared_ptr<const LocalBlob> local) mutable -> kj::Promise<void> {
-                if (!local) return answer(context, ReadOutcome::kGone);
+              .then([this, context, offset, length, outcome = got.outcome](
+                        std::shared_ptr<const LocalBlob> local) mutable -> kj::Promise<void> {
+                if (!local) return answer(context, outcome);
                 local_ = std::move(local);
                 return readInTurn(context, offset, length);
               });

@@ -215,6 +215,7 @@ class Fetch final : public Wanter {
   bool origin(const Source& source) const;
   bool anyOrigin() const;
   bool anyHolder() const;  // a complete one
+  bool anyHolderBut(const NodeId& node) const;
   bool mayReadFrom(Sender source) const;
   bool promisable(uint64_t piece, const NodeId& to) const;
   PieceMap promised() const;

@@ -383,6 +383,12 @@ bool Fetch::anyHolder() const {
                      [&](const Source& s) { return s.complete && usable(s); });
 }
 
+bool Fetch::anyHolderBut(const NodeId& node) const {
+  return std::any_of(sources_.begin(), sources_.end(), [&](const Source& source) {
+    return source.complete && usable(source) && source.node != node;
+  });
+}
+
 bool Fetch::origin(const Source& source) const {
   return source.complete || (source.leaseholder && !hubRunning_);
 }
@@ -427,7 +433,7 @@ bool Fetch::promisable(uint64_t piece, const NodeId& to) const {
       if (source.complete || source.known.has(piece, count_)) return true;
     }
   }
-  if (only_ || !anyHolder() || (swarm_ == Swarm::kJoined && !numbered())) return false;
+  if (only_ || !anyHolderBut(to) || (swarm_ == Swarm::kJoined && !numbered())) return false;
   return !askedLive(piece) && (piece % cursors_.size() == mine_ || takenOver_.contains(piece));
 }
 

@@ -126,6 +126,11 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
     }
   }
   const Listing& listing = obtain.request.listing;
+  // It came for somebody else since this order looked.
+  if (isOfHub(listing.repo.type()) && fetches_.isHere(missing.blob)) {
+    done(obtain, missing);
+    return true;
+  }
   const BlobSite site{listing.repo, listing.commit, listing.files[missing.file].path};
   // What no hub has is never asked of one, whatever the order says.
   const SourceRule from =
@@ -155,15 +160,19 @@ void Obtains::fetchEnded(Turn& turn, const Fetches::Ended& ended) {
     --obtain.fetching;
     for (const auto& [source, bytes] : ended.received) obtain.received[source] += bytes;
     if (ended.status.ok()) {
-      missing->state = Missing::State::kDone;
-      ++obtain.ended;
-      obtain.progress.filesDone += missing->files;
-      obtain.progress.bytesDone += missing->blob.size * missing->files;
+      done(obtain, *missing);
     } else {
       fail(obtain, *missing, ended.status);
     }
     settle(turn, key);
   }
+}
+
+void Obtains::done(Obtain& obtain, Missing& missing) {
+  missing.state = Missing::State::kDone;
+  ++obtain.ended;
+  obtain.progress.filesDone += missing.files;
+  obtain.progress.bytesDone += missing.blob.size * missing.files;
 }
 
 void Obtains::fail(Obtain& obtain, Missing& missing, const absl::Status& status) {

@@ -71,6 +71,9 @@ bool BlobAnswers::isInner(const BlobPart& part) {
 
 asio::awaitable<BlobAnswers::Stream> BlobAnswers::arriving(BlobPart part, BlobSite site) {
   const BlobInfo blob = part.blob;
+  // It may have come since the caller looked. Nothing happens between this look and the next line,
+  // or a node would fetch what it has.
+  if (auto stream = co_await fromHere(part)) co_return stream;
   const std::shared_ptr<BlobReading> reading = s_.readings.arriving(blob, site, part.first > 0);
   if (blob.size <= kInlineBlobBytesMax) {
     const absl::Status whole = co_await verified(reading, kAnswerPatience);

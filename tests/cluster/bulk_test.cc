@@ -344,6 +344,15 @@ TEST_P(BulkTest, APieceOfAnArrivingBlobThatIsNobodysHereIsNotMine) {
   EXPECT_EQ(read(infoOf(randomBytes(9, 6)).id, 0, 9).outcome, ReadOutcome::kNotMine);
 }
 
+TEST_P(BulkTest, WhatIsHereIsServedAlthoughAFetchSaysItIsNobodys) {
+  const auto content = randomBytes(9, 6);
+  const BlobId id = infoOf(content).id;
+  shelf_.pieceOutcome = ReadOutcome::kNotMine;
+  ASSERT_EQ(read(id, 0, 9).outcome, ReadOutcome::kNotMine);
+  put(content);
+  EXPECT_EQ(read(id, 0, 9).outcome, ReadOutcome::kData);
+}
+
 TEST_P(BulkTest, ABlobThatRottedOnTheDiskIsCorruptAndReported) {
   auto content = randomBytes(kPieceBytes, 7);
   const BlobId id = put(content);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cluster/fetches.h"
+#include "cluster/obtains.h"
 #include "cluster/readers.h"
 #include "protocol/limits.h"
 #include "tests/cluster/turn_fixture.h"
@@ -18,6 +19,7 @@ class FetchTest : public ::testing::Test, public TurnFixture {
  protected:
   FetchTest() {
     step([&](Turn& turn) { members.tick(turn, false); });
+    catalog.setPresent(members.self().id, true);
     for (const uint64_t peer : {2, 3, 4}) {
       step([&](Turn& turn) { members.linkUp(turn, LinkUp{testMember(peer), std::nullopt}); });
       catalog.setPresent(NodeId::ofNumber(peer), true);
@@ -262,6 +264,36 @@ TEST_F(FetchTest, ItPromisesOnlyWhatItTakesItself) {
   while (piecesAskedOf(2).contains(others)) others += 6;
   EXPECT_EQ(asked(3, others), ReadOutcome::kNotMine) << "or two wanters wait for one another";
   EXPECT_EQ(asked(3, 99), ReadOutcome::kGone);
+}
+
+TEST_F(FetchTest, ItPromisesNothingToTheOnlyHolder) {
+  hold(3);  // which asks: it has lost its copy, and has not said so yet
+  begin();
+  opened();
+  grant(1, {3, 1});
+  uint64_t own = 1;
+  while (piecesAskedOf(3).contains(own)) own += 2;
+  EXPECT_EQ(asked(3, own), ReadOutcome::kNotMine) << "or two nodes wait for one another";
+  EXPECT_EQ(asked(4, own), kPromised);
+}
+
+TEST_F(FetchTest, WhatCameSinceAJobLookedIsNotFetchedAgain) {
+  Obtains obtains(fetches, members);
+  const FileEntry file{*RelativePath::parse("file"), blob};
+  const Listing listing{*RepoId::make(HubOrigin::huggingFace(), RepoType::kModel, "o/m"),
+                        *Commit::parse(std::string(40, 'a')),
+                        true,
+                        Visibility::kUnknown,
+                        {file}};
+  step([&](Turn& turn) {
+    obtains.begin(turn, {owner.coordinator, owner.job, listing});
+    obtains.on(turn, PresenceKnown{owner, absl::OkStatus(), {false}, uint64_t{1} << 40});
+  });
+  hold(1);  // a client's fetch of it has ended
+  step([&](Turn& turn) { obtains.pump(turn); });
+  EXPECT_EQ(all<OpenWriter>().size(), 0u);
+  EXPECT_EQ(all<PublishRepo>().size(), 1u);
+  EXPECT_EQ(obtains.progress(owner).bytesDone, blob.size);
 }
 
 TEST_F(FetchTest, AskedForAPieceThatItStandsInForItTakesItFromTheHolder) {
