@@ -124,6 +124,8 @@ struct BlobWriter::Parts {
   absl::Status resume();
   absl::Status store(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
+  absl::Status reserve(uint64_t bytes);
+  absl::Status lieOnDisk(uint64_t piece, uint64_t bytes, const PieceHash& hash);
   absl::Status gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer);
   void dropBehind(uint64_t piece);
   void dropPiece(uint64_t piece);
@@ -261,6 +263,39 @@ absl::StatusOr<uint64_t> BlobWriter::store(uint64_t piece, absl::Span<const uint
   return p.digest.attempt();
 }
 
+absl::StatusOr<uint64_t> BlobWriter::copy(uint64_t piece, const HolderFile& from,
+                                          absl::Span<uint8_t> buffer) {
+  Parts& p = *parts_;
+  if (p.ended) return absl::CancelledError("the writer of " + p.path + " is closed");
+  if (piece >= p.pieces() || buffer.size() != pieceBytes(p.slot.blob.size, piece)) {
+    return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(),
+                                                   " cannot have ", buffer.size(), " bytes"));
+  }
+  if (has(piece)) {
+    ROOST_RETURN_IF_ERROR(readPiece(piece, buffer).status());
+    return p.digest.attempt();
+  }
+  // What is compared and hashed is what will be ours: the holder may change its file meanwhile.
+  const uint64_t offset = piece * kPieceBytes;
+  if (!p.shared) ROOST_RETURN_IF_ERROR(p.reserve(buffer.size()));
+  absl::Status read =
+      p.shared ? absl::OkStatus() : p.places->copyToDisk(piece, from.fd(), from.path());
+  if (read.ok()) {
+    read = p.shared ? readFully(from.fd(), from.path(), offset, buffer)
+                    : readFully(p.fd.get(), p.path, offset, buffer);
+  }
+  const PieceHash& hash = from.pieceHash(piece);
+  if (absl::IsDataLoss(read) || (read.ok() && pieceHash(buffer) != hash)) {
+    return absl::FailedPreconditionError(from.path() + " has other bytes than its holder knows");
+  }
+  ROOST_RETURN_IF_ERROR(read);
+  if (p.shared) return store(piece, buffer);
+  p.places->foundOnDisk(piece);
+  ROOST_RETURN_IF_ERROR(p.lieOnDisk(piece, buffer.size(), hash));
+  p.markHere(piece, hash);
+  return p.digest.attempt();
+}
+
 bool BlobWriter::hash(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t stored) {
   return parts_->digest.offer(piece, bytes, stored);
 }
@@ -294,19 +329,26 @@ absl::Status BlobWriter::Parts::store(uint64_t piece, absl::Span<const uint8_t> 
 
 absl::Status BlobWriter::Parts::storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes,
                                             const PieceHash& hash) {
-  if (reservation.bytes() < bytes.size() && !allocated) {
-    ROOST_ASSIGN_OR_RETURN(reservation,
-                           reservations->reserve(slot.folder.fd(), slot.path(), bytes.size()));
-  }
+  ROOST_RETURN_IF_ERROR(reserve(bytes.size()));
   ROOST_RETURN_IF_ERROR(places->writeToDisk(piece, bytes));
+  return lieOnDisk(piece, bytes.size(), hash);
+}
+
+absl::Status BlobWriter::Parts::reserve(uint64_t bytes) {
+  if (reservation.bytes() >= bytes || allocated) return absl::OkStatus();
+  ROOST_ASSIGN_OR_RETURN(reservation, reservations->reserve(slot.folder.fd(), slot.path(), bytes));
+  return absl::OkStatus();
+}
+
+absl::Status BlobWriter::Parts::lieOnDisk(uint64_t piece, uint64_t bytes, const PieceHash& hash) {
   // While a client writes the blob too, this copy may not live long enough to be written back.
   // Otherwise it begins now, so that publish() finds little left to sync. A hint: may fail.
   if (!shared) {
-    ::sync_file_range(fd.get(), static_cast<off_t>(piece * kPieceBytes),
-                      static_cast<off_t>(bytes.size()), SYNC_FILE_RANGE_WRITE);
+    ::sync_file_range(fd.get(), static_cast<off_t>(piece * kPieceBytes), static_cast<off_t>(bytes),
+                      SYNC_FILE_RANGE_WRITE);
   }
-  reservation.spend(bytes.size());
-  if (!shared && pages != nullptr && !pages->take(bytes.size(), absl::Now())) dropBehind(piece);
+  reservation.spend(bytes);
+  if (!shared && pages != nullptr && !pages->take(bytes, absl::Now())) dropBehind(piece);
   return journal ? journal->append(piece, hash) : absl::OkStatus();
 }
 

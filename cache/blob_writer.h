@@ -30,6 +30,7 @@
 #include "cache/client_copy.h"
 #include "cache/disk_space.h"
 #include "cache/hasher.h"
+#include "cache/holder_file.h"
 #include "cache/memory_room.h"
 #include "cache/page_cache_room.h"
 #include "cache/piece_hash.h"
@@ -72,6 +73,10 @@ class BlobWriter {
   absl::StatusOr<uint64_t> store(uint64_t piece, absl::Span<const uint8_t> bytes);
   bool hash(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t stored);
   absl::Status catchUp();  // reads back what came before its turn
+
+  // As store(), from a file on the same file system; fills `buffer`, of the piece's length, for
+  // hash(). kFailedPrecondition: the file has not what its holder knows; nothing has changed.
+  absl::StatusOr<uint64_t> copy(uint64_t piece, const HolderFile& from, absl::Span<uint8_t> buffer);
 
   bool has(uint64_t piece) const;
   std::vector<uint64_t> present() const;  // pieces, ascending

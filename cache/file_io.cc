@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "protocol/errors.h"
@@ -37,6 +38,32 @@ absl::Status writeFully(int fd, const std::string& name, uint64_t offset,
     if (put < 0) return errnoStatus(errno, "cannot write", name);
     offset += static_cast<uint64_t>(put);
     bytes.remove_prefix(static_cast<size_t>(put));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status copyFully(int from, const std::string& fromName, int to, const std::string& toName,
+                       uint64_t offset, uint64_t count) {
+  auto in = static_cast<off_t>(offset);
+  auto out = in;
+  while (count > 0) {
+    const ssize_t copied = ::copy_file_range(from, &in, to, &out, count, 0);
+    if (copied > 0) {
+      count -= static_cast<uint64_t>(copied);
+    } else if (copied == 0) {
+      return absl::DataLossError(
+          sentence("cannot copy " + fromName, absl::StrCat("it ends at byte ", in), ""));
+    } else if (errno == EIO) {
+      return absl::DataLossError(
+          sentence("cannot copy " + fromName, errnoText(EIO), "Check the disk"));
+    } else if (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) {
+      std::vector<uint8_t> bytes(count);  // not between these two
+      ROOST_RETURN_IF_ERROR(
+          readFully(from, fromName, static_cast<uint64_t>(in), absl::MakeSpan(bytes)));
+      return writeFully(to, toName, static_cast<uint64_t>(out), bytes);
+    } else if (errno != EINTR) {
+      return errnoStatus(errno, "cannot copy " + fromName + " to", toName);
+    }
   }
   return absl::OkStatus();
 }

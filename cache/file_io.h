@@ -20,6 +20,11 @@ absl::Status readFully(int fd, const std::string& name, uint64_t offset,
 absl::Status writeFully(int fd, const std::string& name, uint64_t offset,
                         absl::Span<const uint8_t> bytes);
 
+// Copies a range to the same offset of another file, by the kernel where it can: with shared blocks
+// if the file system can. kDataLoss if `from` ends early.
+absl::Status copyFully(int from, const std::string& fromName, int to, const std::string& toName,
+                       uint64_t offset, uint64_t count);
+
 // As many bytes as there are, at most `count`; none if it cannot be read.
 std::string readUpTo(int fd, uint64_t offset, uint64_t count);
 

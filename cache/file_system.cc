@@ -43,12 +43,24 @@ std::string mountSource(dev_t device) {
   return "";
 }
 
-std::optional<StoreId> storeIdFromText(absl::string_view kind, absl::string_view identity) {
+// `kind:` and a hash, which tells nobody where things are mounted.
+std::string nameFromText(absl::string_view kind, absl::string_view identity) {
   uint8_t digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const uint8_t*>(identity.data()), identity.size(), digest);
-  const auto id = StoreId::parse(absl::StrCat(kind, ":", hexOf(absl::MakeConstSpan(digest, 16))));
-  if (!id.ok()) return std::nullopt;
-  return *id;
+  return absl::StrCat(kind, ":", hexOf(absl::MakeConstSpan(digest, 16)));
+}
+
+// The file system's kind and what tells it from others; nothing if that cannot be known.
+std::pair<absl::string_view, std::string> identityOf(const RealFolder& folder) {
+  if (folder.kind == FileSystemKind::kShared) {
+    const std::string source = mountSource(folder.device);
+    if (source.empty() && folder.fileSystemId == 0) return {};
+    return {"shared", absl::StrCat(source, " ", folder.fileSystemId)};
+  }
+  std::string machine = firstLine("/proc/sys/kernel/random/boot_id");
+  if (machine.empty()) machine = firstLine("/etc/machine-id");
+  if (machine.empty()) return {};
+  return {"local", absl::StrCat(machine, " ", folder.device)};
 }
 
 }  // namespace
@@ -101,16 +113,16 @@ absl::StatusOr<RealFolder> realFolder(absl::string_view path) {
 }
 
 std::optional<StoreId> storeIdOf(const RealFolder& folder) {
-  if (folder.kind == FileSystemKind::kShared) {
-    const std::string source = mountSource(folder.device);
-    if (source.empty() && folder.fileSystemId == 0) return std::nullopt;
-    return storeIdFromText("shared",
-                           absl::StrCat(source, " ", folder.fileSystemId, " ", folder.inode));
-  }
-  std::string machine = firstLine("/proc/sys/kernel/random/boot_id");
-  if (machine.empty()) machine = firstLine("/etc/machine-id");
-  if (machine.empty()) return std::nullopt;
-  return storeIdFromText("local", absl::StrCat(machine, " ", folder.device, " ", folder.inode));
+  const auto [kind, identity] = identityOf(folder);
+  if (identity.empty()) return std::nullopt;
+  const auto id = StoreId::parse(nameFromText(kind, absl::StrCat(identity, " ", folder.inode)));
+  if (!id.ok()) return std::nullopt;
+  return *id;
+}
+
+std::string fileSystemNameOf(const RealFolder& folder) {
+  const auto [kind, identity] = identityOf(folder);
+  return identity.empty() ? "" : nameFromText(kind, identity);
 }
 
 }  // namespace roost

@@ -45,6 +45,9 @@ absl::StatusOr<RealFolder> realFolder(absl::string_view path);
 // themselves all the same.
 std::optional<StoreId> storeIdOf(const RealFolder& folder);
 
+// Equal for all agents that see the same file system, with the same exceptions; empty: none.
+std::string fileSystemNameOf(const RealFolder& folder);
+
 }  // namespace roost
 
 #endif  // ROOST_CACHE_FILE_SYSTEM_H_

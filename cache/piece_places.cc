@@ -56,6 +56,10 @@ absl::Status PiecePlaces::writeToDisk(uint64_t piece, absl::Span<const uint8_t> 
   return absl::OkStatus();
 }
 
+absl::Status PiecePlaces::copyToDisk(uint64_t piece, int from, const std::string& fromPath) {
+  return copyFully(from, fromPath, disk_, diskPath_, piece * kPieceBytes, pieceBytes(size_, piece));
+}
+
 absl::StatusOr<bool> PiecePlaces::writeToMemory(uint64_t piece, absl::Span<const uint8_t> bytes) {
   if (!room_ || !room_->take(bytes.size())) return false;
   if (!memory_) {

@@ -40,9 +40,12 @@ class PiecePlaces {
   bool allOnDisk() const;
 
   absl::Status writeToDisk(uint64_t piece, absl::Span<const uint8_t> bytes);
+  // Copies the piece from the same offset of another file. It does not count as being here before
+  // foundOnDisk(): somebody may change that file.
+  absl::Status copyToDisk(uint64_t piece, int from, const std::string& fromPath);
   // False: there is no room.
   absl::StatusOr<bool> writeToMemory(uint64_t piece, absl::Span<const uint8_t> bytes);
-  void foundOnDisk(uint64_t piece);  // from before a restart
+  void foundOnDisk(uint64_t piece);  // from before a restart, or copied
 
   // Fills `buffer`, which has the piece's length, and says from where.
   absl::StatusOr<PiecePlace> read(uint64_t piece, absl::Span<uint8_t> buffer) const;

@@ -25,6 +25,7 @@ namespace {
 using ReadResponse = capnp::Response<wire::BlobReader::ReadResults>;
 using SmallResponse = capnp::Response<wire::BlobSource::SmallResults>;
 using PiecesResponse = capnp::Response<wire::BlobReader::PiecesResults>;
+using PlaceResponse = capnp::Response<wire::BlobReader::PlaceResults>;
 using SwarmResponse = capnp::Response<wire::BlobReader::SwarmResults>;
 using ProvenancesResponse = capnp::Response<wire::BlobSource::ProvenancesResults>;
 using BulkResponse = capnp::Response<wire::Door::BulkResults>;
@@ -88,6 +89,14 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     ask(target, std::move(handler),
         [self = shared_from_this(), blob, deadline](auto peer, auto done) {
           return runPieces(self, peer, blob, deadline, std::move(done));
+        });
+  }
+
+  void place(const PeerTarget& target, const BlobId& blob, absl::Duration deadline,
+             PlaceHandler handler) {
+    ask(target, std::move(handler),
+        [self = shared_from_this(), blob, deadline](auto peer, auto done) {
+          return runPlace(self, peer, blob, deadline, std::move(done));
         });
   }
 
@@ -283,6 +292,30 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     handler(std::move(hashes));
   }
 
+  static asio::awaitable<void> runPlace(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
+                                        BlobId blob, absl::Duration deadline,
+                                        PlaceHandler handler) {
+    if (self->wentDown(peer, handler)) co_return;
+    auto request = readerOf(*peer, blob).placeRequest();
+    const absl::StatusOr<PlaceResponse> response =
+        co_await withTimeout(kj::Promise<PlaceResponse>(request.send()), deadline);
+    self->finished(peer);
+    if (!response.ok()) {
+      handler(response.status());
+      co_return;
+    }
+    const auto text = [](capnp::Text::Reader from) {
+      return std::string(from.begin(), from.size());
+    };
+    FilePlace place{text(response->getFileSystem()), text(response->getPath()),
+                    response->getInode(), response->getMtimeNs()};
+    if (place.path.empty()) {
+      handler(absl::NotFoundError("the peer does not tell where the file lies"));
+      co_return;
+    }
+    handler(std::move(place));
+  }
+
   static absl::StatusOr<SwarmWord> wordOf(const SwarmResponse& response, const BlobInfo& blob) {
     SwarmWord word{.port = response.getPort()};
     if (response.getState() == wire::SwarmState::NOT_YET) word.state = SwarmState::kNotYet;
@@ -401,6 +434,10 @@ void BulkClient::read(const PeerTarget& peer, const BlobId& blob, uint64_t offse
 void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
                            SmallHandler handler) {
   impl_->readSmall(peer, std::move(ids), deadline, std::move(handler));
+}
+void BulkClient::place(const PeerTarget& peer, const BlobId& blob, absl::Duration deadline,
+                       PlaceHandler handler) {
+  impl_->place(peer, blob, deadline, std::move(handler));
 }
 void BulkClient::pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
                         PiecesHandler handler) {

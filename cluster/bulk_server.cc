@@ -125,6 +125,18 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     return kj::mv(paf.promise);
   }
 
+  bool tellsPlaces() const { return provider_.tellsPlaces(); }
+
+  kj::Promise<std::optional<FilePlace>> placeOnWorker(std::shared_ptr<const LocalBlob> blob) {
+    auto paf = kj::newPromiseAndFulfiller<std::optional<FilePlace>>();
+    const auto deliver = later<std::optional<FilePlace>>(kj::mv(paf.fulfiller));
+    const absl::Status submitted =
+        pool_.submit({"place", WorkPriority::kNormal, ""},
+                     [deliver, blob = std::move(blob)] { deliver(placeOf(*blob)); });
+    if (!submitted.ok()) deliver(std::nullopt);
+    return kj::mv(paf.promise);
+  }
+
   // A piece of a blob that is still arriving.
   kj::Promise<Answer> readArriving(const NodeId& peer, const BlobId& blob, uint64_t offset,
                                    uint32_t length) {
@@ -329,6 +341,19 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
         .then([this, context](std::shared_ptr<const LocalBlob> local) mutable {
           local_ = std::move(local);
           return answerPieces(context);
+        });
+  }
+
+  kj::Promise<void> place(PlaceContext context) override {
+    if (!local_ || !server_->tellsPlaces()) return kj::READY_NOW;
+    return server_->placeOnWorker(local_).then(
+        [context](const std::optional<FilePlace>& place) mutable {
+          if (!place) return;
+          auto results = context.getResults();
+          results.setFileSystem(place->fileSystem.c_str());
+          results.setPath(place->path.c_str());
+          results.setInode(place->inode);
+          results.setMtimeNs(place->mtimeNs);
         });
   }
 

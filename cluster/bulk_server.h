@@ -58,6 +58,8 @@ class BlobProvider {
     (void)peer, (void)blob;
     answer(SwarmWord{});
   }
+  // Whether peers on the same file system may know where files lie, to copy them.
+  virtual bool tellsPlaces() const { return false; }
   // A copy failed its check while it was read: withdraw it.
   virtual void foundBad(const BlobId& blob, const absl::Status& why) = 0;
 };

@@ -20,6 +20,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr absl::Duration kPieceListTimeout = absl::Seconds(1);
+// Below it the question costs as much as it can save.
+constexpr uint64_t kNearbyBytesMin = 8 << 20;
+constexpr absl::Duration kPlaceTimeout = absl::Seconds(1);
 constexpr absl::Duration kSwarmWordTimeout = absl::Seconds(4);  // longer than kSwarmAnswer
 constexpr absl::Duration kSwarmWordPause = absl::Milliseconds(250);
 constexpr int kSwarmWordsMax = 100;  // "not yet" of one holder: a tree takes a read of the blob
@@ -76,6 +79,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     absl::Time opened;
     std::optional<uint64_t> settled;  // as the core knows it
     absl::Duration sharedPause = kLookShared;
+    // Files of holders that lie on this file system; null: not, or not known yet.
+    std::map<NodeId, std::shared_ptr<const HolderFile>> nearby;
     std::optional<HubDownloadId> hub;
     bool fromHub = false;
     std::shared_ptr<asio::steady_timer> swarmTimer;
@@ -169,6 +174,69 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void read(const ReadPiece& effect) {
     const ActivePtr active = find(effect.fetch);
     if (!active || s_.lanes.empty()) return;
+    if (s_.linkOnly || active->blob.size < kNearbyBytesMin) return readByLink(active, effect);
+    const auto [known, isNew] = active->nearby.try_emplace(effect.source, nullptr);
+    if (known->second) return copyNearby(active, effect, known->second);
+    if (isNew) askPlace(active, effect.source);
+    readByLink(active, effect);
+  }
+
+  // ---- A holder's file on the same file system.
+
+  void askPlace(const ActivePtr& active, const NodeId& source) {
+    const BulkLane& lane = s_.lanes.front();
+    const PeerTarget peer{source, s_.addressesOf(source)};
+    auto handler = [self = shared_from_this(), active, source](absl::StatusOr<FilePlace> place) {
+      if (!place.ok()) return;
+      self->post([self, active, source, place = *std::move(place)] {
+        self->askPieces(source, active->blob,
+                        [self, active, source, place](absl::StatusOr<std::vector<PieceHash>> list) {
+                          if (list.ok()) self->openPlace(active, source, place, *std::move(list));
+                        });
+      });
+    };
+    lane.thread->post(
+        [client = lane.client, peer, blob = active->blob.id, handler = std::move(handler)] {
+          if (*client) (*client)->place(peer, blob, kPlaceTimeout, handler);
+        });
+  }
+
+  void openPlace(const ActivePtr& active, const NodeId& source, const FilePlace& place,
+                 std::vector<PieceHash> pieces) {
+    submit(
+        active, "place",
+        [self = shared_from_this(), active, source, place, pieces = std::move(pieces)]() mutable {
+          auto file = HolderFile::open(place, active->blob, std::move(pieces),
+                                       active->publisher->root().path());
+          if (!file.ok()) return;
+          self->post([active, source, file = *std::move(file)] { active->nearby[source] = file; });
+        });
+  }
+
+  void copyNearby(const ActivePtr& active, const ReadPiece& effect,
+                  std::shared_ptr<const HolderFile> file) {
+    submit(active, "copy", [self = shared_from_this(), active, effect, file = std::move(file)] {
+      const size_t length = pieceLength(active->blob, effect.piece);
+      const std::shared_ptr<uint8_t[]> memory = std::make_shared_for_overwrite<uint8_t[]>(length);
+      const absl::Span<uint8_t> bytes(memory.get(), length);
+      absl::StatusOr<uint64_t> stored = absl::CancelledError("the fetch has ended");
+      if (active->own) stored = active->own->copy(effect.piece, *file, bytes);
+      if (absl::IsFailedPrecondition(stored.status())) {
+        return self->post([self, active, effect] {
+          active->nearby[effect.source] = nullptr;
+          if (self->find(active->id) == active) self->readByLink(active, effect);
+        });
+      }
+      const Kept kept = [self, active, effect, length](const absl::Status& status) {
+        if (status.ok()) self->copied_ += length;
+        self->landed(active, effect, length, status);
+      };
+      if (stored.ok()) return self->hash(active, effect.piece, *stored, {bytes, memory}, kept);
+      self->post([kept, status = stored.status()] { kept(status); });
+    });
+  }
+
+  void readByLink(const ActivePtr& active, const ReadPiece& effect) {
     const BulkLane& lane = s_.lanes[effect.piece % s_.lanes.size()];
     const PeerTarget peer{effect.source, s_.addressesOf(effect.source)};
     const uint32_t length = pieceLength(active->blob, effect.piece);
@@ -457,6 +525,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   }
 
   uint64_t fromPeers() const { return fromPeers_; }
+  uint64_t copied() const { return copied_; }
 
   void stop() {
     stopped_ = true;
@@ -521,12 +590,18 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const uint64_t bytes = answer->data.bytes.size();
     keep(active, effect.piece, std::move(answer->data),
          [self = shared_from_this(), active, effect, bytes](const absl::Status& status) {
-           self->fromPeers_ += bytes;
-           if (status.ok() && active->swarm) self->s_.swarm->have(*active->swarm, effect.piece);
-           absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
-           if (!status.ok()) outcome = status;
-           self->s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
+           self->landed(active, effect, bytes, status);
          });
+  }
+
+  // On `loop`.
+  void landed(const ActivePtr& active, const ReadPiece& effect, uint64_t bytes,
+              const absl::Status& status) {
+    fromPeers_ += bytes;
+    if (status.ok() && active->swarm) s_.swarm->have(*active->swarm, effect.piece);
+    absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
+    if (!status.ok()) outcome = status;
+    s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
   }
 
   // On the hub thread.
@@ -726,6 +801,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   bool stopped_ = false;
   std::atomic<bool> cancelled_ = false;  // for work threads: ends the check of a long partial
   uint64_t fromPeers_ = 0;
+  uint64_t copied_ = 0;
   uint64_t downloads_ = 0;
   std::map<FetchId, ActivePtr> active_;
   std::map<BlobId, std::weak_ptr<SerialQueue>> queues_;
@@ -788,6 +864,9 @@ std::shared_ptr<const BlobWriter> Transfers::writer(FetchId fetch) const {
 }
 uint64_t Transfers::bytesFromPeers() const {
   return impl_->fromPeers();
+}
+uint64_t Transfers::bytesCopied() const {
+  return impl_->copied();
 }
 uint64_t Transfers::bytesFromHub() const {
   return impl_->s_.hub == nullptr ? 0 : impl_->s_.hub->bytesDownloaded();

@@ -2,7 +2,8 @@
 // threads, verifies and publishes, and tells the core what came of it.
 //
 // A piece goes: bulk link (lane) → message memory → the blob's serial queue (work): write and hash
-// → event (loop).
+// → event (loop). Where a holder's file lies on the file system that is written to, the queue
+// copies it from there.
 //
 // Threads: `loop`. Handlers are called there, by post. Ownership: of writers and of the reads under
 // way.
@@ -57,6 +58,7 @@ class Transfers {
     HubLane* hub = nullptr;      // null: no hub
     HubLane* plain = nullptr;    // for blobs whose place is known; null: there are none
     SwarmLane* swarm = nullptr;  // null: there is none
+    bool linkOnly = false;       // holders' files are left alone, also where they can be opened
     // Hash trees by which blobs come here from a swarm, and whose content turned out to be another.
     std::function<void(const BlobInfo&, std::shared_ptr<const HashTree>)> swarmLearnt = nullptr;
     std::function<void(const BlobInfo&)> swarmWrong = nullptr;
@@ -92,6 +94,7 @@ class Transfers {
   // For AnswerPiece: the writer of a fetch that is under way; null after its end.
   std::shared_ptr<const BlobWriter> writer(FetchId fetch) const;
   uint64_t bytesFromPeers() const;  // payload, since the start
+  uint64_t bytesCopied() const;     // of these: from holders' files, over no link
   uint64_t bytesFromHub() const;
   // Ends everything; partials are kept. No handler is called afterwards.
   void stop();

@@ -248,6 +248,8 @@ class Agent final : public BlobProvider {
     });
   }
 
+  bool tellsPlaces() const override { return !config_.linkOnly; }
+
   void askPiece(
       const NodeId& peer, const BlobId& blob, uint64_t piece,
       std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)> answer) override {
@@ -577,6 +579,7 @@ class Agent final : public BlobProvider {
             .hub = hub_ ? &hub_->lane : nullptr,
             .plain = pip_ ? &pip_->lane : nullptr,
             .swarm = swarms_ ? &swarms_->lane() : nullptr,
+            .linkOnly = config_.linkOnly,
             .swarmLearnt =
                 [this](const BlobInfo& blob, std::shared_ptr<const HashTree> tree) {
                   swarms_->learn(blob, std::move(tree));
@@ -1028,6 +1031,7 @@ class Agent final : public BlobProvider {
     }
     return {.bytesFromHub = transfers_->bytesFromHub(),
             .bytesFromPeers = transfers_->bytesFromPeers(),
+            .bytesCopied = transfers_->bytesCopied(),
             .bytesToPeers = bytesToPeers(),
             .swarm = swarm,
             .blobs = held.blobs,

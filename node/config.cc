@@ -582,6 +582,9 @@ const std::vector<AgentOption>& agentOptions() {
        "What all peers together get of this node: 200MB, 50MB/s (default: none, no limit)"},
       {"download-limit", "RATE", "ROOST_DOWNLOAD_LIMIT",
        "What this node takes from peers and hub together (default: none)"},
+      {"link-only", "BOOL", "ROOST_LINK_ONLY",
+       "Also between nodes on one file system bytes go over the network, and no node is told where "
+       "files lie (default: false)"},
       {"swarm", "ADDR:PORT", "ROOST_SWARM",
        "Where members connect by BitTorrent, for public content that many want at once, 8378 by "
        "custom (default: off)"},
@@ -657,6 +660,7 @@ absl::StatusOr<AgentConfig> loadConfig(const AgentArguments& arguments,
       ROOST_ASSIGN_OR_RETURN(*rate, from(*limit, parseByteRate(limit->text)));
     }
   }
+  ROOST_ASSIGN_OR_RETURN(config.linkOnly, boolOf(sources.findOr("link-only", "false")));
   ROOST_RETURN_IF_ERROR(swarm(sources, config));
   ROOST_RETURN_IF_ERROR(checkTrees(sources, config));
   ROOST_RETURN_IF_ERROR(checkDoors(sources, config));

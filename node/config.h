@@ -60,6 +60,7 @@ struct AgentConfig {
   bool pipCacheShared = true;           // false: what is in it may be of another index
   std::optional<Address> swarm;         // where BitTorrent listens; none: it is off
   bool swarmOutside = false;            // for clients that are no members too
+  bool linkOnly = false;  // pieces come by the link also from a node on the same file system
   uint32_t swarmNodes = kSwarmNodesDefault;  // that want a blob at once: from there on by swarm
   bool swarmNodesGiven = false;              // then that alone decides
   std::vector<std::string> notes;            // what was not taken, why, and what to do

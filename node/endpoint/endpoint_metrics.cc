@@ -139,6 +139,7 @@ std::string EndpointMetrics::text(const Measures& now) {
   Families& f = *families_;
   f.follow(f.bytes, {{"way", "from_hub"}}, now.bytesFromHub);
   f.follow(f.bytes, {{"way", "from_peers"}}, now.bytesFromPeers);
+  f.follow(f.bytes, {{"way", "copied_from_peers"}}, now.bytesCopied);
   f.follow(f.bytes, {{"way", "to_peers"}}, now.bytesToPeers);
   if (now.swarm) {
     f.follow(f.swarmBytes, {{"way", "in"}}, now.swarm->bytesIn);

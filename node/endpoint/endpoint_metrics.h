@@ -46,6 +46,7 @@ class EndpointMetrics {
   struct Measures {
     uint64_t bytesFromHub = 0;    // since the start
     uint64_t bytesFromPeers = 0;  // payload
+    uint64_t bytesCopied = 0;     // of these: over no link
     uint64_t bytesToPeers = 0;    // payload
     struct Swarm {
       uint64_t bytesIn = 0;  // of the two above: by the swarm

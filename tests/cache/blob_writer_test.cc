@@ -17,6 +17,7 @@
 #include <random>
 #include <thread>
 
+#include "cache/file_system.h"
 #include "cache/leftovers.h"
 #include "cache/piece_journal.h"
 #include "protocol/limits.h"
@@ -104,6 +105,66 @@ TEST_F(BlobWriterTest, TakesPiecesInEveryOrder) {
     for (const uint64_t piece : order) ASSERT_TRUE(write(*writer, content, piece).ok());
     EXPECT_EQ(writer->finish()->sha256, hashesOf(content).sha256) << "seed " << seed;
   }
+}
+
+// What a holder has, and knows of it.
+std::shared_ptr<const HolderFile> holderFile(const TempFolder& folder,
+                                             const std::vector<uint8_t>& has,
+                                             const std::vector<uint8_t>& knows) {
+  const std::string path = folder.write("theirs", textOf(has));
+  const FileStamp stamp = *FileStamp::ofPath(path);
+  const FilePlace place{fileSystemNameOf(*realFolder(folder.path())), path, stamp.inode,
+                        stamp.mtimeNs};
+  return *HolderFile::open(place, infoOf(knows), hashesOf(knows).pieces, folder.path());
+}
+
+TEST_F(BlobWriterTest, CopiesFromAHoldersFile) {
+  const auto content = randomBytes(3 * kPieceBytes + 100, 1);
+  const auto file = holderFile(folder_, content, content);
+  auto writer = open(infoOf(content));
+  std::vector<uint8_t> buffer;
+  for (const uint64_t piece : {3, 0, 2, 1, 1}) {
+    buffer.resize(pieceBytes(content.size(), piece));
+    const auto stored = writer->copy(piece, *file, absl::MakeSpan(buffer));
+    ASSERT_TRUE(stored.ok()) << stored.status();
+    EXPECT_TRUE(std::equal(buffer.begin(), buffer.end(), content.begin() + piece * kPieceBytes));
+    if (writer->hash(piece, buffer, *stored)) {
+      ASSERT_TRUE(writer->catchUp().ok());
+    }
+  }
+  ASSERT_TRUE(writer->finish().ok());
+  ASSERT_TRUE(writer->publish().ok());
+  EXPECT_EQ(contentOf(final(infoOf(content))), textOf(content));
+}
+
+TEST_F(BlobWriterTest, WhatAHoldersFileDoesNotHaveIsNotCopied) {
+  const auto content = randomBytes(2 * kPieceBytes, 1);
+  auto has = content;
+  has[kPieceBytes + 5] ^= 1;
+  const auto file = holderFile(folder_, has, content);
+  auto writer = open(infoOf(content));
+  std::vector<uint8_t> buffer(kPieceBytes);
+  EXPECT_TRUE(writer->copy(0, *file, absl::MakeSpan(buffer)).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(writer->copy(1, *file, absl::MakeSpan(buffer)).status()));
+  EXPECT_FALSE(writer->has(1));
+  EXPECT_TRUE(absl::IsNotFound(writer->readPiece(1, absl::MakeSpan(buffer)).status()));
+  // Cut short since.
+  fs::resize_file(folder_ / "theirs", kPieceBytes / 2);
+  EXPECT_TRUE(absl::IsFailedPrecondition(writer->copy(1, *file, absl::MakeSpan(buffer)).status()));
+  // And by another way it comes all the same.
+  ASSERT_TRUE(write(*writer, content, 1).ok());
+  EXPECT_TRUE(writer->has(1));
+}
+
+TEST_F(BlobWriterTest, BesideAClientACopyWaitsAsWhatCameByALink) {
+  const auto content = randomBytes(2 * kPieceBytes, 1);
+  const auto file = holderFile(folder_, content, content);
+  auto writer = open(infoOf(content));
+  writer->share(true);
+  std::vector<uint8_t> buffer(kPieceBytes);
+  ASSERT_TRUE(writer->copy(1, *file, absl::MakeSpan(buffer)).ok());
+  EXPECT_EQ(*writer->readPiece(1, absl::MakeSpan(buffer)), kPieceBytes);
+  EXPECT_TRUE(std::equal(buffer.begin(), buffer.end(), content.begin() + kPieceBytes));
 }
 
 // As the queues of a fetch do it: while one piece is hashed the next one is stored.

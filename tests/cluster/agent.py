@@ -63,6 +63,8 @@ class Agent:
     key_file: Path | None = None
     options: Sequence[str] = ()  # further options of `roost agent`
     branch_ttl: str = "0s"  # what moves on the hub is seen at once
+    # As on machines of their own, where all bytes have to go by the link.
+    link_only: bool = True
     prefix: Sequence[
         str
     ] = ()  # a command that runs the agent somewhere else, such as in a network namespace
@@ -277,6 +279,7 @@ class Agent:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        kept |= {"ROOST_LINK_ONLY": "true"} if self.link_only else {}
         return kept | {"HOME": str(self.home), "NO_COLOR": "1", "NO_PROXY": "*"}
 
     def _own_variables(self) -> dict[str, str]:

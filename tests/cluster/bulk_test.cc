@@ -74,7 +74,10 @@ class Shelf final : public BlobProvider {
   }
 
   std::atomic<ReadOutcome> pieceOutcome = ReadOutcome::kGone;
+  bool tellsPlaces() const override { return placesTold; }
+
   std::atomic<bool> holdOpens = false;
+  std::atomic<bool> placesTold = false;
   std::vector<BlobId> bad;
   SwarmWord word;
 
@@ -171,6 +174,14 @@ class BulkTest : public ::testing::TestWithParam<bool> {
     });
     return promise.get_future().get();
   }
+  absl::StatusOr<FilePlace> place(const BlobId& blob) {
+    std::promise<absl::StatusOr<FilePlace>> promise;
+    clientLane_.post([&] {
+      client_->place(target_, blob, kLong,
+                     [&](absl::StatusOr<FilePlace> told) { promise.set_value(std::move(told)); });
+    });
+    return promise.get_future().get();
+  }
   absl::StatusOr<SwarmWord> swarm(const BlobInfo& blob) {
     std::promise<absl::StatusOr<SwarmWord>> promise;
     clientLane_.post([&] {
@@ -248,6 +259,18 @@ TEST_P(BulkTest, AHolderTellsTheHashesOfItsPieces) {
   const auto list = pieces({id, content.size()});
   ASSERT_TRUE(list.ok()) << list.status();
   EXPECT_EQ(*list, hashesOf(content).pieces);
+}
+
+TEST_P(BulkTest, AHolderTellsWhereTheFileLiesIfItIsAllowed) {
+  const BlobId id = put(randomBytes(kPieceBytes, 1));
+  EXPECT_TRUE(absl::IsNotFound(place(id).status()));
+  shelf_.placesTold = true;
+  const auto told = place(id);
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(told->path, std::filesystem::canonical(folder_ / "blob"));
+  EXPECT_EQ(told->inode, FileStamp::ofPath(folder_ / "blob")->inode);
+  EXPECT_FALSE(told->fileSystem.empty());
+  EXPECT_TRUE(absl::IsNotFound(place(hashesOf(randomBytes(10, 2)).id).status()));
 }
 
 TEST_P(BulkTest, WhoHasNoListOrAnotherSizeTellsNone) {

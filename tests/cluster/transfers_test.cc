@@ -44,6 +44,7 @@ class Holder final : public BlobProvider {
       std::function<void(ReadOutcome, std::shared_ptr<const BlobWriter>)> answer) override {
     answer(ReadOutcome::kGone, nullptr);
   }
+  bool tellsPlaces() const override { return true; }
   void foundBad(const BlobId&, const absl::Status&) override {}
 
   std::map<BlobId, std::shared_ptr<const LocalBlob>> blobs;
@@ -145,12 +146,29 @@ class TransfersTest : public ::testing::Test {
     return *std::move(found);
   }
 
-  // The holder claims to have the blob `as`, and sends these bytes for it.
-  void hold(const BlobInfo& as, const std::vector<uint8_t>& bytes) {
+  // The holder claims to have the blob `as`, and sends these bytes for it. With `verified` it knows
+  // the pieces' hashes. Returns its file.
+  std::string hold(const BlobInfo& as, const std::vector<uint8_t>& bytes, bool verified = false) {
     const std::string path = folder_.write("held-" + as.id.hex(), textOf(bytes));
-    auto opened = LocalBlob::open(path, as, *FileStamp::ofPath(path), nullptr);
-    ASSERT_TRUE(opened.ok()) << opened.status();
+    auto opened = LocalBlob::open(
+        path, as, *FileStamp::ofPath(path),
+        verified ? std::make_shared<const std::vector<PieceHash>>(hashesOf(bytes).pieces)
+                 : nullptr);
+    if (!opened.ok()) throw std::runtime_error(opened.status().ToString());
     holderLane_.run([&] { holder_.blobs[as.id] = *opened; });
+    return path;
+  }
+  absl::StatusOr<ReadOutcome> read(const BlobInfo& blob, uint64_t piece) {
+    transfers_->perform(ReadPiece{kFetch, NodeId::ofNumber(2), blob.id, piece, absl::Seconds(30)});
+    return next<PieceRead>().outcome;
+  }
+  // Until the holder's file is known the first piece comes by the link, as often as it is asked for.
+  void readUntilOneIsCopied(const BlobInfo& blob) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    while (transfers_->bytesCopied() == 0) {
+      ASSERT_LT(absl::Now(), deadline) << "nothing is copied";
+      ASSERT_EQ(*read(blob, 0), ReadOutcome::kData);
+    }
   }
 
   OpenWriter openWriter(const BlobInfo& blob) const { return {kFetch, blob, site_}; }
@@ -224,6 +242,36 @@ TEST_F(TransfersTest, ABlobIsReadFromAPeerVerifiedAndGivenItsName) {
   EXPECT_EQ(transfers_->bytesFromPeers(), content.size());
   EXPECT_EQ(transfers_->writer(kFetch), nullptr);
   EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(TransfersTest, AHoldersFileOnTheSameFileSystemIsCopied) {
+  const auto content = randomBytes(10 * kPieceBytes + 9, 1);
+  const BlobInfo blob = infoOf(content);
+  hold(blob, content, true);
+  open(blob);
+  readUntilOneIsCopied(blob);
+  for (uint64_t piece = 1; piece < pieceCount(blob.size); ++piece) {
+    EXPECT_EQ(*read(blob, piece), ReadOutcome::kData);
+  }
+  EXPECT_GE(transfers_->bytesCopied(), 9 * kPieceBytes);
+  EXPECT_LT(counters_.bytesOut, content.size());
+  transfers_->perform(FinishBlob{kFetch});
+  ASSERT_TRUE(next<BlobFinished>().status.ok());
+  EXPECT_EQ(contentOf(finalPath(blob)), textOf(content));
+}
+
+TEST_F(TransfersTest, WhatIsCopiedIsComparedWithWhatTheHolderKnows) {
+  const auto content = randomBytes(10 * kPieceBytes, 1);
+  const BlobInfo blob = infoOf(content);
+  const std::string path = hold(blob, content, true);
+  open(blob);
+  readUntilOneIsCopied(blob);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(9 * kPieceBytes + 5)
+      .put(static_cast<char>(~content[9 * kPieceBytes + 5]));
+  // Of the link it is asked then, and the holder finds it too.
+  EXPECT_NE(*read(blob, 9), ReadOutcome::kData);
+  EXPECT_FALSE(transfers_->writer(kFetch)->has(9));
 }
 
 TEST_F(TransfersTest, WrongContentNeverGetsTheName) {
