@@ -14,7 +14,12 @@ from tests.bench.rivals import Copy, FromNginx, Limits, Round, Rsync, Torrent
 from tests.bench.torrent import missing_libtorrent
 from tests.bench.usage import available_bytes
 
-MODES = {"plain": False, "key": True}
+# How a Pair is made. Only in the last is the common file system made use of.
+MODES = {
+    "plain": {"keyed": False},
+    "key": {"keyed": True},
+    "key, copied on one file system": {"keyed": True, "link_only": False},
+}
 MANY_BYTES = 4 << 10
 
 
@@ -26,7 +31,7 @@ class _Way(Protocol):
 
 class _Ours:
     def __init__(self, folder: Path, repo: Repo, mode: str) -> None:
-        self.name, self.pair = f"roost, {mode}", Pair(folder, repo, MODES[mode])
+        self.name, self.pair = f"roost, {mode}", Pair(folder, repo, **MODES[mode])
 
     def round(self) -> Round:
         got = self.pair.receive()
@@ -48,6 +53,7 @@ def copy_rows(folder: Path, size: int, rounds: int) -> list[Figures]:
     makers: list[Callable[[], _Way]] = [
         lambda: _Ours(folder / "plain", repo, "plain"),
         lambda: _Ours(folder / "keyed", repo, "key"),
+        lambda: _Ours(folder / "near", repo, "key, copied on one file system"),
         lambda: Rsync(folder / "rsync", repo.file),
         lambda: Copy(folder, repo.file),
         lambda: FromNginx(folder / "nginx", repo.file),
@@ -91,8 +97,8 @@ def size_rows(folder: Path, sizes: list[int], many: int, rounds: int) -> list[Fi
         repo = make_repo("bench/sizes", folder / "source", files)
         with ExitStack() as stack:
             pairs = {}
-            for mode, keyed in MODES.items():
-                pairs[mode] = Pair(folder / f"sizes-{mode}", repo, keyed)
+            for mode in ("plain", "key"):
+                pairs[mode] = Pair(folder / f"sizes-{mode}", repo, **MODES[mode])
                 stack.callback(pairs[mode].stop)
             use_memory(folder, repo.size)
             for number in range(rounds):

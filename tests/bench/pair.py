@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 from tests.bench.repos import Repo, job_seconds
 from tests.bench.usage import usage_of
@@ -31,11 +32,12 @@ class Received:
 
 
 class Pair:
-    def __init__(self, folder: Path, repo: Repo, keyed: bool) -> None:
+    def __init__(self, folder: Path, repo: Repo, keyed: bool, link_only: bool = True) -> None:
         self.folder, self.repo, self._count = folder, repo, 0
+        self._link_only = link_only
         folder.mkdir()
         self._key = make_key(folder / "key") if keyed else None
-        self.holder = Agent("a", folder / "a", key_file=self._key)
+        self.holder = self._agent("a", "a")
         repo.show_in(self.holder.hub_cache)
         self.holder.start()
         try:
@@ -47,14 +49,17 @@ class Pair:
 
     def receive(self) -> Received:
         self._count += 1
-        join = [self.holder.listen]
-        receiver = Agent("b", self.folder / f"b{self._count}", join=join, key_file=self._key)
+        receiver = self._agent("b", f"b{self._count}", join=[self.holder.listen])
         try:
             return self._into(receiver)
         finally:
             if receiver.running:
                 receiver.kill9()
             shutil.rmtree(receiver.folder)
+
+    def _agent(self, name: str, folder: str, join: Sequence[str] = ()) -> Agent:
+        place = self.folder / folder
+        return Agent(name, place, join=join, key_file=self._key, link_only=self._link_only)
 
     def stop(self) -> None:
         if self.holder.running:
