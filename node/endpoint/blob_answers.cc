@@ -58,9 +58,6 @@ asio::awaitable<std::shared_ptr<BodyStream>> BlobAnswers::fromHere(BlobPart part
   const Opened none;
   const Opened file = co_await awaitCallback<Opened>(open, none);
   if (file == nullptr) co_return nullptr;
-  if (isVerified && part.first == 0 && part.end == part.blob.size) {
-    s_.readings.cure(part.blob.id);
-  }
   co_return localBody(part, file, isVerified, s_.readings.local(part.blob), s_.pool);
 }
 

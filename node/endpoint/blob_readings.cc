@@ -148,10 +148,6 @@ void BlobReadings::mark(const BlobId& blob, std::function<void()> done) {
   if (!submitted.ok()) done();
 }
 
-void BlobReadings::cure(const BlobId& blob) {
-  if (poisoned_.erase(blob) != 0) unmark(blob);
-}
-
 void BlobReadings::unmark(const BlobId& blob) {
   (void)s_.index.submit([key = poisonKey(blob)](Index& index) { (void)index.dropValue(key); });
 }

@@ -50,8 +50,6 @@ class BlobReadings {
   void wasWrong(const BlobId& blob);
   // Its hash matched.
   void landed(const BlobId& blob);
-  // Somebody read it whole from its first byte on, verified.
-  void cure(const BlobId& blob);
 
   void stop();
 
