@@ -141,6 +141,7 @@ struct BlobWriter::Parts {
   const std::atomic<bool>* cancelled = nullptr;
   Reservation reservation;
   bool allocated = false;  // all of the temporary has its disk blocks
+  bool copied = false;     // or shares some with other files: not for new bytes
   std::shared_ptr<PageCacheRoom> pages;
   std::deque<uint64_t> leaving;  // pieces that are not to stay in the page cache
   bool shared = false;
@@ -256,8 +257,11 @@ absl::StatusOr<uint64_t> BlobWriter::store(uint64_t piece, absl::Span<const uint
     return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(),
                                                    " cannot have ", bytes.size(), " bytes"));
   }
-  if (has(piece)) return p.digest.attempt();
   const PieceHash hash = pieceHash(bytes);
+  if (has(piece)) {
+    // A second sender's: what is hashed has to be what is stored, right or wrong.
+    return hash == p.hashes[piece] ? p.digest.attempt() : FrontierDigest::kNoAttempt;
+  }
   ROOST_RETURN_IF_ERROR(p.store(piece, bytes, hash));
   p.markHere(piece, hash);
   return p.digest.attempt();
@@ -275,24 +279,32 @@ absl::StatusOr<uint64_t> BlobWriter::copy(uint64_t piece, const HolderFile& from
     ROOST_RETURN_IF_ERROR(readPiece(piece, buffer).status());
     return p.digest.attempt();
   }
-  // What is compared and hashed is what will be ours: the holder may change its file meanwhile.
   const uint64_t offset = piece * kPieceBytes;
-  if (!p.shared) ROOST_RETURN_IF_ERROR(p.reserve(buffer.size()));
-  absl::Status read =
-      p.shared ? absl::OkStatus() : p.places->copyToDisk(piece, from.fd(), from.path());
-  if (read.ok()) {
-    read = p.shared ? readFully(from.fd(), from.path(), offset, buffer)
-                    : readFully(p.fd.get(), p.path, offset, buffer);
-  }
   const PieceHash& hash = from.pieceHash(piece);
-  if (absl::IsDataLoss(read) || (read.ok() && pieceHash(buffer) != hash)) {
+  const auto differs = [&](const absl::Status& read) {
+    return absl::IsDataLoss(read) || (read.ok() && pieceHash(buffer) != hash);
+  };
+  const auto another = [&] {
     return absl::FailedPreconditionError(from.path() + " has other bytes than its holder knows");
-  }
+  };
+  // Before anything of it is in a file of ours, which others may read.
+  absl::Status read = readFully(from.fd(), from.path(), offset, buffer);
+  if (differs(read)) return another();
   ROOST_RETURN_IF_ERROR(read);
   if (p.shared) return store(piece, buffer);
+  // And what is hashed is what is ours: the holder may change its file in between.
+  ROOST_RETURN_IF_ERROR(p.reserve(buffer.size()));
+  p.copied = true;
+  read = p.places->copyToDisk(piece, from.fd(), from.path());
+  if (read.ok()) read = readFully(p.fd.get(), p.path, offset, buffer);
+  if (differs(read)) return another();
+  ROOST_RETURN_IF_ERROR(read);
   p.places->foundOnDisk(piece);
   ROOST_RETURN_IF_ERROR(p.lieOnDisk(piece, buffer.size(), hash));
   p.markHere(piece, hash);
+  // It does not stay in the page cache, so neither does what it was copied from.
+  const bool leaves = !p.leaving.empty() && p.leaving.back() == piece;
+  if (leaves) dropCached(from.fd(), offset, buffer.size());
   return p.digest.attempt();
 }
 
@@ -572,6 +584,7 @@ absl::Status BlobWriter::restart() {
     p.hashes.assign(p.hashes.size(), PieceHash{});
   }
   p.leaving.clear();
+  if (std::exchange(p.copied, false)) p.allocated = false;
   p.digest.restart();
   p.places->forgetAll();
   p.places->letClientGo();

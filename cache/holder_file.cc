@@ -1,7 +1,10 @@
 #include "cache/holder_file.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <climits>
@@ -23,6 +26,15 @@ std::string folderOf(const std::string& path) {
 
 absl::Status another(const std::string& why) {
   return absl::FailedPreconditionError(absl::StrCat("the holder's file cannot be used: ", why));
+}
+
+// Without symlinks, which the holder has resolved already. -1: there is none, or the kernel is
+// older than 5.6.
+int openPlain(const std::string& path) {
+  open_how how{};
+  how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how)));
 }
 
 absl::Status checkIsMeant(const struct stat& file, dev_t device, const FilePlace& place,
@@ -63,7 +75,7 @@ absl::StatusOr<std::shared_ptr<const HolderFile>> HolderFile::open(const FilePla
     return another("it lies on another file system");
   }
   // First only looked at: opening may do something, if it is not what the peer says.
-  const UniqueFd seen(::open(place.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd seen(openPlain(place.path));
   struct stat file {};
   if (!seen || ::fstat(seen.get(), &file) != 0) {
     return errnoStatus(errno, "cannot look at", place.path);

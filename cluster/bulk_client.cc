@@ -92,11 +92,12 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
         });
   }
 
-  void place(const PeerTarget& target, const BlobId& blob, absl::Duration deadline,
-             PlaceHandler handler) {
+  void place(const PeerTarget& target, const BlobId& blob, std::string fileSystem,
+             absl::Duration deadline, PlaceHandler handler) {
     ask(target, std::move(handler),
-        [self = shared_from_this(), blob, deadline](auto peer, auto done) {
-          return runPlace(self, peer, blob, deadline, std::move(done));
+        [self = shared_from_this(), blob, fileSystem = std::move(fileSystem), deadline](auto peer,
+                                                                                        auto done) {
+          return runPlace(self, peer, blob, fileSystem, deadline, std::move(done));
         });
   }
 
@@ -293,10 +294,11 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   }
 
   static asio::awaitable<void> runPlace(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
-                                        BlobId blob, absl::Duration deadline,
-                                        PlaceHandler handler) {
+                                        BlobId blob, std::string fileSystem,
+                                        absl::Duration deadline, PlaceHandler handler) {
     if (self->wentDown(peer, handler)) co_return;
     auto request = readerOf(*peer, blob).placeRequest();
+    request.setFileSystem(fileSystem.c_str());
     const absl::StatusOr<PlaceResponse> response =
         co_await withTimeout(kj::Promise<PlaceResponse>(request.send()), deadline);
     self->finished(peer);
@@ -304,11 +306,9 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
       handler(response.status());
       co_return;
     }
-    const auto text = [](capnp::Text::Reader from) {
-      return std::string(from.begin(), from.size());
-    };
-    FilePlace place{text(response->getFileSystem()), text(response->getPath()),
-                    response->getInode(), response->getMtimeNs()};
+    const auto path = response->getPath();
+    FilePlace place{fileSystem, std::string(path.begin(), path.size()), response->getInode(),
+                    response->getMtimeNs()};
     if (place.path.empty()) {
       handler(absl::NotFoundError("the peer does not tell where the file lies"));
       co_return;
@@ -435,9 +435,9 @@ void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl
                            SmallHandler handler) {
   impl_->readSmall(peer, std::move(ids), deadline, std::move(handler));
 }
-void BulkClient::place(const PeerTarget& peer, const BlobId& blob, absl::Duration deadline,
-                       PlaceHandler handler) {
-  impl_->place(peer, blob, deadline, std::move(handler));
+void BulkClient::place(const PeerTarget& peer, const BlobId& blob, std::string fileSystem,
+                       absl::Duration deadline, PlaceHandler handler) {
+  impl_->place(peer, blob, std::move(fileSystem), deadline, std::move(handler));
 }
 void BulkClient::pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
                         PiecesHandler handler) {

@@ -64,10 +64,11 @@ class BulkClient {
   using PiecesHandler = std::function<void(absl::StatusOr<std::vector<PieceHash>>)>;
   void pieces(const PeerTarget& peer, const BlobInfo& blob, absl::Duration deadline,
               PiecesHandler handler);
-  // Where the peer's own file of the blob lies. kNotFound: it does not tell.
+  // Where the peer's own file of the blob lies, if on that file system. kNotFound: it does not
+  // tell.
   using PlaceHandler = std::function<void(absl::StatusOr<FilePlace>)>;
-  void place(const PeerTarget& peer, const BlobId& blob, absl::Duration deadline,
-             PlaceHandler handler);
+  void place(const PeerTarget& peer, const BlobId& blob, std::string fileSystem,
+             absl::Duration deadline, PlaceHandler handler);
   // How to get the blob by the swarm, and whether from that peer; a tree is one of a blob of that
   // size. kDataLoss: what it told is no such tree.
   using SwarmHandler = std::function<void(absl::StatusOr<SwarmWord>)>;

@@ -127,12 +127,17 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
 
   bool tellsPlaces() const { return provider_.tellsPlaces(); }
 
-  kj::Promise<std::optional<FilePlace>> placeOnWorker(std::shared_ptr<const LocalBlob> blob) {
+  kj::Promise<std::optional<FilePlace>> placeOnWorker(std::shared_ptr<const LocalBlob> blob,
+                                                      const std::string& fileSystem) {
     auto paf = kj::newPromiseAndFulfiller<std::optional<FilePlace>>();
     const auto deliver = later<std::optional<FilePlace>>(kj::mv(paf.fulfiller));
-    const absl::Status submitted =
-        pool_.submit({"place", WorkPriority::kNormal, ""},
-                     [deliver, blob = std::move(blob)] { deliver(placeOf(*blob)); });
+    const absl::Status submitted = pool_.submit({"place", WorkPriority::kNormal, ""},
+                                                [deliver, blob = std::move(blob), fileSystem] {
+                                                  auto place = placeOf(*blob);
+                                                  if (place && place->fileSystem != fileSystem)
+                                                    place.reset();
+                                                  deliver(place);
+                                                });
     if (!submitted.ok()) deliver(std::nullopt);
     return kj::mv(paf.promise);
   }
@@ -345,12 +350,14 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   }
 
   kj::Promise<void> place(PlaceContext context) override {
+    const auto asked = context.getParams().getFileSystem();
+    const std::string fileSystem(asked.begin(), asked.size());
+    context.releaseParams();
     if (!local_ || !server_->tellsPlaces()) return kj::READY_NOW;
-    return server_->placeOnWorker(local_).then(
-        [context](const std::optional<FilePlace>& place) mutable {
+    return server_->placeOnWorker(local_, fileSystem)
+        .then([context](const std::optional<FilePlace>& place) mutable {
           if (!place) return;
           auto results = context.getResults();
-          results.setFileSystem(place->fileSystem.c_str());
           results.setPath(place->path.c_str());
           results.setInode(place->inode);
           results.setMtimeNs(place->mtimeNs);

@@ -64,7 +64,7 @@ struct Core::Parts {
   void on(Turn& turn, const WriterShared& event) { fetches.on(turn, event); }
   void on(Turn& turn, const WriterLost& event) { fetches.on(turn, event); }
   void on(Turn& turn, const PieceRead& event) {
-    if (event.outcome.ok()) members.heard(event.source, turn.now());
+    if (event.outcome.ok() && event.answered) members.heard(event.source, turn.now());
     fetches.on(turn, event);
   }
   void on(Turn& turn, const SmallRead& event) { fetches.on(turn, event); }

@@ -133,6 +133,7 @@ struct PieceRead {
   NodeId source;
   uint64_t piece;
   absl::StatusOr<ReadOutcome> outcome;
+  bool answered = true;  // by the source itself, which is there then
 };
 // A ReadSmall ended. kData: the blob was verified and published. kDataLoss: what the source sent
 // was wrong.

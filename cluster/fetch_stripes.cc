@@ -219,7 +219,7 @@ std::optional<uint64_t> Fetch::chooseKnown(Source& source) {
 
 // Somebody waits for a piece whose owner it finds to be out, and this node stands in for it.
 bool Fetch::takeOver(uint64_t piece, const NodeId& to) {
-  if (state_ != State::kRunning || only_ || !anyHolder() || stripes_.size() < 2) return false;
+  if (state_ != State::kRunning || only_ || !anyHolderBut(to) || stripes_.size() < 2) return false;
   if (piece % stripes_.size() == mine_ || standIn(piece) != mine_) return false;
   const Sender owner = stripes_[piece % stripes_.size()];
   if (owner == kNobody || sources_[owner].node == to) return false;

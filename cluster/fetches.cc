@@ -15,14 +15,6 @@ bool Fetches::room(uint64_t blobBytes) const {
   return flights_.size() - small_ < kFetchesActiveMax;
 }
 
-bool Fetches::isHere(const BlobInfo& blob) const {
-  if (byBlob_.contains(blob.id)) return false;  // it ends soon, and then it is
-  const std::vector<HolderView> holders = world_.catalog.holders(blob);
-  return std::any_of(holders.begin(), holders.end(), [&](const HolderView& holder) {
-    return holder.node == world_.members.self().id && !holder.unverified;
-  });
-}
-
 absl::Status Fetches::want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,
                            const ObtainKey& owner, bool company) {
   if (const auto it = byBlob_.find(blob.id); it != byBlob_.end()) {

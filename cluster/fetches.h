@@ -35,8 +35,6 @@ class Fetches {
   explicit Fetches(const FetchWorld& world) : world_(world) {}
 
   bool room(uint64_t blobBytes) const;
-  // This node has it, verified, and nothing is to be fetched.
-  bool isHere(const BlobInfo& blob) const;
   // Joins the fetch that is under way, or begins one. kInvalidArgument if one is under way with
   // another size. `company`: other nodes want it from now on, too.
   absl::Status want(Turn& turn, const BlobInfo& blob, const BlobSite& site, SourceRule rule,

@@ -126,11 +126,6 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
     }
   }
   const Listing& listing = obtain.request.listing;
-  // It came for somebody else since this order looked.
-  if (isOfHub(listing.repo.type()) && fetches_.isHere(missing.blob)) {
-    done(obtain, missing);
-    return true;
-  }
   const BlobSite site{listing.repo, listing.commit, listing.files[missing.file].path};
   // What no hub has is never asked of one, whatever the order says.
   const SourceRule from =
@@ -148,6 +143,7 @@ bool Obtains::beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool s
 
 void Obtains::fetchEnded(Turn& turn, const Fetches::Ended& ended) {
   pumpDue_ = true;
+  if (ended.status.ok()) cameForOthers(ended);
   for (const ObtainKey& key : ended.owners) {
     const auto it = running_.find(key);
     if (it == running_.end()) continue;
@@ -165,6 +161,20 @@ void Obtains::fetchEnded(Turn& turn, const Fetches::Ended& ended) {
       fail(obtain, *missing, ended.status);
     }
     settle(turn, key);
+  }
+}
+
+// Orders that have not got to it yet looked before it was here.
+void Obtains::cameForOthers(const Fetches::Ended& ended) {
+  for (auto& [key, obtain] : running_) {
+    // In one order a blob is missing once.
+    if (std::find(ended.owners.begin(), ended.owners.end(), key) != ended.owners.end()) continue;
+    if (obtain.phase != Phase::kFetching || !isOfHub(obtain.request.listing.repo.type())) continue;
+    for (Missing& missing : obtain.missing) {
+      if (missing.state == Missing::State::kWaiting && missing.blob == ended.blob) {
+        done(obtain, missing);
+      }
+    }
   }
 }
 

@@ -70,6 +70,7 @@ class Obtains {
   absl::Status checkSpace(const Obtain& obtain, uint64_t freeBytes) const;
   bool beginNext(Turn& turn, const ObtainKey& key, Obtain& obtain, bool small);
   void settle(Turn& turn, const ObtainKey& key);
+  void cameForOthers(const Fetches::Ended& ended);
   static void done(Obtain& obtain, Missing& missing);
   static void fail(Obtain& obtain, Missing& missing, const absl::Status& status);
   ObtainProgress snapshot(const Obtain& obtain) const;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/client_follower.h"
 #include "cache/client_lock.h"
+#include "cache/file_system.h"
 #include "cache/serial_queue.h"
 #include "protocol/errors.h"
 #include "protocol/limits.h"
@@ -79,7 +80,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     absl::Time opened;
     std::optional<uint64_t> settled;  // as the core knows it
     absl::Duration sharedPause = kLookShared;
-    // Files of holders that lie on this file system; null: not, or not known yet.
+    std::string fileSystem;  // that it is written to; known when the writer is open
+    // Files of holders that lie there; null: not, or not known yet.
     std::map<NodeId, std::shared_ptr<const HolderFile>> nearby;
     std::optional<HubDownloadId> hub;
     bool fromHub = false;
@@ -138,6 +140,10 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                                              .memory = s_.memory,
                                              .pages = s_.pages},
                                             s_.reservations));
+    if (!s_.linkOnly && active.blob.size >= kNearbyBytesMin) {
+      const auto folder = realFolder(active.publisher->root().path());
+      if (folder.ok()) active.fileSystem = fileSystemNameOf(*folder);
+    }
     return absl::OkStatus();
   }
 
@@ -174,7 +180,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void read(const ReadPiece& effect) {
     const ActivePtr active = find(effect.fetch);
     if (!active || s_.lanes.empty()) return;
-    if (s_.linkOnly || active->blob.size < kNearbyBytesMin) return readByLink(active, effect);
+    if (active->fileSystem.empty()) return readByLink(active, effect);
     const auto [known, isNew] = active->nearby.try_emplace(effect.source, nullptr);
     if (known->second) return copyNearby(active, effect, known->second);
     if (isNew) askPlace(active, effect.source);
@@ -195,16 +201,18 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                         });
       });
     };
-    lane.thread->post(
-        [client = lane.client, peer, blob = active->blob.id, handler = std::move(handler)] {
-          if (*client) (*client)->place(peer, blob, kPlaceTimeout, handler);
-        });
+    lane.thread->post([client = lane.client, peer, active, handler = std::move(handler)] {
+      if (*client) {
+        (*client)->place(peer, active->blob.id, active->fileSystem, kPlaceTimeout, handler);
+      }
+    });
   }
 
   void openPlace(const ActivePtr& active, const NodeId& source, const FilePlace& place,
                  std::vector<PieceHash> pieces) {
-    submit(
-        active, "place",
+    // Not on the blob's queue, and of a share of its own: a path that a peer names may hang.
+    (void)s_.pool.submit(
+        {"place", WorkPriority::kNormal, "place"},
         [self = shared_from_this(), active, source, place, pieces = std::move(pieces)]() mutable {
           auto file = HolderFile::open(place, active->blob, std::move(pieces),
                                        active->publisher->root().path());
@@ -221,15 +229,19 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       const absl::Span<uint8_t> bytes(memory.get(), length);
       absl::StatusOr<uint64_t> stored = absl::CancelledError("the fetch has ended");
       if (active->own) stored = active->own->copy(effect.piece, *file, bytes);
-      if (absl::IsFailedPrecondition(stored.status())) {
+      // Whatever it is, by the link it may come: a mount that is gone is no reason to end. If it is
+      // our own disk, that shows there.
+      const bool ended = absl::IsCancelled(stored.status());
+      if (!stored.ok() && !ended && !absl::IsResourceExhausted(stored.status())) {
         return self->post([self, active, effect] {
           active->nearby[effect.source] = nullptr;
           if (self->find(active->id) == active) self->readByLink(active, effect);
         });
       }
       const Kept kept = [self, active, effect, length](const absl::Status& status) {
-        if (status.ok()) self->copied_ += length;
-        self->landed(active, effect, length, status);
+        const uint64_t copied = status.ok() ? length : 0;
+        self->copied_ += copied;
+        self->landed(active, effect, copied, status, false);
       };
       if (stored.ok()) return self->hash(active, effect.piece, *stored, {bytes, memory}, kept);
       self->post([kept, status = stored.status()] { kept(status); });
@@ -590,18 +602,18 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     const uint64_t bytes = answer->data.bytes.size();
     keep(active, effect.piece, std::move(answer->data),
          [self = shared_from_this(), active, effect, bytes](const absl::Status& status) {
-           self->landed(active, effect, bytes, status);
+           self->landed(active, effect, bytes, status, true);
          });
   }
 
   // On `loop`.
   void landed(const ActivePtr& active, const ReadPiece& effect, uint64_t bytes,
-              const absl::Status& status) {
+              const absl::Status& status, bool answered) {
     fromPeers_ += bytes;
     if (status.ok() && active->swarm) s_.swarm->have(*active->swarm, effect.piece);
     absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
     if (!status.ok()) outcome = status;
-    s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome)});
+    s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome), answered});
   }
 
   // On the hub thread.

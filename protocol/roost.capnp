@@ -243,9 +243,9 @@ interface BlobReader {
   # How to get this blob by BitTorrent. port: where this node's swarm listens, 0 without one, whatever the state is.
   # ready: root and layer are its hash tree (BEP 52, 32 bytes each hash; no layer of a blob of one piece).
   swarm @2 () -> (state :SwarmState, port :UInt16, pieceBytes :UInt64, root :Data, layer :Data);
-  # Where the file lies, for a node on the same file system: it may copy the pieces itself. fileSystem: a name that is
-  # equal for all who see it. No path: it is told nobody, or has not been verified.
-  place @3 () -> (fileSystem :Text, path :Text, inode :UInt64, mtimeNs :Int64);
+  # Where the file lies, for a node that writes to the same file system: it may copy the pieces itself. fileSystem: a
+  # name that is equal for all who see it. No path: it lies on another one, is told nobody, or has not been verified.
+  place @3 (fileSystem :Text) -> (path :Text, inode :UInt64, mtimeNs :Int64);
 }
 
 # The command line's interface, on the agent's Unix socket. Documents are JSON: docs/reference/json.md.

@@ -107,6 +107,25 @@ TEST_F(BlobWriterTest, TakesPiecesInEveryOrder) {
   }
 }
 
+TEST_F(BlobWriterTest, WhatASecondSenderSendsIsNotHashedInsteadOfWhatIsStored) {
+  const auto content = randomBytes(2 * kPieceBytes, 1);
+  auto wrong = content;
+  wrong[kPieceBytes + 3] ^= 1;
+  auto writer = open(infoOf(content));
+  const auto piece = [](const std::vector<uint8_t>& of, uint64_t index) {
+    return absl::MakeConstSpan(of).subspan(index * kPieceBytes, kPieceBytes);
+  };
+  // The second piece comes early, and wrong; right once more when it would be its turn.
+  uint64_t stored = *writer->store(1, piece(wrong, 1));
+  writer->hash(1, piece(wrong, 1), stored);
+  stored = *writer->store(0, piece(content, 0));
+  ASSERT_TRUE(writer->hash(0, piece(content, 0), stored));
+  stored = *writer->store(1, piece(content, 1));
+  writer->hash(1, piece(content, 1), stored);
+  ASSERT_TRUE(writer->catchUp().ok());
+  EXPECT_TRUE(absl::IsDataLoss(writer->finish().status())) << "the file has the wrong bytes";
+}
+
 // What a holder has, and knows of it.
 std::shared_ptr<const HolderFile> holderFile(const TempFolder& folder,
                                              const std::vector<uint8_t>& has,

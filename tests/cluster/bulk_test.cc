@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "cache/file_system.h"
 #include "cluster/bulk_client.h"
 #include "cluster/bulk_server.h"
 #include "cluster/lane_thread.h"
@@ -174,10 +175,10 @@ class BulkTest : public ::testing::TestWithParam<bool> {
     });
     return promise.get_future().get();
   }
-  absl::StatusOr<FilePlace> place(const BlobId& blob) {
+  absl::StatusOr<FilePlace> place(const BlobId& blob, const std::string& fileSystem) {
     std::promise<absl::StatusOr<FilePlace>> promise;
     clientLane_.post([&] {
-      client_->place(target_, blob, kLong,
+      client_->place(target_, blob, fileSystem, kLong,
                      [&](absl::StatusOr<FilePlace> told) { promise.set_value(std::move(told)); });
     });
     return promise.get_future().get();
@@ -263,14 +264,15 @@ TEST_P(BulkTest, AHolderTellsTheHashesOfItsPieces) {
 
 TEST_P(BulkTest, AHolderTellsWhereTheFileLiesIfItIsAllowed) {
   const BlobId id = put(randomBytes(kPieceBytes, 1));
-  EXPECT_TRUE(absl::IsNotFound(place(id).status()));
+  const std::string here = fileSystemNameOf(*realFolder(folder_.path()));
+  EXPECT_TRUE(absl::IsNotFound(place(id, here).status()));
   shelf_.placesTold = true;
-  const auto told = place(id);
+  const auto told = place(id, here);
   ASSERT_TRUE(told.ok()) << told.status();
   EXPECT_EQ(told->path, std::filesystem::canonical(folder_ / "blob"));
   EXPECT_EQ(told->inode, FileStamp::ofPath(folder_ / "blob")->inode);
-  EXPECT_FALSE(told->fileSystem.empty());
-  EXPECT_TRUE(absl::IsNotFound(place(hashesOf(randomBytes(10, 2)).id).status()));
+  EXPECT_TRUE(absl::IsNotFound(place(id, "local:elsewhere").status()));
+  EXPECT_TRUE(absl::IsNotFound(place(hashesOf(randomBytes(10, 2)).id, here).status()));
 }
 
 TEST_P(BulkTest, WhoHasNoListOrAnotherSizeTellsNone) {

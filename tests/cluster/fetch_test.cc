@@ -19,7 +19,6 @@ class FetchTest : public ::testing::Test, public TurnFixture {
  protected:
   FetchTest() {
     step([&](Turn& turn) { members.tick(turn, false); });
-    catalog.setPresent(members.self().id, true);
     for (const uint64_t peer : {2, 3, 4}) {
       step([&](Turn& turn) { members.linkUp(turn, LinkUp{testMember(peer), std::nullopt}); });
       catalog.setPresent(NodeId::ofNumber(peer), true);
@@ -289,8 +288,11 @@ TEST_F(FetchTest, WhatCameSinceAJobLookedIsNotFetchedAgain) {
     obtains.begin(turn, {owner.coordinator, owner.job, listing});
     obtains.on(turn, PresenceKnown{owner, absl::OkStatus(), {false}, uint64_t{1} << 40});
   });
-  hold(1);  // a client's fetch of it has ended
-  step([&](Turn& turn) { obtains.pump(turn); });
+  // A client's fetch of it ends, before its copy is advertised.
+  step([&](Turn& turn) {
+    obtains.fetchEnded(turn, {blob, absl::OkStatus(), {}, {}});
+    obtains.pump(turn);
+  });
   EXPECT_EQ(all<OpenWriter>().size(), 0u);
   EXPECT_EQ(all<PublishRepo>().size(), 1u);
   EXPECT_EQ(obtains.progress(owner).bytesDone, blob.size);
