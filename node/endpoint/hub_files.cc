@@ -47,6 +47,13 @@ std::string HubFiles::pinnedTarget(const RepoId& repo, const Commit& commit,
   return absl::StrCat(pinned, query == absl::string_view::npos ? "" : target.substr(query));
 }
 
+// The whole, then.
+void HubFiles::dropRange(HttpAsk& ask) {
+  std::erase_if(ask.headers, [](const auto& header) {
+    return header.first == "range" || header.first == "if-range";
+  });
+}
+
 HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
     : s_(seams),
       publish_(publish),
@@ -82,7 +89,7 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   std::optional<FileEntry> alone;
   if (entry == nullptr || entry->observedAs) {
     if (manifest.complete) co_return entryNotFound(repo, manifest.commit, route.path);
-    OrAnswer<std::optional<FileEntry>> asked = co_await entryOf(located, *path, token);
+    OrAnswer<std::optional<FileEntry>> asked = co_await entryOf(located, *path, token, ask);
     if (auto* error = std::get_if<HttpAnswer>(&asked)) co_return std::move(*error);
     alone = std::get<std::optional<FileEntry>>(std::move(asked));
     if (!alone) co_return co_await passOn(std::move(ask), located, *path);
@@ -91,6 +98,8 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   HttpAnswer answer = fileHead(ask, located, *entry);
   if (answer.status != 200) co_return answer;
   const ByteRange range = bodies_.rangeOf(ask, entry->blob, etagOf(*entry), answer);
+  // Wherever the answer comes from: also the hub must not send the rest of a bad beginning.
+  if (range.kind == ByteRange::Kind::kWhole) dropRange(ask);
   const bool hidesSize = refusesKnownSize(ask, entry->blob.size, knownSizeMax_);
   if (ask.method != "HEAD" && answer.status != 416) {
     answer = co_await body(std::move(ask), located, *entry, range, std::move(answer));
@@ -103,7 +112,8 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
 // observed is used if the hub names the file as it did then.
 asio::awaitable<OrAnswer<std::optional<FileEntry>>> HubFiles::entryOf(Located located,
                                                                       RelativePath path,
-                                                                      std::optional<Token> token) {
+                                                                      std::optional<Token> token,
+                                                                      HttpAsk& ask) {
   const RepoId& repo = located.manifest->repo;
   const Commit& commit = located.manifest->commit;
   const FileEntry* shown = located.manifest->find(path.text());
@@ -121,7 +131,14 @@ asio::awaitable<OrAnswer<std::optional<FileEntry>>> HubFiles::entryOf(Located lo
   // What was sent under that name before was not what the name says.
   if (named.file && s_.readings.poisoned(named.file->blob.id)) {
     s_.names.misnamed(repo, commit, path);
-    named.file = std::nullopt;
+    named.misnamed = std::exchange(named.file, std::nullopt);
+  }
+  if (named.misnamed) {
+    // The client may have a bad beginning: what the hub sends must not be the rest of it.
+    HttpAnswer answer = fileHead(ask, located, *named.misnamed);
+    const auto range = bodies_.rangeOf(ask, named.misnamed->blob, etagOf(*named.misnamed), answer);
+    if (answer.status == 416) co_return answer;
+    if (range.kind == ByteRange::Kind::kWhole) dropRange(ask);
   }
   if (named.file) co_return named.file;
   if (observed && named.confirms(*observed)) co_return observed;

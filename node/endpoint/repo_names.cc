@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -359,7 +360,9 @@ asio::awaitable<OrAnswer<RepoNames::NamedFile>> RepoNames::fileOf(RepoId repo, C
   if (const std::string* etag = etagOf(result.head)) named.madeEtag = madeEtag(repo, path, *etag);
   if (alone_.size() >= kRefsCachedMax && !alone_.contains(key)) alone_.erase(alone_.begin());
   Alone& alone = alone_[key];
-  if (named.file && named.file->blob.id == alone.wrong) named.file = std::nullopt;
+  if (named.file && named.file->blob.id == alone.wrong) {
+    named.misnamed = std::exchange(named.file, std::nullopt);
+  }
   alone.named = named;
   alone.at = absl::Now();
   co_return named;
@@ -369,7 +372,7 @@ void RepoNames::misnamed(const RepoId& repo, const Commit& commit, const Relativ
   const auto known = alone_.find({RepoKey{repo, commit}, path});
   if (known == alone_.end() || !known->second.named.file) return;
   known->second.wrong = known->second.named.file->blob.id;
-  known->second.named.file = std::nullopt;
+  known->second.named.misnamed = std::exchange(known->second.named.file, std::nullopt);
 }
 
 // Remembers a complete list, of all that are remembered at most kManifestFilesMax files.

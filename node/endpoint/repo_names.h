@@ -78,10 +78,11 @@ class RepoNames {
                                                    std::optional<Token> token);
   // What the hub's answer to HEAD names a file by.
   struct NamedFile {
-    std::optional<FileEntry> file;     // by a hash of its content
-    std::optional<MadeEtag> madeEtag;  // what is made of its ETag, if it has one
-    std::optional<uint64_t> size;      // in bytes, if it says so
-    bool asked = true;                 // false: the hub did not answer
+    std::optional<FileEntry> file;                     // by a hash of its content
+    std::optional<FileEntry> misnamed = std::nullopt;  // by one that its content does not have
+    std::optional<MadeEtag> madeEtag;                  // what is made of its ETag, if it has one
+    std::optional<uint64_t> size;                      // in bytes, if it says so
+    bool asked = true;                                 // false: the hub did not answer
 
     // What a node observed is what the hub has now, as far as it says.
     bool confirms(const FileEntry& observed) const {
