@@ -442,8 +442,11 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   }
 
   // Each says where its swarm listens; a wanter that has not joined yet is asked again by the lane.
+  // Of two the one with the smaller id connects: when both did at once, each closed the connection
+  // that the other one kept, and again at each try.
   void meet(const ActivePtr& active, const std::vector<NodeId>& peers) {
     for (const NodeId& node : peers) {
+      if (node < s_.self) continue;
       askWord(active, node, [this, active, node](const absl::StatusOr<SwarmWord>& word) {
         if (!word.ok() || word->port == 0 || !active->swarm || s_.swarm == nullptr) return;
         const std::vector<Address> addresses = s_.addressesOf(node);
