@@ -91,7 +91,8 @@ class TestWrongBytes:
         for fault in DAMAGES[damage]:
             hub.fault(origin="cdn", path=WEIGHTS, times=1, **fault)
 
-        for _ in range(5):  # a whole download in between must not make the next one a rest of it
+        # Often: an answer with the whole must not make the next one the rest of a bad beginning.
+        for _ in range(5):
             assert_right_or_error(load(client, agent, home), home)
 
         fresh = load(client, agent, home.with_name("fresh"))
