@@ -124,6 +124,7 @@ struct BlobWriter::Parts {
   absl::Status resume();
   absl::Status store(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
   absl::Status storeOnDisk(uint64_t piece, absl::Span<const uint8_t> bytes, const PieceHash& hash);
+  absl::Status mayTake(uint64_t piece, size_t bytes) const;
   absl::Status reserve(uint64_t bytes);
   absl::Status lieOnDisk(uint64_t piece, uint64_t bytes, const PieceHash& hash);
   absl::Status gatherPiece(uint64_t piece, std::vector<uint8_t>& buffer);
@@ -250,13 +251,16 @@ absl::Status BlobWriter::write(uint64_t piece, absl::Span<const uint8_t> bytes) 
   return hash(piece, bytes, stored) ? catchUp() : absl::OkStatus();
 }
 
+absl::Status BlobWriter::Parts::mayTake(uint64_t piece, size_t bytes) const {
+  if (ended) return absl::CancelledError("the writer of " + path + " is closed");
+  if (piece < pieces() && bytes == pieceBytes(slot.blob.size, piece)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("piece ", piece, " of ", slot.blob.id.hex(), " cannot have ", bytes, " bytes"));
+}
+
 absl::StatusOr<uint64_t> BlobWriter::store(uint64_t piece, absl::Span<const uint8_t> bytes) {
   Parts& p = *parts_;
-  if (p.ended) return absl::CancelledError("the writer of " + p.path + " is closed");
-  if (piece >= p.pieces() || bytes.size() != pieceBytes(p.slot.blob.size, piece)) {
-    return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(),
-                                                   " cannot have ", bytes.size(), " bytes"));
-  }
+  ROOST_RETURN_IF_ERROR(p.mayTake(piece, bytes.size()));
   const PieceHash hash = pieceHash(bytes);
   if (has(piece)) {
     // A second sender's: what is hashed has to be what is stored, right or wrong.
@@ -270,11 +274,7 @@ absl::StatusOr<uint64_t> BlobWriter::store(uint64_t piece, absl::Span<const uint
 absl::StatusOr<uint64_t> BlobWriter::copy(uint64_t piece, const HolderFile& from,
                                           absl::Span<uint8_t> buffer) {
   Parts& p = *parts_;
-  if (p.ended) return absl::CancelledError("the writer of " + p.path + " is closed");
-  if (piece >= p.pieces() || buffer.size() != pieceBytes(p.slot.blob.size, piece)) {
-    return absl::InvalidArgumentError(absl::StrCat("piece ", piece, " of ", p.slot.blob.id.hex(),
-                                                   " cannot have ", buffer.size(), " bytes"));
-  }
+  ROOST_RETURN_IF_ERROR(p.mayTake(piece, buffer.size()));
   if (has(piece)) {
     ROOST_RETURN_IF_ERROR(readPiece(piece, buffer).status());
     return p.digest.attempt();

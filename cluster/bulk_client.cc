@@ -232,6 +232,18 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     return true;
   }
 
+  // Sends the question; whatever comes of it, the peer has room for the next one.
+  template <typename Response, typename Request>
+  static asio::awaitable<absl::StatusOr<Response>> answerTo(std::shared_ptr<Impl> self,
+                                                            std::shared_ptr<Peer> peer,
+                                                            Request request,
+                                                            absl::Duration deadline) {
+    absl::StatusOr<Response> response =
+        co_await withTimeout(kj::Promise<Response>(request.send()), deadline);
+    self->finished(peer);
+    co_return response;
+  }
+
   static asio::awaitable<void> runRead(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
                                        BlobId blob, uint64_t offset, uint32_t length,
                                        absl::Duration deadline, ReadHandler handler) {
@@ -239,9 +251,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     auto request = readerOf(*peer, blob).readRequest();
     request.setOffset(offset);
     request.setLength(length);
-    absl::StatusOr<ReadResponse> response =
-        co_await withTimeout(kj::Promise<ReadResponse>(request.send()), deadline);
-    self->finished(peer);
+    auto response = co_await answerTo<ReadResponse>(self, peer, std::move(request), deadline);
     // After stop() nobody takes bytes that would have to come back to this lane.
     if (self->stopped_) response = absl::UnavailableError("stopping");
     if (!response.ok()) {
@@ -275,14 +285,9 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
                                          BlobInfo blob, absl::Duration deadline,
                                          PiecesHandler handler) {
     if (self->wentDown(peer, handler)) co_return;
-    auto request = readerOf(*peer, blob.id).piecesRequest();
-    const absl::StatusOr<PiecesResponse> response =
-        co_await withTimeout(kj::Promise<PiecesResponse>(request.send()), deadline);
-    self->finished(peer);
-    if (!response.ok()) {
-      handler(response.status());
-      co_return;
-    }
+    const auto response = co_await answerTo<PiecesResponse>(
+        self, peer, readerOf(*peer, blob.id).piecesRequest(), deadline);
+    if (!response.ok()) co_return handler(response.status());
     const auto data = response->getHashes();
     std::vector<PieceHash> hashes(pieceCount(blob.size));
     if (data.size() != hashes.size() * sizeof(PieceHash)) {
@@ -299,13 +304,9 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     if (self->wentDown(peer, handler)) co_return;
     auto request = readerOf(*peer, blob).placeRequest();
     request.setFileSystem(fileSystem.c_str());
-    const absl::StatusOr<PlaceResponse> response =
-        co_await withTimeout(kj::Promise<PlaceResponse>(request.send()), deadline);
-    self->finished(peer);
-    if (!response.ok()) {
-      handler(response.status());
-      co_return;
-    }
+    const auto response =
+        co_await answerTo<PlaceResponse>(self, peer, std::move(request), deadline);
+    if (!response.ok()) co_return handler(response.status());
     const auto path = response->getPath();
     FilePlace place{fileSystem, std::string(path.begin(), path.size()), response->getInode(),
                     response->getMtimeNs()};
@@ -344,14 +345,9 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
                                         BlobInfo blob, absl::Duration deadline,
                                         SwarmHandler handler) {
     if (self->wentDown(peer, handler)) co_return;
-    auto request = readerOf(*peer, blob.id).swarmRequest();
-    const absl::StatusOr<SwarmResponse> response =
-        co_await withTimeout(kj::Promise<SwarmResponse>(request.send()), deadline);
-    self->finished(peer);
-    if (!response.ok()) {
-      handler(response.status());
-      co_return;
-    }
+    const auto response = co_await answerTo<SwarmResponse>(
+        self, peer, readerOf(*peer, blob.id).swarmRequest(), deadline);
+    if (!response.ok()) co_return handler(response.status());
     handler(wordOf(*response, blob));
   }
 
@@ -362,9 +358,7 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     auto request = KJ_ASSERT_NONNULL(peer->source).smallRequest();
     auto list = request.initIds(static_cast<uint32_t>(ids.size()));
     for (uint32_t i = 0; i < list.size(); ++i) toWire(ids[i], list[i]);
-    absl::StatusOr<SmallResponse> response =
-        co_await withTimeout(kj::Promise<SmallResponse>(request.send()), deadline);
-    self->finished(peer);
+    auto response = co_await answerTo<SmallResponse>(self, peer, std::move(request), deadline);
     if (self->stopped_) response = absl::UnavailableError("stopping");
     if (!response.ok()) {
       handler(response.status());
@@ -396,13 +390,9 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     auto request = KJ_ASSERT_NONNULL(peer->source).provenancesRequest();
     auto list = request.initKeys(static_cast<uint32_t>(keys.size()));
     for (uint32_t i = 0; i < list.size(); ++i) list.set(i, toData(keys[i].bytes()));
-    const absl::StatusOr<ProvenancesResponse> response =
-        co_await withTimeout(kj::Promise<ProvenancesResponse>(request.send()), deadline);
-    self->finished(peer);
-    if (!response.ok()) {
-      handler(response.status());
-      co_return;
-    }
+    const auto response =
+        co_await answerTo<ProvenancesResponse>(self, peer, std::move(request), deadline);
+    if (!response.ok()) co_return handler(response.status());
     std::vector<std::string> texts;
     for (auto text : response->getProvenances()) {
       texts.emplace_back(text.asChars().begin(), text.size());

@@ -379,8 +379,7 @@ bool Fetch::usable(const Source& source) const {
 }
 
 bool Fetch::anyHolder() const {
-  return std::any_of(sources_.begin(), sources_.end(),
-                     [&](const Source& s) { return s.complete && usable(s); });
+  return anyHolderBut(world_.members.self().id);  // which is no source
 }
 
 bool Fetch::anyHolderBut(const NodeId& node) const {

@@ -190,22 +190,20 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   // ---- A holder's file on the same file system.
 
   void askPlace(const ActivePtr& active, const NodeId& source) {
-    const BulkLane& lane = s_.lanes.front();
-    const PeerTarget peer{source, s_.addressesOf(source)};
-    auto handler = [self = shared_from_this(), active, source](absl::StatusOr<FilePlace> place) {
-      if (!place.ok()) return;
-      self->post([self, active, source, place = *std::move(place)] {
-        self->askPieces(source, active->blob,
-                        [self, active, source, place](absl::StatusOr<std::vector<PieceHash>> list) {
-                          if (list.ok()) self->openPlace(active, source, place, *std::move(list));
-                        });
-      });
-    };
-    lane.thread->post([client = lane.client, peer, active, handler = std::move(handler)] {
-      if (*client) {
-        (*client)->place(peer, active->blob.id, active->fileSystem, kPlaceTimeout, handler);
-      }
-    });
+    askPeer<FilePlace>(
+        source,
+        [active](BulkClient& client, const PeerTarget& peer, BulkClient::PlaceHandler handler) {
+          client.place(peer, active->blob.id, active->fileSystem, kPlaceTimeout,
+                       std::move(handler));
+        },
+        [this, active, source](absl::StatusOr<FilePlace> place) {
+          if (!place.ok()) return;
+          askPieces(source, active->blob,
+                    [this, active, source,
+                     place = *std::move(place)](absl::StatusOr<std::vector<PieceHash>> list) {
+                      if (list.ok()) openPlace(active, source, place, *std::move(list));
+                    });
+        });
   }
 
   void openPlace(const ActivePtr& active, const NodeId& source, const FilePlace& place,
@@ -264,15 +262,30 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
 
   void askPieces(const NodeId& source, const BlobInfo& blob, BulkClient::PiecesHandler done) {
     if (s_.lanes.empty()) return done(absl::UnavailableError("there is no lane"));
+    askPeer<std::vector<PieceHash>>(
+        source,
+        [blob](BulkClient& client, const PeerTarget& peer, BulkClient::PiecesHandler handler) {
+          client.pieces(peer, blob, kPieceListTimeout, std::move(handler));
+        },
+        std::move(done));
+  }
+
+  // Asks on the first lane; the answer comes on `loop`.
+  template <typename Answer>
+  void askPeer(const NodeId& node,
+               std::function<void(BulkClient&, const PeerTarget&,
+                                  std::function<void(absl::StatusOr<Answer>)>)>
+                   ask,
+               std::function<void(absl::StatusOr<Answer>)> done) {
     const BulkLane& lane = s_.lanes.front();
-    const PeerTarget peer{source, s_.addressesOf(source)};
-    auto handler = [self = shared_from_this(),
-                    done = std::move(done)](absl::StatusOr<std::vector<PieceHash>> list) {
-      self->post([done, list = std::move(list)]() mutable { done(std::move(list)); });
+    const PeerTarget peer{node, s_.addressesOf(node)};
+    auto handler = [self = shared_from_this(), done = std::move(done)](absl::StatusOr<Answer> got) {
+      self->post([done, got = std::move(got)]() mutable { done(std::move(got)); });
     };
-    lane.thread->post([client = lane.client, peer, blob, handler = std::move(handler)] {
-      if (*client) (*client)->pieces(peer, blob, kPieceListTimeout, handler);
-    });
+    lane.thread->post(
+        [client = lane.client, peer, ask = std::move(ask), handler = std::move(handler)] {
+          if (*client) ask(**client, peer, handler);
+        });
   }
 
   // Small reads of one turn to one source travel together.
@@ -387,18 +400,13 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
             });
   }
 
-  // The answer comes on `loop`.
   void askWord(const ActivePtr& active, const NodeId& node, BulkClient::SwarmHandler done) {
-    const BulkLane& lane = s_.lanes.front();
-    const PeerTarget peer{node, s_.addressesOf(node)};
-    auto handler = [self = shared_from_this(),
-                    done = std::move(done)](absl::StatusOr<SwarmWord> word) {
-      self->post([done, word = std::move(word)]() mutable { done(std::move(word)); });
-    };
-    lane.thread->post(
-        [client = lane.client, peer, blob = active->blob, handler = std::move(handler)] {
-          if (*client) (*client)->swarm(peer, blob, kSwarmWordTimeout, handler);
-        });
+    askPeer<SwarmWord>(
+        node,
+        [active](BulkClient& client, const PeerTarget& peer, BulkClient::SwarmHandler handler) {
+          client.swarm(peer, active->blob, kSwarmWordTimeout, std::move(handler));
+        },
+        std::move(done));
   }
 
   void joinSwarm(const SwarmJoin& effect) {

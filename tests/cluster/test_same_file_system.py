@@ -39,11 +39,16 @@ def near(cluster: Cluster) -> None:
         agent.link_only = False
 
 
-def warm_others(cluster: Cluster) -> list[Agent]:
+def warm_first(cluster: Cluster) -> tuple[Agent, list[Agent]]:
     a, *others = cluster.agents
     a.warm(REPO, "--nodes", "a")
     for agent in others:
         wait_until(lambda: agent.holds_all_of("a", REPO), KNOWN_S, f"{agent.name} knows of it")
+    return a, others
+
+
+def warm_others(cluster: Cluster) -> list[Agent]:
+    a, others = warm_first(cluster)
     a.warm(REPO, "--nodes", ",".join(agent.name for agent in others))
     return others
 
@@ -96,12 +101,7 @@ def test_where_the_file_system_shares_blocks_a_copy_takes_no_room(
         for agent in cluster.agents:
             agent.options = ["--hub-cache", str(xfs / agent.name)]
 
-    cluster = clusters(3, hub_url=hub.url, prepare=prepare)
-    a = cluster["a"]
-    a.warm(REPO, "--nodes", "a")
-    others = [cluster["b"], cluster["c"]]
-    for agent in others:
-        wait_until(lambda: agent.holds_all_of("a", REPO), KNOWN_S, f"{agent.name} knows of it")
+    a, others = warm_first(clusters(3, hub_url=hub.url, prepare=prepare))
     os.sync()
     before = os.statvfs(xfs)
     # One after the other: two at once exchange stripes, of files that nobody verified yet.
