@@ -47,13 +47,6 @@ std::string HubFiles::pinnedTarget(const RepoId& repo, const Commit& commit,
   return absl::StrCat(pinned, query == absl::string_view::npos ? "" : target.substr(query));
 }
 
-// The whole, then.
-void HubFiles::dropRange(HttpAsk& ask) {
-  std::erase_if(ask.headers, [](const auto& header) {
-    return header.first == "range" || header.first == "if-range";
-  });
-}
-
 HubFiles::HubFiles(Seams seams, bool publish, uint64_t knownSizeMax)
     : s_(seams),
       publish_(publish),
@@ -98,8 +91,6 @@ asio::awaitable<HttpAnswer> HubFiles::answer(HttpAsk ask, HubRoute route) {
   HttpAnswer answer = fileHead(ask, located, *entry);
   if (answer.status != 200) co_return answer;
   const ByteRange range = bodies_.rangeOf(ask, entry->blob, etagOf(*entry), answer);
-  // Wherever the answer comes from: also the hub must not send the rest of a bad beginning.
-  if (range.kind == ByteRange::Kind::kWhole) dropRange(ask);
   const bool hidesSize = refusesKnownSize(ask, entry->blob.size, knownSizeMax_);
   if (ask.method != "HEAD" && answer.status != 416) {
     answer = co_await body(std::move(ask), located, *entry, range, std::move(answer));
@@ -134,11 +125,7 @@ asio::awaitable<OrAnswer<std::optional<FileEntry>>> HubFiles::entryOf(Located lo
     named.misnamed = std::exchange(named.file, std::nullopt);
   }
   if (named.misnamed) {
-    // The client may have a bad beginning: what the hub sends must not be the rest of it.
-    HttpAnswer answer = fileHead(ask, located, *named.misnamed);
-    const auto range = bodies_.rangeOf(ask, named.misnamed->blob, etagOf(*named.misnamed), answer);
-    if (answer.status == 416) co_return answer;
-    if (range.kind == ByteRange::Kind::kWhole) dropRange(ask);
+    if (auto refused = refuseTheRest(ask, located, *named.misnamed)) co_return *std::move(refused);
   }
   if (named.file) co_return named.file;
   if (observed && named.confirms(*observed)) co_return observed;
@@ -228,8 +215,9 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
   const BlobSite site{located.manifest->repo, located.manifest->commit, file.path, apart};
   const absl::Status room = co_await prepare(located, file, apart);
   if (!room.ok()) {
-    if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
-    co_return failure(503, "", room.message());
+    if (!s_.hub.open()) co_return failure(503, "", room.message());
+    if (auto refused = refuseTheRest(ask, located, file)) co_return *std::move(refused);
+    co_return co_await s_.hub.forward(std::move(ask), true);
   }
   if (wanted_.size() < kWantedShownMax) {
     wanted_.insert_or_assign(blob.id, ClientFile{site.repo, site.commit, file, located.ref});
@@ -252,11 +240,27 @@ asio::awaitable<HttpAnswer> HubFiles::body(HttpAsk ask, Located located, FileEnt
 // What this agent cannot give the hub may.
 asio::awaitable<HttpAnswer> HubFiles::withoutIt(HttpAsk ask, const Located& located,
                                                 const FileEntry& file, absl::Status why) {
-  if (s_.hub.open() && file.observedAs) {
-    co_return co_await passOn(std::move(ask), located, file.path);
+  if (!s_.hub.open()) {
+    co_return failure(absl::IsDeadlineExceeded(why) ? 504 : 503, "", why.message());
   }
-  if (s_.hub.open()) co_return co_await s_.hub.forward(std::move(ask), true);
-  co_return failure(absl::IsDeadlineExceeded(why) ? 504 : 503, "", why.message());
+  if (auto refused = refuseTheRest(ask, located, file)) co_return *std::move(refused);
+  if (file.observedAs) co_return co_await passOn(std::move(ask), located, file.path);
+  co_return co_await s_.hub.forward(std::move(ask), true);
+}
+
+// Before the question goes on to the hub, which knows of no bad beginning: it is asked for the
+// whole, or not at all if the client would append that.
+std::optional<HttpAnswer> HubFiles::refuseTheRest(HttpAsk& ask, const Located& located,
+                                                  const FileEntry& file) const {
+  HttpAnswer answer = fileHead(ask, located, file);
+  const ByteRange range = bodies_.rangeOf(ask, file.blob, etagOf(file), answer);
+  if (answer.status == 416) return answer;
+  if (range.kind == ByteRange::Kind::kWhole) {
+    std::erase_if(ask.headers, [](const auto& header) {
+      return header.first == "range" || header.first == "if-range";
+    });
+  }
+  return std::nullopt;
 }
 
 // Finds where the blob is written.

@@ -59,7 +59,6 @@ class HubFiles {
   boost::asio::awaitable<std::optional<HttpAnswer>> mayRead(RepoId repo, Commit commit,
                                                             RelativePath path,
                                                             std::optional<Token> token);
-  static void dropRange(HttpAsk& ask);
   std::string pinnedTarget(const RepoId& repo, const Commit& commit, const RelativePath& path,
                            absl::string_view target) const;
   // What is used of a file that a listing shows as observed, or not at all.
@@ -68,6 +67,8 @@ class HubFiles {
                                                                      std::optional<Token> token,
                                                                      HttpAsk& ask);
   boost::asio::awaitable<HttpAnswer> passOn(HttpAsk ask, Located located, RelativePath path);
+  std::optional<HttpAnswer> refuseTheRest(HttpAsk& ask, const Located& located,
+                                          const FileEntry& file) const;
   static HttpAnswer fileHead(const HttpAsk& ask, const Located& located, const FileEntry& file);
   boost::asio::awaitable<HttpAnswer> body(HttpAsk ask, Located located, FileEntry file,
                                           ByteRange range, HttpAnswer answer);
