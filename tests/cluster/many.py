@@ -35,27 +35,33 @@ def made_bytes(name: str, size: int) -> bytes:
 
 
 class SocketOwners:
-    """Says which agent has the TCP connection with a given local port; None if none of them has.
+    """Says which agent has the TCP connection from one port of loopback to another; None if none of
+    them has.
 
-    For `hub.ledger.who`: on loopback all have one address."""
+    For `hub.ledger.who`: on loopback all have one address. Both ports count: the system gives a
+    port to several connections if they lead to different places."""
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         self._agents = agents
 
-    def __call__(self, port: int) -> str | None:
-        inode = _inode_of(port)
+    def __call__(self, port: int, to_port: int) -> str | None:
+        inode = _inode_of(port, to_port)
         for agent in self._agents if inode else ():
             if agent.process is not None and _has_socket(agent.process.pid, inode):
                 return agent.name
         return None
 
 
-def _inode_of(port: int) -> str:
+def _inode_of(port: int, to_port: int) -> str:
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, *_, inode = line.split()[:10]
-        if state == ESTABLISHED and int(local.rpartition(":")[2], 16) == port:
+        _, local, remote, state, *_, inode = line.split()[:10]
+        if state == ESTABLISHED and (_port(local), _port(remote)) == (port, to_port):
             return inode
     return ""
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def _has_socket(pid: int, inode: str) -> bool:

@@ -18,9 +18,9 @@ class Ledger:
     def __init__(self, log: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._log = log.open("a") if log else None
-        # Says from a connection's port at the other side who has it; asked once a connection, when
-        # it is accepted. On one machine all clients have one address.
-        self.who: Callable[[int], str] | None = None
+        # Says from a connection's port at the other side and the port here who has it; asked once a
+        # connection, when it is accepted. On one machine all clients have one address.
+        self.who: Callable[[int, int], str | None] | None = None
         self._clear()
 
     def _clear(self) -> None:

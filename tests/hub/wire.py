@@ -140,7 +140,8 @@ class _Connection(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         ask = self.server.origin.ledger.who
-        self._who = ask(self.client_address[1]) if ask else None
+        here = self.request.getsockname()[1]
+        self._who = ask(self.client_address[1], here) if ask else None
         self._entry: dict[str, Any] = {}
         self._sent = 0  # body bytes of this answer
 
