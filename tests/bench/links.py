@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import dataclass
 
 from tests.cluster.network import Namespace, Network, run_quietly
 
@@ -13,17 +14,28 @@ PLAIN, KEYED = "127.77.0", "10.99.0"
 _BURST, _LATENCY = "64kb", "50ms"
 
 
+@dataclass(frozen=True)
+class Line:
+    """What each node's link can do. `frame_bytes`: its MTU. With frames of 1,500 bytes two cores are
+    busy with frames alone before the links of sixteen nodes are full."""
+
+    bits: int
+    frame_bytes: int
+
+
 class LimitedNetwork(Network):
     """Nodes of one IP network. Plain ones have addresses of 127.0.0.0/8 on their links: without a
     cluster key an agent talks to nobody else."""
 
-    def __init__(self, keyed: bool) -> None:
+    def __init__(self, keyed: bool, line: Line) -> None:
         super().__init__()
+        self.line = line
         self.prefix = KEYED if keyed else PLAIN
         self._count = 0
         self._addresses: dict[str, str] = {}
 
-    def add(self, name: str, bits: int, bridge: str = "lan") -> Namespace:
+    def add(self, name: str, bridge: str = "lan", slower: int = 1) -> Namespace:
+        """`slower`: its link has so many times less."""
         node = self.node(name, {bridge: []})
         self._count += 1
         address = f"{self.prefix}.{self._count}"
@@ -34,22 +46,20 @@ class LimitedNetwork(Network):
             *("ip", "-n", node.name, "address", "add", f"{address}/24"),
             *("dev", "eth0", "scope", "global"),
         )
-        self.limit(node, bits)
+        port = self._ports[(node.name, "eth0")]
+        for where, interface in ((node.name, "eth0"), (self._switch, port)):
+            self._prepare(where, interface, slower)
         return node
 
     def address(self, node: Namespace) -> str:
         return self._addresses[node.name]
-
-    def limit(self, node: Namespace, bits: int) -> None:
-        _shape(node.name, "eth0", bits)
-        _shape(self._switch, self._ports[(node.name, "eth0")], bits)
 
     def unplug(self, node: Namespace) -> None:
         """Nothing goes to it or comes from it any more, and nobody is told."""
         port = self._ports[(node.name, "eth0")]
         run_quietly("ip", "-n", self._switch, "link", "set", port, "down")
 
-    def join(self, left: str, right: str, bits: int) -> None:
+    def join(self, left: str, right: str) -> None:
         """A link between two bridges: `crossed` counts what went over it."""
         for bridge in (left, right):
             self._add_bridge(bridge)
@@ -61,7 +71,7 @@ class LimitedNetwork(Network):
         )
         for end, bridge in ends.items():
             run_quietly("ip", "-n", self._switch, "link", "set", end, "master", bridge, "up")
-            _shape(self._switch, end, bits)
+            self._prepare(self._switch, end)
 
     def crossed(self, right: str) -> int:
         """Bytes that went over a joining link towards bridge `right`."""
@@ -71,19 +81,20 @@ class LimitedNetwork(Network):
         """Bytes that left this node, with all headers."""
         return _sent_bytes(node.name, "eth0")
 
+    def _prepare(self, namespace: str, interface: str, slower: int = 1) -> None:
+        frame = str(self.line.frame_bytes)
+        run_quietly("ip", "-n", namespace, "link", "set", interface, "mtu", frame)
+        run_quietly(
+            *("tc", "-n", namespace, "qdisc", "replace", "dev", interface, "root", "tbf"),
+            *("rate", f"{self.line.bits // slower}bit", "burst", _BURST, "latency", _LATENCY),
+        )
+
     @staticmethod
     def _let_loopback_out(node: Namespace) -> None:
         inside = ("ip", "netns", "exec", node.name)
         run_quietly(*inside, "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
         run_quietly(*inside, "ip", "address", "delete", "127.0.0.1/8", "dev", "lo")
         run_quietly(*inside, "ip", "address", "add", "127.0.0.1/32", "dev", "lo")
-
-
-def _shape(namespace: str, interface: str, bits: int) -> None:
-    run_quietly(
-        *("tc", "-n", namespace, "qdisc", "replace", "dev", interface, "root", "tbf"),
-        *("rate", f"{bits}bit", "burst", _BURST, "latency", _LATENCY),
-    )
 
 
 def _sent_bytes(namespace: str, interface: str) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
-from tests.bench.links import LimitedNetwork
+from tests.bench.links import LimitedNetwork, Line
 from tests.bench.measure import Figures, size_text
 from tests.bench.repos import Repo, make_repo
 from tests.bench.rivals import RsyncDaemon
@@ -24,7 +24,7 @@ _PIECE_BYTES = 256 << 10
 _TORRENT_PORT = 6881
 RSYNC_ONCE = "rsync from the holder alone"
 
-Run = Callable[[Path, Repo, int], Outcome]
+Run = Callable[[Path, Repo, Line], Outcome]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def scenarios(counts: Sequence[int], faults_at: int) -> list[Scenario]:
     both = Plan(n, holders=2)
 
     def ours(plan: Plan) -> Run:
-        return lambda folder, repo, bits: spread(folder, repo, plan, bits)
+        return lambda folder, repo, line: spread(folder, repo, plan, line)
 
     made = [Scenario("nodes", f"n={count}", ours(Plan(count))) for count in counts]
     made += [
@@ -52,22 +52,22 @@ def scenarios(counts: Sequence[int], faults_at: int) -> list[Scenario]:
         Scenario(
             "loss",
             f"n={n}, one of two holders is killed at half",
-            lambda folder, repo, bits: lost_holder(folder, repo, both, bits),
+            lambda folder, repo, line: lost_holder(folder, repo, both, line),
         ),
         Scenario(
             "loss",
             f"n={n}, one of two holders falls silent at half",
-            lambda folder, repo, bits: lost_holder(folder, repo, both, bits, silent=True),
+            lambda folder, repo, line: lost_holder(folder, repo, both, line, silent=True),
         ),
         Scenario(
             "slow",
             f"n={n}, one of them 10 × slower: the others",
-            lambda folder, repo, bits: slow_node(folder, repo, Plan(n, slow=True), bits),
+            lambda folder, repo, line: slow_node(folder, repo, Plan(n, slow=True), line),
         ),
         Scenario(
             "late",
             f"n={n}, each 2 s after the one before: from its own order",
-            lambda folder, repo, bits: late_joiners(folder, repo, Plan(n), bits),
+            lambda folder, repo, line: late_joiners(folder, repo, Plan(n), line),
         ),
         Scenario("zones", f"n={n}, half of them in another zone", ours(Plan(n, zones=True))),
         *(
@@ -88,10 +88,11 @@ def scenarios(counts: Sequence[int], faults_at: int) -> list[Scenario]:
 
 
 def network_rows(
-    folder: Path, size: int, bits: int, rounds: int, chosen: Sequence[Scenario]
+    folder: Path, size: int, line: Line, rounds: int, chosen: Sequence[Scenario]
 ) -> list[Figures]:
     """All scenarios in turn, round by round."""
-    title = f"{size_text(size)} to n nodes, links of {bits // 1_000_000} Mbit/s"
+    links = f"links of {line.bits // 1_000_000} Mbit/s, frames of {line.frame_bytes}"
+    title = f"{size_text(size)} to n nodes, {links}"
     job = Figures(f"{title}: the job", "s")
     last = Figures(f"{title}: the last node has it", "s")
     sent = Figures("sent by all holders ÷ size, by their interfaces", "×")
@@ -102,7 +103,7 @@ def network_rows(
         for scenario in chosen:
             if scenario.once and number:
                 continue
-            outcome = scenario.run(folder / "site", repo, bits)
+            outcome = scenario.run(folder / "site", repo, line)
             job.add(scenario.way, number, [outcome.job])
             last.add(scenario.way, number, [outcome.last])
             sent.add(scenario.way, number, [outcome.sent / size])
@@ -124,23 +125,23 @@ def network_rows(
 
 
 @contextmanager
-def _network(folder: Path) -> Iterator[LimitedNetwork]:
+def _network(folder: Path, line: Line) -> Iterator[LimitedNetwork]:
     folder.mkdir()
     try:
-        with LimitedNetwork(keyed=True) as network:
+        with LimitedNetwork(keyed=True, line=line) as network:
             yield network
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _torrent(count: int, folder: Path, repo: Repo, bits: int) -> Outcome:
+def _torrent(count: int, folder: Path, repo: Repo, line: Line) -> Outcome:
     """A seed and `count` peers, who know each other from the start and are told to go at once."""
     peers: dict[str, TorrentPeer] = {}
-    with _network(folder) as network:
+    with _network(folder, line) as network:
         torrent = folder / "torrent"
         make_torrent(repo.file, torrent, _PIECE_BYTES)
         names = [f"n{number + 1}" for number in range(count)]
-        nodes = {name: network.add(name, bits) for name in ("h1", *names)}
+        nodes = {name: network.add(name) for name in ("h1", *names)}
         listens = {name: f"{network.address(nodes[name])}:{_TORRENT_PORT}" for name in nodes}
         try:
             for number, (name, node) in enumerate(nodes.items()):
@@ -165,11 +166,11 @@ def _torrent(count: int, folder: Path, repo: Repo, bits: int) -> Outcome:
                 peer.stop()
 
 
-def _rsync(count: int, folder: Path, repo: Repo, bits: int) -> Outcome:
+def _rsync(count: int, folder: Path, repo: Repo, line: Line) -> Outcome:
     """Every node from the holder, at once."""
-    with _network(folder) as network:
-        nodes = [network.add(f"n{number + 1}", bits) for number in range(count)]
-        holder = network.add("h1", bits)
+    with _network(folder, line) as network:
+        nodes = [network.add(f"n{number + 1}") for number in range(count)]
+        holder = network.add("h1")
         daemon = RsyncDaemon(
             folder / "rsync", repo.folder, network.address(holder), holder.prefix
         )

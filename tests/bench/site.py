@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
-from tests.bench.links import LimitedNetwork
+from tests.bench.links import LimitedNetwork, Line
 from tests.bench.repos import Repo
 from tests.cluster.agent import Agent
 from tests.cluster.cache_tree import sha256_of
@@ -39,9 +39,9 @@ class Plan:
 class Site:
     """A context manager. Holders are h1 …, wanters n1 …"""
 
-    def __init__(self, folder: Path, repo: Repo, plan: Plan, bits: int) -> None:
-        self.folder, self.repo, self.plan, self.bits = folder, repo, plan, bits
-        self.network = LimitedNetwork(plan.keyed)
+    def __init__(self, folder: Path, repo: Repo, plan: Plan, line: Line) -> None:
+        self.folder, self.repo, self.plan = folder, repo, plan
+        self.network = LimitedNetwork(plan.keyed, line)
         self.nodes: dict[str, Namespace] = {}
         self.agents: dict[str, Agent] = {}
         self.holders = [f"h{number + 1}" for number in range(plan.holders)]
@@ -70,12 +70,11 @@ class Site:
 
     def _build(self) -> None:
         if self.plan.zones:
-            self.network.join("west", "east", self.bits)
+            self.network.join("west", "east")
         key = make_key(self.folder / "key") if self.plan.keyed else None
         for name in (*self.holders, *self.wanters):
-            slow = self.plan.slow and name == self.wanters[-1]
-            bits = self.bits // SLOWER if slow else self.bits
-            self.nodes[name] = self.network.add(name, bits, self._bridge(name))
+            slower = SLOWER if self.plan.slow and name == self.wanters[-1] else 1
+            self.nodes[name] = self.network.add(name, self._bridge(name), slower)
         for name in self.nodes:
             self.agents[name] = agent = Agent(
                 name,

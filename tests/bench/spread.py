@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.links import Line
 from tests.bench.repos import Repo, job_seconds
 from tests.bench.site import RUN_S, Plan, Site
 from tests.cluster.waiting import wait_until
@@ -31,18 +32,18 @@ class Outcome:
         return max(self.nodes.values())
 
 
-def spread(folder: Path, repo: Repo, plan: Plan, bits: int) -> Outcome:
+def spread(folder: Path, repo: Repo, plan: Plan, line: Line) -> Outcome:
     """One order for all wanters at once, given to the first holder."""
-    with Site(folder, repo, plan, bits) as site:
+    with Site(folder, repo, plan, line) as site:
         before = site.sent_counts()
         began = time.time()
         job = site.order(site.holders[0], site.wanters)
         return _outcome(site, before, began, job_seconds(job))
 
 
-def slow_node(folder: Path, repo: Repo, plan: Plan, bits: int) -> Outcome:
+def slow_node(folder: Path, repo: Repo, plan: Plan, line: Line) -> Outcome:
     """The same, over when all but the slow one have it."""
-    with Site(folder, repo, plan, bits) as site:
+    with Site(folder, repo, plan, line) as site:
         before = site.sent_counts()
         began = time.time()
         site.order_and_go_on(site.holders[0], site.wanters)
@@ -51,10 +52,10 @@ def slow_node(folder: Path, repo: Repo, plan: Plan, bits: int) -> Outcome:
         return _outcome(site, before, began, time.time() - began, others)
 
 
-def lost_holder(folder: Path, repo: Repo, plan: Plan, bits: int, silent: bool = False) -> Outcome:
+def lost_holder(folder: Path, repo: Repo, plan: Plan, line: Line, silent: bool = False) -> Outcome:
     """The first of two holders is killed when half of all bytes have arrived; the second one was
     given the order. `silent`: its link is cut instead, so that nobody is told."""
-    with Site(folder, repo, plan, bits) as site:
+    with Site(folder, repo, plan, line) as site:
         lost, orderer = site.holders
         before = site.sent_counts()
         began = time.time()
@@ -78,10 +79,10 @@ def lost_holder(folder: Path, repo: Repo, plan: Plan, bits: int, silent: bool = 
         return outcome
 
 
-def late_joiners(folder: Path, repo: Repo, plan: Plan, bits: int) -> Outcome:
+def late_joiners(folder: Path, repo: Repo, plan: Plan, line: Line) -> Outcome:
     """Each wanter orders for itself, two seconds after the one before. `job` is the time of all,
     `nodes` counts from each one's own order."""
-    with Site(folder, repo, plan, bits) as site:
+    with Site(folder, repo, plan, line) as site:
         before = site.sent_counts()
         began: dict[str, float] = {}
         for number, name in enumerate(site.wanters):

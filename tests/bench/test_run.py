@@ -72,7 +72,7 @@ def test_rows_on_limited_links_name_every_scenario(folder: Path) -> None:
         *("--nodes", "1", "--faults-at", "2", "--network-size", "1MiB"),
     )
 
-    ways = tables["1 MiB to n nodes, links of 100 Mbit/s: the job"]
+    ways = tables["1 MiB to n nodes, links of 100 Mbit/s, frames of 9000: the job"]
     assert {"n=2, plain", "n=2, half of them in another zone"} <= ways
     assert sum("at half" in way for way in ways) == 2
     assert "over the boundary of the zones ÷ size" in tables
