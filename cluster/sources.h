@@ -110,10 +110,16 @@ struct Source {
   int enough() const {
     constexpr absl::Duration kShortest = absl::Milliseconds(50);  // a busy machine answers late
     constexpr absl::Duration kLongest = absl::Milliseconds(400);  // what queued itself is no way
-    const double horizon = absl::ToDoubleSeconds(std::clamp(2 * least, kShortest, kLongest));
-    const double pieces = rate * horizon / static_cast<double>(kPieceBytes);
+    const absl::Duration underWay = std::min(2 * least, kLongest);
+    const double near = readsIn(std::max(underWay, kShortest));
+    const double far = readsIn(underWay);
     constexpr double kLeast = 2;  // one comes while the next is asked for
-    return static_cast<int>(std::clamp<double>(pieces + 1, kLeast, kReadWindow));
+    return static_cast<int>(std::max(
+        {kLeast, std::min<double>(near, kReadWindow), std::min<double>(far, kReadWindowFar)}));
+  }
+  // At its rate, and one more.
+  double readsIn(absl::Duration time) const {
+    return rate * absl::ToDoubleSeconds(time) / static_cast<double>(kPieceBytes) + 1;
   }
 
   // How long a further read may take.

@@ -46,9 +46,9 @@ inline constexpr absl::Duration kStalledWriteTimeout =
 inline constexpr size_t kUnsentBytesPerLinkMax = 16 << 20;  // results not yet written to a link
 inline constexpr size_t kUnsentBytesMax = 256 << 20;        // the same, over all links of an agent
 inline constexpr int kReadWindow = 8;  // reads in flight per source and blob: 8 MiB
+inline constexpr int kReadWindowFar = 32;  // the same where they are needed to fill a long link
 inline constexpr int kReadsMax =
     64;  // under way from holders, over all blobs; as many from wanters
-inline constexpr int kBulkLinksPerNode = 2;  // direct-lane connections kept to one peer
 inline constexpr int kKjTurnsPerPost = 256;  // KJ turns before Asio gets its turn
 // Buffers of a link are given back when it has been idle for kBuffersKept; freeing them after each
 // message costs a third of the throughput in page faults.
@@ -76,6 +76,7 @@ inline constexpr uint64_t kRateLimitMin = 100'000;  // bytes/s: a piece in 10 s;
 // A read waits so long at a node that limits its uploads, else it is told "busy" and asked again:
 // below kReadDeadlineMin, so that nobody is taken for dead who only keeps a limit.
 inline constexpr absl::Duration kUploadPatience = absl::Milliseconds(300);
+inline constexpr absl::Duration kUploadPatienceOfWarm = absl::Milliseconds(50);  // clients go first
 inline constexpr absl::Duration kBusyPause = absl::Milliseconds(200);  // before it is asked again
 // While a client waits for a piece: reads of all fetches together that no client waits for, from
 // holders; as many from wanters; and connections to the hub.

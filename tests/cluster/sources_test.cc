@@ -19,12 +19,13 @@ int windowAfter(int reads, absl::Duration each, absl::Duration ahead) {
 }
 
 TEST(Source, AFastLinkFillsItsWindow) {
-  EXPECT_EQ(windowAfter(20, absl::Milliseconds(1), absl::Milliseconds(4)), kReadWindow);
+  EXPECT_EQ(windowAfter(80, absl::Milliseconds(1), absl::Milliseconds(2)), kReadWindow);
 }
 
-TEST(Source, AFarOneToo) {
-  // 8 MiB in 200 ms.
-  EXPECT_EQ(windowAfter(40, absl::Milliseconds(25), absl::Milliseconds(200)), kReadWindow);
+TEST(Source, AFarOneHasMoreUnderWay) {
+  // 8 MiB in 200 ms fill it now; as much again shows whether it could take more.
+  EXPECT_EQ(windowAfter(40, absl::Milliseconds(25), absl::Milliseconds(200)), 16);
+  EXPECT_EQ(windowAfter(80, absl::Milliseconds(2), absl::Milliseconds(200)), kReadWindowFar);
 }
 
 TEST(Source, OfASlowOneNoMoreIsAskedThanComesSoon) {

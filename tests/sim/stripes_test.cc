@@ -21,8 +21,7 @@ const double kIdealSeconds = static_cast<double>(kBlob.size) / 12.5e6;
 class StripesTest : public ::testing::Test {
  protected:
   // The first `holders` nodes have the blob, the others want it.
-  void make(size_t holders, size_t wanters, uint64_t seed = 1) {
-    WorldOptions options;
+  void make(size_t holders, size_t wanters, uint64_t seed = 1, WorldOptions options = {}) {
     options.seed = seed;
     options.nodes = holders + wanters;
     holders_ = holders;
@@ -97,6 +96,19 @@ TEST_F(StripesTest, ManyTakeHardlyLongerThanOne) {
     EXPECT_LT(took, (wanters > 8 ? 1.35 : 1.2) * kIdealSeconds) << wanters;
     EXPECT_LT(sentByHolders(), 1.05) << wanters;
   }
+}
+
+// 2.5 Gbit/s and a round trip of 40 ms: 12.5 MiB are under way when it is full.
+TEST_F(StripesTest, AFarHolderFillsItsLink) {
+  WorldOptions far;
+  far.linkBytesPerSecond = 312.5e6;
+  far.latency = absl::Milliseconds(20);
+  make(1, 1, 1, far);
+  start();
+  wantAll();
+  const double took = last(run());
+  record("far", took);
+  EXPECT_LT(took, 1.5 * static_cast<double>(kBlob.size) / far.linkBytesPerSecond);
 }
 
 TEST_F(StripesTest, SeveralHoldersShareOneCopy) {
