@@ -68,11 +68,11 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
     size_t underWay = 0;
   };
 
-  void read(const PeerTarget& target, const BlobId& blob, uint64_t offset, uint32_t length,
-            absl::Duration deadline, ReadHandler handler) {
+  void read(const PeerTarget& target, const ReadQuestion& question, absl::Duration deadline,
+            ReadHandler handler) {
     ask(target, std::move(handler),
-        [self = shared_from_this(), blob, offset, length, deadline](auto peer, auto done) {
-          return runRead(self, peer, blob, offset, length, deadline, std::move(done));
+        [self = shared_from_this(), question, deadline](auto peer, auto done) {
+          return runRead(self, peer, question, deadline, std::move(done));
         });
   }
 
@@ -245,17 +245,18 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
   }
 
   static asio::awaitable<void> runRead(std::shared_ptr<Impl> self, std::shared_ptr<Peer> peer,
-                                       BlobId blob, uint64_t offset, uint32_t length,
-                                       absl::Duration deadline, ReadHandler handler) {
+                                       ReadQuestion question, absl::Duration deadline,
+                                       ReadHandler handler) {
     if (self->wentDown(peer, handler)) co_return;
-    auto request = readerOf(*peer, blob).readRequest();
-    request.setOffset(offset);
-    request.setLength(length);
+    auto request = readerOf(*peer, question.blob).readRequest();
+    request.setOffset(question.offset);
+    request.setLength(question.length);
+    request.setBackground(question.background);
     auto response = co_await answerTo<ReadResponse>(self, peer, std::move(request), deadline);
     // After stop() nobody takes bytes that would have to come back to this lane.
     if (self->stopped_) response = absl::UnavailableError("stopping");
     if (!response.ok()) {
-      peer->readers.erase(blob);
+      peer->readers.erase(question.blob);
       handler(response.status());
       co_return;
     }
@@ -265,15 +266,15 @@ class BulkClient::Impl : public std::enable_shared_from_this<BulkClient::Impl> {
       co_return;
     }
     if (*outcome == ReadOutcome::kGone || *outcome == ReadOutcome::kCorrupt) {
-      peer->readers.erase(blob);
+      peer->readers.erase(question.blob);
     }
     ReadAnswer answer{*outcome, {}};
     if (*outcome == ReadOutcome::kData) {
       auto owner = keepOnLane(self->io_, *std::move(response));
       const auto data = owner->getData();
-      if (data.size() != length) {
+      if (data.size() != question.length) {
         handler(absl::DataLossError(
-            absl::StrCat("answered with ", data.size(), " bytes instead of ", length)));
+            absl::StrCat("answered with ", data.size(), " bytes instead of ", question.length)));
         co_return;
       }
       answer.data = {{data.begin(), data.size()}, owner};
@@ -417,9 +418,9 @@ BulkClient::BulkClient(asio::io_context& io, NodeId self, uint64_t epoch, const 
 BulkClient::~BulkClient() {
   impl_->stop();
 }
-void BulkClient::read(const PeerTarget& peer, const BlobId& blob, uint64_t offset, uint32_t length,
-                      absl::Duration deadline, ReadHandler handler) {
-  impl_->read(peer, blob, offset, length, deadline, std::move(handler));
+void BulkClient::read(const PeerTarget& peer, const ReadQuestion& question, absl::Duration deadline,
+                      ReadHandler handler) {
+  impl_->read(peer, question, deadline, std::move(handler));
 }
 void BulkClient::readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
                            SmallHandler handler) {

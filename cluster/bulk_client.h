@@ -41,6 +41,14 @@ struct ReadAnswer {
   ReceivedBytes data;  // of kData
 };
 
+// Bytes of one piece, or a part of it.
+struct ReadQuestion {
+  BlobId blob;
+  uint64_t offset = 0;
+  uint32_t length = 0;
+  bool background = false;  // no client waits for it
+};
+
 class BulkClient {
  public:
   using ReadHandler = std::function<void(absl::StatusOr<ReadAnswer>)>;
@@ -51,11 +59,10 @@ class BulkClient {
   BulkClient(boost::asio::io_context& io, NodeId self, uint64_t epoch, const TlsContext* tls);
   ~BulkClient();
 
-  // offset and length within one piece. The deadline counts from when the link is up and the read
-  // is sent. Errors: kUnavailable (no link), kDeadlineExceeded, kDataLoss (answered with another
-  // length).
-  void read(const PeerTarget& peer, const BlobId& blob, uint64_t offset, uint32_t length,
-            absl::Duration deadline, ReadHandler handler);
+  // The deadline counts from when the link is up and the read is sent. Errors: kUnavailable (no
+  // link), kDeadlineExceeded, kDataLoss (answered with another length).
+  void read(const PeerTarget& peer, const ReadQuestion& question, absl::Duration deadline,
+            ReadHandler handler);
   // At most kInlineIdsMax ids.
   void readSmall(const PeerTarget& peer, std::vector<BlobId> ids, absl::Duration deadline,
                  SmallHandler handler);

@@ -198,8 +198,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   }
 
   // Fulfilled when so many bytes may be sent: true; or at once: false, they may not be soon.
-  kj::Promise<bool> uploadTurn(uint64_t bytes) {
-    const auto wait = counters_.uploads.takeWithin(bytes, absl::Now(), kUploadPatience);
+  kj::Promise<bool> uploadTurn(uint64_t bytes, bool background) {
+    const auto wait = counters_.turns.take(bytes, background, absl::Now());
     if (!wait) return false;
     if (*wait == absl::ZeroDuration()) return true;
     auto paf = kj::newPromiseAndFulfiller<bool>();
@@ -385,6 +385,7 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   kj::Promise<void> read(ReadContext context) override {
     const uint64_t offset = context.getParams().getOffset();
     const uint32_t length = context.getParams().getLength();
+    const bool background = context.getParams().getBackground();
     context.releaseParams();
     if (length == 0 || length > kPieceBytes || offset > kBlobBytesMax ||
         offset / kPieceBytes != (offset + length - 1) / kPieceBytes) {
@@ -392,20 +393,22 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     }
     if (server_->tooMuchUnsent(link_)) return answer(context, ReadOutcome::kBusy);
     auto room = kj::heap<Room>(link_, length);
-    if (local_) return readInTurn(context, offset, length).attach(kj::mv(room));
+    if (local_) return readInTurn(context, offset, length, background).attach(kj::mv(room));
     return server_->readArriving(peer_, blob_, offset, length)
-        .then([this, context, offset, length](Answer got) mutable -> kj::Promise<void> {
-          if (got.outcome == ReadOutcome::kData) return copyInTurn(context, std::move(got));
+        .then([this, context, offset, length, background](Answer got) mutable -> kj::Promise<void> {
+          if (got.outcome == ReadOutcome::kData) {
+            return copyInTurn(context, std::move(got), background);
+          }
           const bool lacks =
               got.outcome == ReadOutcome::kGone || got.outcome == ReadOutcome::kNotMine;
           if (!lacks) return answer(context, got.outcome);
           // It may have been completed and published since this reader was opened.
           return server_->open(peer_, blob_)
-              .then([this, context, offset, length, outcome = got.outcome](
+              .then([this, context, offset, length, background, outcome = got.outcome](
                         std::shared_ptr<const LocalBlob> local) mutable -> kj::Promise<void> {
                 if (!local) return answer(context, outcome);
                 local_ = std::move(local);
-                return readInTurn(context, offset, length);
+                return readInTurn(context, offset, length, background);
               });
         })
         .attach(kj::mv(room));
@@ -438,17 +441,18 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     return kj::READY_NOW;
   }
 
-  kj::Promise<void> copyInTurn(ReadContext& context, Answer got) {
-    return server_->uploadTurn(got.bytes.size())
+  kj::Promise<void> copyInTurn(ReadContext& context, Answer got, bool background) {
+    return server_->uploadTurn(got.bytes.size(), background)
         .then([this, context, got = std::move(got)](bool may) mutable -> kj::Promise<void> {
           return may ? copy(context, got) : answer(context, ReadOutcome::kBusy);
         });
   }
 
-  kj::Promise<void> readInTurn(ReadContext& context, uint64_t offset, uint32_t length) {
+  kj::Promise<void> readInTurn(ReadContext& context, uint64_t offset, uint32_t length,
+                               bool background) {
     if (server_->counters().uploads.rate() == 0) return readLocal(context, offset, length);
-    return server_->uploadTurn(length).then(
-        [this, context, offset, length](bool may) mutable -> kj::Promise<void> {
+    return server_->uploadTurn(length, background)
+        .then([this, context, offset, length](bool may) mutable -> kj::Promise<void> {
           // Another read may have found meanwhile that the copy is no good.
           if (!may || !local_) return answer(context, ReadOutcome::kBusy);
           return readLocal(context, offset, length);
@@ -546,7 +550,7 @@ class BulkServer::Impl::Source final : public wire::BlobSource::Server {
   kj::Promise<std::vector<Answer>> inTurn(std::vector<Answer> answers) {
     uint64_t bytes = 0;
     for (const Answer& one : answers) bytes += one.bytes.size();
-    return server_->uploadTurn(bytes).then([answers = std::move(answers)](bool may) mutable {
+    return server_->uploadTurn(bytes, false).then([answers = std::move(answers)](bool may) mutable {
       for (Answer& one : answers) {
         if (!may && one.outcome == ReadOutcome::kData) one = {ReadOutcome::kBusy, {}};
       }

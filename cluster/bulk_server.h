@@ -9,8 +9,8 @@
 // Memory: reads are refused (busy) while a link has kUnsentBytesPerLinkMax not yet written, or the
 // agent kUnsentBytesMax.
 // The upload limit: what is sent to peers, by all lanes together, keeps it. A read whose turn comes
-// within kUploadPatience waits for it; any other is refused (busy), and its node asks again, so
-// that it never looks like one that is not answered.
+// soon waits for it (UploadTurns); any other is refused (busy), and its node asks again, so that it
+// never looks like one that is not answered.
 #ifndef ROOST_CLUSTER_BULK_SERVER_H_
 #define ROOST_CLUSTER_BULK_SERVER_H_
 
@@ -28,6 +28,7 @@
 #include "cache/page_cache_room.h"
 #include "cache/work_pool.h"
 #include "cluster/rate_limit.h"
+#include "cluster/upload_turns.h"
 #include "protocol/messages.h"
 #include "protocol/preface.h"
 #include "protocol/tls.h"
@@ -70,6 +71,7 @@ struct ServeCounters {
   std::atomic<uint64_t> unsentBytes{0};  // asked for and not yet written, as last measured
   std::atomic<int> links{0};             // accepted, those in their handshake included
   RateLimit uploads{};                   // of payload, also that of lanes to come
+  UploadTurns turns{uploads};
 };
 
 class BulkServer {

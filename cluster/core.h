@@ -317,6 +317,7 @@ struct ReadPiece {
   BlobId blob;
   uint64_t piece;
   absl::Duration deadline;
+  bool background = false;  // no client of this node waits for it
 };
 struct ReadSmall {
   FetchId fetch;

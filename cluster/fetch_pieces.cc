@@ -213,7 +213,7 @@ void Fetch::ask(Turn& turn, Sender index, uint64_t piece) {
   ++readsOf(fromOrigin);
   owed_.erase(piece);
   takenOver_.erase(piece);
-  turn.emit(ReadPiece{id_, source.node, blob_.id, piece, source.deadline()});
+  turn.emit(ReadPiece{id_, source.node, blob_.id, piece, source.deadline(), background_});
   ++source.inFlight;
 }
 
@@ -338,7 +338,7 @@ void Fetch::pump(Turn& turn) {
   if (state_ != State::kRunning || hubRunning_) return;
   followSwarm(turn);
   // Those that are asked for least come first: where the budget is short, none is left out.
-  for (int underWay = 0; underWay < kReadWindow; ++underWay) {
+  for (int underWay = 0; underWay < kReadWindowFar; ++underWay) {
     for (Sender i = 0; i < sources_.size(); ++i) {
       if (sources_[i].inFlight == underWay && mayReadFrom(i)) askNext(turn, i);
     }

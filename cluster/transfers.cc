@@ -249,14 +249,14 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   void readByLink(const ActivePtr& active, const ReadPiece& effect) {
     const BulkLane& lane = s_.lanes[effect.piece % s_.lanes.size()];
     const PeerTarget peer{effect.source, s_.addressesOf(effect.source)};
-    const uint32_t length = pieceLength(active->blob, effect.piece);
+    const ReadQuestion question{effect.blob, effect.piece * kPieceBytes,
+                                pieceLength(active->blob, effect.piece), effect.background};
     auto handler = [self = shared_from_this(), active, effect](absl::StatusOr<ReadAnswer> answer) {
       self->received(active, effect, std::move(answer));
     };
-    lane.thread->post([client = lane.client, peer, effect, length, handler = std::move(handler)] {
-      if (*client)
-        (*client)->read(peer, effect.blob, effect.piece * kPieceBytes, length, effect.deadline,
-                        handler);
+    lane.thread->post([client = lane.client, peer, question, deadline = effect.deadline,
+                       handler = std::move(handler)] {
+      if (*client) (*client)->read(peer, question, deadline, handler);
     });
   }
 

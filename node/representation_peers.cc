@@ -211,15 +211,13 @@ asio::awaitable<absl::StatusOr<ReadAnswer>> RepresentationPeers::askPiece(NodeId
   using Answer = absl::StatusOr<ReadAnswer>;
   const BulkLane& lane = laneOf(holder);
   const PeerTarget peer{holder, s_.addressesOf(holder)};
-  const auto length = static_cast<uint32_t>(pieceBytes(blob.size, piece));
+  const ReadQuestion question{blob.id, piece * kPieceBytes,
+                              static_cast<uint32_t>(pieceBytes(blob.size, piece))};
   const std::function<void(std::function<void(Answer)>)> start =
       [&](std::function<void(Answer)> done) {
-        lane.thread->post(
-            [client = lane.client, peer, blob, piece, length, done = std::move(done)] {
-              if (*client) {
-                (*client)->read(peer, blob.id, piece * kPieceBytes, length, kPatience, done);
-              }
-            });
+        lane.thread->post([client = lane.client, peer, question, done = std::move(done)] {
+          if (*client) (*client)->read(peer, question, kPatience, done);
+        });
       };
   const Answer dropped = absl::CancelledError("the agent is stopping");
   co_return co_await awaitCallback<Answer>(start, dropped);

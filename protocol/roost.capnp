@@ -237,7 +237,8 @@ struct SmallBlob { outcome @0 :ReadOutcome; data @1 :Data; }
 
 interface BlobReader {
   # One piece or a part of it: length <= 1 MiB, not across a piece boundary. A short answer means the blob ends there.
-  read @0 (offset :UInt64, length :UInt32) -> (outcome :ReadOutcome, data :Data);
+  # background: no client waits for it, so those for which one does go first where the sender has a limit.
+  read @0 (offset :UInt64, length :UInt32, background :Bool) -> (outcome :ReadOutcome, data :Data);
   # The XXH3-128 of each piece of a blob that this node has whole and has verified, 16 bytes each; empty if it has not.
   pieces @1 () -> (hashes :Data);
   # How to get this blob by BitTorrent. port: where this node's swarm listens, 0 without one, whatever the state is.

@@ -158,7 +158,7 @@ class BulkTest : public ::testing::TestWithParam<bool> {
     auto future = promise->get_future();
     clientLane_.post([=, this] {
       client_->read(
-          target_, blob, offset, length, deadline,
+          target_, {blob, offset, length}, deadline,
           [promise](absl::StatusOr<ReadAnswer> answer) { promise->set_value(gotOf(answer)); });
     });
     return future;
@@ -485,7 +485,7 @@ TEST_P(BulkTest, BytesThatAreStillHeldWhenTheClientEndsStayReadable) {
   const BlobId id = put(content);
   std::promise<ReceivedBytes> promise;
   clientLane_.post([&] {
-    client_->read(target_, id, 0, kPieceBytes, kLong,
+    client_->read(target_, {id, 0, kPieceBytes}, kLong,
                   [&](absl::StatusOr<ReadAnswer> answer) { promise.set_value(answer->data); });
   });
   ReceivedBytes held = promise.get_future().get();
@@ -503,7 +503,7 @@ TEST_P(BulkTest, NobodyThereIsUnavailable) {
   }
   std::promise<absl::Status> promise;
   clientLane_.post([&] {
-    client_->read(nobody, infoOf({}).id, 0, 1, kLong,
+    client_->read(nobody, {infoOf({}).id, 0, 1}, kLong,
                   [&](absl::StatusOr<ReadAnswer> answer) { promise.set_value(answer.status()); });
   });
   EXPECT_TRUE(absl::IsUnavailable(promise.get_future().get()));

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "cluster/swarm_share.h"
+#include "cluster/upload_turns.h"
 
 namespace roost {
 namespace {
@@ -131,6 +134,55 @@ TEST(SwarmShare, WithoutALimitThereIsNone) {
   EXPECT_EQ(share.rate(kStart + kAsked), 2 * kMiB);
   limit.set(0, kStart);
   EXPECT_EQ(share.rate(kStart + 2 * kAsked), 0u);
+}
+
+// Reads that are asked for again 200 ms after "busy", from `readers` of clients and a warm job's;
+// the bytes of each within 20 s.
+struct Shares {
+  uint64_t clients = 0, warm = 0;
+};
+Shares sharesOf(uint64_t rate, int readers, int warms) {
+  RateLimit limit(rate);
+  UploadTurns turns(limit);
+  struct Asker {
+    bool background;
+    absl::Time next;
+  };
+  std::vector<Asker> askers;
+  for (int i = 0; i < readers + warms; ++i) {
+    askers.push_back({i >= readers, kStart + absl::Milliseconds(7 * i)});
+  }
+  Shares shares;
+  for (absl::Time now = kStart; now < kStart + absl::Seconds(20); now += absl::Milliseconds(1)) {
+    for (Asker& asker : askers) {
+      if (now < asker.next) continue;
+      const auto wait = turns.take(kMiB, asker.background, now);
+      asker.next = now + wait.value_or(kBusyPause) + absl::Milliseconds(1);
+      if (wait) (asker.background ? shares.warm : shares.clients) += kMiB;
+    }
+  }
+  return shares;
+}
+
+TEST(UploadTurns, ClientsGoFirstAndAWarmGoesOn) {
+  for (const uint64_t rate : {kMiB, 8 * kMiB, 200 * kMiB}) {
+    const Shares shares = sharesOf(rate, 8, 8);
+    EXPECT_GE(shares.clients, rate * 20 * 7 / 10) << rate;
+    EXPECT_GE(shares.warm, kMiB) << rate;
+  }
+}
+
+TEST(UploadTurns, AWarmAloneHasAll) {
+  for (const uint64_t rate : {kMiB, 8 * kMiB, 200 * kMiB}) {
+    EXPECT_GE(sharesOf(rate, 0, 8).warm, rate * 20 * 9 / 10) << rate;
+  }
+}
+
+TEST(UploadTurns, WithoutALimitNobodyWaits) {
+  RateLimit limit;
+  UploadTurns turns(limit);
+  EXPECT_EQ(turns.take(1'000 * kMiB, true, kStart), absl::ZeroDuration());
+  EXPECT_EQ(turns.take(kMiB, true, kStart), absl::ZeroDuration());
 }
 
 // The rate that the share allows and the bucket together: never more than the limit, and none of

@@ -220,6 +220,25 @@ TEST_F(LimitsTest, ADownloadLimitIsAClientsFirstAndTheWarmsToo) {
   end(1, job);
 }
 
+TEST_F(LimitsTest, AnUploadLimitIsForWaitingClientsFirstWhereverTheyAre) {
+  const BlobInfo big{blobOfNumber(32), 400 * kMiB};
+  start({.seed = 18, .nodes = 3, .linkBytesPerSecond = 100e6}, {kFile, big});
+  world->limitUploads(0, 8 * kMiB);
+  const uint64_t job = warm({big}, {1});
+  world->runFor(absl::Seconds(5));
+  const uint64_t before = world->received(1);
+  const absl::Time begin = world->now();
+  world->read(2, kFile);
+  ASSERT_TRUE(world->runUntilDone(absl::Minutes(5),
+                                  [&] { return world->readUpTo(2, kFile.id) == UINT64_MAX; }));
+  EXPECT_LE(world->now() - begin, absl::Seconds(11)) << "alone it takes 8 s, fairly shared 16";
+  EXPECT_GE(world->received(1) - before, 4 * kMiB) << "the warm goes on";
+  const uint64_t then = world->received(1);
+  world->runFor(absl::Seconds(5));
+  EXPECT_GE(world->received(1) - then, 36 * kMiB) << "at the limit again";
+  end(1, job);
+}
+
 TEST_F(LimitsTest, AWantersTrickleDoesNotHoldTheOthers) {
   const BlobInfo big{blobOfNumber(31), 200 * kMiB};
   start({.seed = 14, .nodes = 5}, {kFile, big});

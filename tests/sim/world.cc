@@ -52,7 +52,7 @@ World::World(const WorldOptions& options)
       now_(absl::FromUnixSeconds(1'700'000'000)),
       flows_(options.seed, [this](uint64_t read) { return beginsToSend(read); }) {
   for (NodeIndex i = 0; i < options.nodes; ++i) {
-    auto node = std::make_unique<Node>(Node{MemberInfo{NodeId::ofNumber(i + 1)}});
+    std::unique_ptr<Node> node(new Node{MemberInfo{NodeId::ofNumber(i + 1)}});
     node->info.name = absl::StrCat("n", i);
     node->info.addresses = {addressOf(i)};
     if (i < options.stores.size()) node->info.stores = options.stores[i];
@@ -486,7 +486,7 @@ void World::perform(NodeIndex index, const ReadPiece& effect) {
   const uint64_t id = nextSerial_++;
   const BlobInfo blob = nodes_[index]->writers.at(effect.fetch).blob;
   reads_.emplace(id, PendingRead{index, *source, nodes_[index]->life, effect.fetch, blob,
-                                 effect.piece, false});
+                                 effect.piece, false, effect.background});
   later(options_.latency, [=, this] { readArrives(id); });
   later(effect.deadline,
         [=, this] { endRead(id, absl::DeadlineExceededError("no answer in time"), std::nullopt); });
@@ -561,14 +561,14 @@ void World::answerRead(uint64_t id, absl::StatusOr<ReadOutcome> outcome, std::op
   if (it == reads_.end()) return;
   const NodeIndex from = it->second.source;
   if (outcome.ok() && *outcome == ReadOutcome::kData) {
-    const auto turn = nodes_[from]->uploads->takeWithin(
-        pieceSize(it->second.blob, it->second.piece), now_, kUploadPatience);
+    const uint64_t bytes = pieceSize(it->second.blob, it->second.piece);
+    const auto turn = nodes_[from]->turns.take(bytes, it->second.background, now_);
     if (turn) {
       later(*turn, [=, this, life = nodes_[from]->life, reader = it->second.reader] {
         if (nodes_[from]->life != life || !reads_.contains(id)) return;
         PendingRead& read = reads_.at(id);
         read.tag = tag;
-        flows_.push(now_, from, reader, id, pieceSize(read.blob, read.piece));
+        flows_.push(now_, from, reader, id, bytes);
         followFlows();
       });
       return;

@@ -21,6 +21,7 @@
 
 #include "absl/time/time.h"
 #include "cluster/core.h"
+#include "cluster/upload_turns.h"
 #include "tests/sim/flows.h"
 
 namespace roost::sim {
@@ -142,6 +143,7 @@ class World {
     uint64_t sent = 0;
     uint64_t received = 0;
     std::shared_ptr<RateLimit> uploads = std::make_shared<RateLimit>();
+    UploadTurns turns{*uploads};
     std::shared_ptr<RateLimit> downloads = std::make_shared<RateLimit>();
     std::map<AskId, Client> clients;  // by their question
     std::map<BlobId, uint64_t> readUpTo;
@@ -170,6 +172,7 @@ class World {
     BlobInfo blob;
     uint64_t piece;
     bool small;
+    bool background = false;
     std::optional<Tag> tag = {};  // of what is being sent
   };
   struct Scheduled {
