@@ -236,6 +236,8 @@ BlobWriter::~BlobWriter() {
 void BlobWriter::close(bool keepPartial) {
   Parts& p = *parts_;
   if (std::exchange(p.ended, true)) return;
+  // Others that still read from it keep the file open, and with it the lock.
+  (void)::flock(p.fd.get(), LOCK_UN);
   if (keepPartial && p.journal && !present().empty()) return;
   // Nothing more can be done about a temporary that cannot be removed: the next start tries again.
   (void)p.slot.folder.remove(p.temporary);
@@ -247,7 +249,7 @@ const BlobInfo& BlobWriter::blob() const {
 }
 
 absl::Status BlobWriter::write(uint64_t piece, absl::Span<const uint8_t> bytes) {
-  ROOST_ASSIGN_OR_RETURN(const uint64_t stored, store(piece, bytes));
+  ROOST_ASSIGN_OR_RETURN(const Stored stored, store(piece, bytes));
   return hash(piece, bytes, stored) ? catchUp() : absl::OkStatus();
 }
 
@@ -258,26 +260,25 @@ absl::Status BlobWriter::Parts::mayTake(uint64_t piece, size_t bytes) const {
       absl::StrCat("piece ", piece, " of ", slot.blob.id.hex(), " cannot have ", bytes, " bytes"));
 }
 
-absl::StatusOr<uint64_t> BlobWriter::store(uint64_t piece, absl::Span<const uint8_t> bytes) {
+absl::StatusOr<BlobWriter::Stored> BlobWriter::store(uint64_t piece,
+                                                     absl::Span<const uint8_t> bytes) {
   Parts& p = *parts_;
   ROOST_RETURN_IF_ERROR(p.mayTake(piece, bytes.size()));
+  // A second sender's bytes are not hashed, not even equal XXH3s make them those that are stored.
+  if (has(piece)) return Stored{p.digest.attempt(), false};
   const PieceHash hash = pieceHash(bytes);
-  if (has(piece)) {
-    // A second sender's: what is hashed has to be what is stored, right or wrong.
-    return hash == p.hashes[piece] ? p.digest.attempt() : FrontierDigest::kNoAttempt;
-  }
   ROOST_RETURN_IF_ERROR(p.store(piece, bytes, hash));
   p.markHere(piece, hash);
-  return p.digest.attempt();
+  return Stored{p.digest.attempt()};
 }
 
-absl::StatusOr<uint64_t> BlobWriter::copy(uint64_t piece, const HolderFile& from,
-                                          absl::Span<uint8_t> buffer) {
+absl::StatusOr<BlobWriter::Stored> BlobWriter::copy(uint64_t piece, const HolderFile& from,
+                                                    absl::Span<uint8_t> buffer) {
   Parts& p = *parts_;
   ROOST_RETURN_IF_ERROR(p.mayTake(piece, buffer.size()));
   if (has(piece)) {
     ROOST_RETURN_IF_ERROR(readPiece(piece, buffer).status());
-    return p.digest.attempt();
+    return Stored{p.digest.attempt()};
   }
   const uint64_t offset = piece * kPieceBytes;
   const PieceHash& hash = from.pieceHash(piece);
@@ -305,11 +306,15 @@ absl::StatusOr<uint64_t> BlobWriter::copy(uint64_t piece, const HolderFile& from
   // It does not stay in the page cache, so neither does what it was copied from.
   const bool leaves = !p.leaving.empty() && p.leaving.back() == piece;
   if (leaves) dropCached(from.fd(), offset, buffer.size());
-  return p.digest.attempt();
+  return Stored{p.digest.attempt()};
 }
 
-bool BlobWriter::hash(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t stored) {
-  return parts_->digest.offer(piece, bytes, stored);
+bool BlobWriter::hash(uint64_t piece, absl::Span<const uint8_t> bytes, const Stored& stored) {
+  return stored.taken && parts_->digest.offer(piece, bytes, stored.attempt);
+}
+
+bool BlobWriter::forgot(const Stored& stored) const {
+  return stored.attempt != parts_->digest.attempt();
 }
 
 absl::Status BlobWriter::catchUp() {

@@ -70,13 +70,19 @@ class BlobWriter {
   // The same in parts, so that a piece is hashed while the next one is written: store() each piece,
   // then hash() it with what store() returned, and where that says true, catchUp(). All that was
   // stored has been through this before finish().
-  absl::StatusOr<uint64_t> store(uint64_t piece, absl::Span<const uint8_t> bytes);
-  bool hash(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t stored);
+  struct Stored {
+    uint64_t attempt = 0;  // restarts before it
+    bool taken = true;     // false: the piece was there already
+  };
+  absl::StatusOr<Stored> store(uint64_t piece, absl::Span<const uint8_t> bytes);
+  bool hash(uint64_t piece, absl::Span<const uint8_t> bytes, const Stored& stored);
   absl::Status catchUp();  // reads back what came before its turn
+  // There was a restart since: the piece is not there any more.
+  bool forgot(const Stored& stored) const;
 
   // As store(), from a file on the same file system; fills `buffer`, of the piece's length, for
   // hash(). kFailedPrecondition: the file has not what its holder knows; nothing has changed.
-  absl::StatusOr<uint64_t> copy(uint64_t piece, const HolderFile& from, absl::Span<uint8_t> buffer);
+  absl::StatusOr<Stored> copy(uint64_t piece, const HolderFile& from, absl::Span<uint8_t> buffer);
 
   bool has(uint64_t piece) const;
   std::vector<uint64_t> present() const;  // pieces, ascending

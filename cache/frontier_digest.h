@@ -30,8 +30,6 @@ class FrontierDigest {
   // Counts restarts: what was stored for an earlier attempt is no longer the blob's.
   uint64_t attempt() const { return attempt_; }
 
-  // None's attempt: such bytes are passed over.
-  static constexpr uint64_t kNoAttempt = UINT64_MAX;
   // A piece that is stored, with its bytes. True: one that came early follows it. A piece that is
   // known is passed over, and one of an earlier attempt.
   bool offer(uint64_t piece, absl::Span<const uint8_t> bytes, uint64_t attempt);

@@ -225,7 +225,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
       const size_t length = pieceLength(active->blob, effect.piece);
       const std::shared_ptr<uint8_t[]> memory = std::make_shared_for_overwrite<uint8_t[]>(length);
       const absl::Span<uint8_t> bytes(memory.get(), length);
-      absl::StatusOr<uint64_t> stored = absl::CancelledError("the fetch has ended");
+      absl::StatusOr<BlobWriter::Stored> stored = absl::CancelledError("the fetch has ended");
       if (active->own) stored = active->own->copy(effect.piece, *file, bytes);
       // Whatever it is, by the link it may come: a mount that is gone is no reason to end. If it is
       // our own disk, that shows there.
@@ -624,6 +624,7 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     if (status.ok() && active->swarm) s_.swarm->have(*active->swarm, effect.piece);
     absl::StatusOr<ReadOutcome> outcome = ReadOutcome::kData;
     if (!status.ok()) outcome = status;
+    if (absl::IsCancelled(status)) outcome = ReadOutcome::kBusy;  // it is to be asked for again
     s_.tell(PieceRead{effect.fetch, effect.source, effect.piece, std::move(outcome), answered});
   }
 
@@ -643,7 +644,8 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
     submit(active, "write",
            [self = shared_from_this(), active, piece, data = std::move(data),
             kept = std::move(kept)]() mutable {
-             absl::StatusOr<uint64_t> stored = absl::CancelledError("the fetch has ended");
+             absl::StatusOr<BlobWriter::Stored> stored =
+                 absl::CancelledError("the fetch has ended");
              if (active->own) stored = active->own->store(piece, data.bytes);
              if (stored.ok()) return self->hash(active, piece, *stored, std::move(data), kept);
              data = {};  // home to its lane before the core asks for more
@@ -664,12 +666,15 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
   }
 
   // On the queue.
-  void hash(const ActivePtr& active, uint64_t piece, uint64_t stored, ReceivedBytes data,
-            const Kept& kept) {
+  void hash(const ActivePtr& active, uint64_t piece, const BlobWriter::Stored& stored,
+            ReceivedBytes data, const Kept& kept) {
     auto job = [self = shared_from_this(), active, writer = active->own, piece, stored,
                 data = std::move(data), kept]() mutable {
       const bool more = writer->hash(piece, data.bytes, stored);
       data = {};
+      if (writer->forgot(stored)) {
+        return self->post([kept] { kept(absl::CancelledError("the blob has begun again")); });
+      }
       if (!more) return self->post([kept] { kept(absl::OkStatus()); });
       self->submit(active, "catch up", [self, active, kept] {
         const absl::Status status =

@@ -21,6 +21,7 @@
 #include "cache/leftovers.h"
 #include "cache/piece_journal.h"
 #include "protocol/limits.h"
+#include "tests/cache/equal_xxh3.h"
 #include "tests/cache/temp_folder.h"
 
 namespace roost {
@@ -108,22 +109,49 @@ TEST_F(BlobWriterTest, TakesPiecesInEveryOrder) {
 }
 
 TEST_F(BlobWriterTest, WhatASecondSenderSendsIsNotHashedInsteadOfWhatIsStored) {
+  const auto first = randomBytes(kPieceBytes, 1);
+  const auto second = randomBytes(kPieceBytes, 2);
+  auto content = first;
+  content.insert(content.end(), second.begin(), second.end());
+  auto wrong = second;
+  wrong[3] ^= 1;
+  for (const auto& lie : {wrong, withEqualXxh3(second)}) {
+    ASSERT_NE(lie, second);
+    auto writer = open(infoOf(content));
+    // The second piece comes early, and wrong; right once more when it would be its turn.
+    auto stored = *writer->store(1, lie);
+    writer->hash(1, lie, stored);
+    stored = *writer->store(0, first);
+    ASSERT_TRUE(writer->hash(0, first, stored));
+    stored = *writer->store(1, second);
+    EXPECT_FALSE(stored.taken);
+    writer->hash(1, second, stored);
+    ASSERT_TRUE(writer->catchUp().ok());
+    EXPECT_TRUE(absl::IsDataLoss(writer->finish().status())) << "the file has the wrong bytes";
+  }
+}
+
+TEST_F(BlobWriterTest, WhatWasStoredBeforeARestartIsForgotten) {
   const auto content = randomBytes(2 * kPieceBytes, 1);
-  auto wrong = content;
-  wrong[kPieceBytes + 3] ^= 1;
+  const auto piece = absl::MakeConstSpan(content).first(kPieceBytes);
   auto writer = open(infoOf(content));
-  const auto piece = [](const std::vector<uint8_t>& of, uint64_t index) {
-    return absl::MakeConstSpan(of).subspan(index * kPieceBytes, kPieceBytes);
-  };
-  // The second piece comes early, and wrong; right once more when it would be its turn.
-  uint64_t stored = *writer->store(1, piece(wrong, 1));
-  writer->hash(1, piece(wrong, 1), stored);
-  stored = *writer->store(0, piece(content, 0));
-  ASSERT_TRUE(writer->hash(0, piece(content, 0), stored));
-  stored = *writer->store(1, piece(content, 1));
-  writer->hash(1, piece(content, 1), stored);
-  ASSERT_TRUE(writer->catchUp().ok());
-  EXPECT_TRUE(absl::IsDataLoss(writer->finish().status())) << "the file has the wrong bytes";
+  const auto stored = *writer->store(0, piece);
+  EXPECT_FALSE(writer->forgot(stored));
+  ASSERT_TRUE(writer->restart().ok());
+  EXPECT_TRUE(writer->forgot(stored));
+  EXPECT_FALSE(writer->hash(0, piece, stored));
+  EXPECT_FALSE(writer->has(0));
+}
+
+// Who reads from it still keeps the file open.
+TEST_F(BlobWriterTest, OnceClosedTheNextOneMayWrite) {
+  const auto content = randomBytes(2 * kPieceBytes, 1);
+  const auto writer = open(infoOf(content));
+  ASSERT_TRUE(write(*writer, content, 0).ok());
+  writer->close(true);
+  const auto next = open(infoOf(content));
+  ASSERT_NE(next, nullptr);
+  EXPECT_TRUE(next->has(0));
 }
 
 // What a holder has, and knows of it.
