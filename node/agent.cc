@@ -844,8 +844,10 @@ class Agent final : public BlobProvider {
             [&](const SwarmLeave& e) { transfers_->perform(e); },
             [&](const FinishBlob& e) { transfers_->perform(e); },
             [&](const RestartBlob& e) {
-              const auto writer = transfers_->writer(e.fetch);
-              if (e.wrong && writer) readings_->wasWrong(writer->blob().id);
+              if (const auto writer = transfers_->writer(e.fetch)) {
+                readings_->begunAgain(writer->blob().id);
+                if (e.wrong) readings_->wasWrong(writer->blob().id);
+              }
               transfers_->perform(e);
             },
             [&](const CloseWriter& e) { transfers_->perform(e); },

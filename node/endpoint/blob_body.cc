@@ -295,6 +295,9 @@ class ArrivingBody final : public BodyStream {
     const Tick tick = trickle(socket);
     const BlobReading::Piece verified = co_await whenVerified(*reading_, tick);
     if (!verified.ok()) co_return verified.status();
+    // What went out may be of an attempt before the one that was right. XXH3s do not tell: who
+    // sends wrong bytes can make them equal.
+    if (reading_->begunAgain()) co_return co_await wrong();
     const uint64_t heldEnd = at_ + held_.size();
     if (*verified != nullptr && heldEnd == part_.end) {
       if (!agrees((*verified)->pieceHashes())) co_return co_await wrong();

@@ -17,10 +17,16 @@ class BlobReadings::Reading final : public BlobReading {
         alive_(readings.alive_),
         blob_(blob),
         reader_(reader),
-        resumed_(resumed) {}
+        resumed_(resumed),
+        attempt_(std::make_shared<Attempt>(blob.id)) {
+    if (reader_) readings_.attempts_.insert(attempt_);
+  }
   ~Reading() override {
     if (!reader_) return;
-    post([readings = &readings_, reader = *reader_] { readings->s_.apply(ReaderGone{reader}); });
+    post([readings = &readings_, reader = *reader_, attempt = attempt_] {
+      readings->attempts_.erase(attempt);
+      readings->s_.apply(ReaderGone{reader});
+    });
   }
 
   void piece(uint64_t piece, std::function<void(Piece)> done) override {
@@ -48,6 +54,7 @@ class BlobReadings::Reading final : public BlobReading {
                          });
     });
   }
+  bool begunAgain() const override { return attempt_->isOver; }
   void pieceList(std::function<void(PieceList)> done) override {
     post([readings = &readings_, blob = blob_, done = std::move(done)]() mutable {
       readings->s_.pieceList(blob, std::move(done));
@@ -81,6 +88,7 @@ class BlobReadings::Reading final : public BlobReading {
   const BlobInfo blob_;
   const std::optional<ReaderId> reader_;
   const bool resumed_;
+  const std::shared_ptr<Attempt> attempt_;
 };
 
 BlobReadings::BlobReadings(Seams seams, std::set<BlobId> poisoned)
@@ -124,6 +132,12 @@ void BlobReadings::perform(const AnswerReader& effect) {
 void BlobReadings::streaming(const BlobId& blob, std::function<void()> done) {
   if (poisoned_.contains(blob) || !streamed_.insert(blob).second) return done();
   mark(blob, std::move(done));
+}
+
+void BlobReadings::begunAgain(const BlobId& blob) {
+  for (const auto& attempt : attempts_) {
+    if (attempt->blob == blob) attempt->isOver = true;
+  }
 }
 
 void BlobReadings::wasWrong(const BlobId& blob) {

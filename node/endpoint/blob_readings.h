@@ -6,6 +6,7 @@
 #ifndef ROOST_NODE_ENDPOINT_BLOB_READINGS_H_
 #define ROOST_NODE_ENDPOINT_BLOB_READINGS_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -46,6 +47,9 @@ class BlobReadings {
   // Bytes of it go out before it is verified. That is remembered on the disk until it is: if this
   // process is killed before, the blob counts as poisoned at the next start. Then calls back.
   void streaming(const BlobId& blob, std::function<void()> done);
+  // All that was read of it has been forgotten: whatever is verified later, it may not be what went
+  // out until now.
+  void begunAgain(const BlobId& blob);
   // Its hash did not match: what went out may have been wrong.
   void wasWrong(const BlobId& blob);
   // Its hash matched.
@@ -58,6 +62,12 @@ class BlobReadings {
 
  private:
   class Reading;
+  // The attempt at a blob in which a reading began. It ends on `loop` and is looked at anywhere.
+  struct Attempt {
+    explicit Attempt(const BlobId& of) : blob(of) {}
+    const BlobId blob;
+    std::atomic<bool> isOver = false;
+  };
   void askPiece(ReaderId reader, uint64_t piece, std::function<void(BlobReading::Piece)> done);
   void mark(const BlobId& blob, std::function<void()> done);
   void unmark(const BlobId& blob);
@@ -68,7 +78,8 @@ class BlobReadings {
   uint64_t lastAsk_ = uint64_t{1} << 62;  // apart from the agent's own
   std::map<AskId, std::function<void(BlobReading::Piece)>> asks_;
   std::set<BlobId> poisoned_;
-  std::set<BlobId> streamed_;  // by this process, and not verified yet
+  std::set<BlobId> streamed_;                    // by this process, and not verified yet
+  std::set<std::shared_ptr<Attempt>> attempts_;  // of all readings that wait for pieces
 };
 
 }  // namespace roost
