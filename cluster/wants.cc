@@ -16,6 +16,7 @@ constexpr absl::Duration kSourcelessInterval = absl::Milliseconds(300);  // a le
 constexpr absl::Duration kHurryInterval = absl::Milliseconds(100);
 constexpr absl::Duration kAnswerAwaited = absl::Milliseconds(1'500);  // or the lease would run out
 constexpr absl::Duration kUnregisteredMax = absl::Seconds(5);  // then this node registers itself
+constexpr absl::Duration kStandInMax = absl::Seconds(20);      // then the registrar is tried again
 
 }  // namespace
 
@@ -66,9 +67,16 @@ void Wants::slept(absl::Time now) {
   nextDue_ = now;
 }
 
-NodeId Wants::registrarOf(const BlobId& blob, const Entry& entry, absl::Time now) const {
-  if (now - entry.lastGrant > kUnregisteredMax) return members_.self().id;
-  return rendezvousWinner(blob, members_.usableMembers());
+NodeId Wants::registrarOf(const BlobId& blob, Entry& entry, absl::Time now) const {
+  const NodeId registrar = rendezvousWinner(blob, members_.usableMembers());
+  if (now - entry.lastGrant <= kUnregisteredMax) return registrar;
+  if (!entry.gaveUp) entry.gaveUp = {registrar, now};
+  const auto& [gaveUp, at] = *entry.gaveUp;
+  if (gaveUp == registrar && now - at < kStandInMax) return members_.self().id;
+  // Another one has taken its place, or it has had time to come back: it has an answer's time.
+  entry.gaveUp.reset();
+  entry.lastGrant = now - kUnregisteredMax + kAnswerAwaited;
+  return registrar;
 }
 
 absl::Duration Wants::interval(const Entry& entry) const {
@@ -123,11 +131,13 @@ void Wants::flush(Turn& turn) {
   for (const BlobId& blob : own) {
     const Entry& entry = entries_.at(blob);
     const absl::Time lastGrant = entry.lastGrant;
+    const auto gaveUp = entry.gaveUp;
     deliver(turn, blob, own_.on(turn.now(), self, entry.wanter->want()), turn.now());
     // Standing in for a registrar that can't be reached doesn't make it reachable.
     const auto it = entries_.find(blob);
     if (it != entries_.end() && rendezvousWinner(blob, members_.usableMembers()) != self) {
       it->second.lastGrant = lastGrant;
+      it->second.gaveUp = gaveUp;
     }
   }
 }
@@ -143,6 +153,7 @@ void Wants::deliver(Turn& turn, const BlobId& blob, const Grant& grant, absl::Ti
     return;
   }
   entry.lastGrant = turn.now();
+  entry.gaveUp.reset();
   entry.wanter->granted(turn, grant, sentAt);
 }
 

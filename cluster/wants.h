@@ -56,10 +56,12 @@ class Wants {
     absl::Time sent = absl::InfinitePast();
     absl::Time lastGrant;             // or the beginning
     std::optional<NodeId> registrar;  // the last one asked
+    // Whom this node stands in for, since when.
+    std::optional<std::pair<NodeId, absl::Time>> gaveUp = std::nullopt;
     int sends = 0;
     bool inFlight = false;
   };
-  NodeId registrarOf(const BlobId& blob, const Entry& entry, absl::Time now) const;
+  NodeId registrarOf(const BlobId& blob, Entry& entry, absl::Time now) const;
   void deliver(Turn& turn, const BlobId& blob, const Grant& grant, absl::Time sentAt);
   absl::Duration interval(const Entry& entry) const;
 

@@ -195,6 +195,52 @@ TEST_F(RegistrarTest, WhoSleptAsksTheRegistrarAgainBeforeItHelpsItself) {
   EXPECT_FALSE(wanting.mayUseHub);
 }
 
+// Two nodes that stand in for the same registrar know nothing of one another, so neither for long.
+TEST_F(RegistrarTest, WhoStandsInForARegistrarTriesItAgainAndItsSuccessorAtOnce) {
+  const NodeId self = members.self().id;
+  const auto next = [&](const BlobId& of, const NodeId& without) {
+    std::vector<NodeId> others = members.usableMembers();
+    std::erase(others, without);
+    return rendezvousWinner(of, others);
+  };
+  // One whose registrar and its successor are others.
+  BlobId id = testBlob(0);
+  NodeId first = self;
+  for (uint8_t number = 0; first == self || next(id, first) == self; ++number) {
+    id = testBlob(number);
+    first = rendezvousWinner(id, members.usableMembers());
+  }
+  Wanting wanting(BlobInfo{id, 100});
+  Wants wants(members, registrar);
+  wants.begin(id, &wanting, now);
+  std::vector<NodeId> called;
+  const auto runFor = [&](absl::Duration time) {
+    called.clear();
+    for (const absl::Time end = now + time; now < end; now += absl::Milliseconds(100)) {
+      step([&](Turn& turn) { wants.flush(turn); });
+      for (const Call& call : all<Call>()) called.push_back(call.peer);
+    }
+  };
+  runFor(absl::Seconds(8));
+  EXPECT_FALSE(called.empty());
+  ASSERT_GT(registrar.records(), 0u) << "it says nothing: this node stands in for it";
+  runFor(absl::Seconds(10));
+  EXPECT_TRUE(called.empty());
+  runFor(absl::Seconds(20));
+  EXPECT_FALSE(called.empty()) << "it is tried again";
+  runFor(absl::Seconds(8));
+  ASSERT_TRUE(called.empty()) << "and stood in for once more";
+
+  step([&](Turn& turn) { members.linkDown(turn, first); });
+  const NodeId second = rendezvousWinner(id, members.usableMembers());
+  ASSERT_NE(first, second);
+  ASSERT_NE(second, self);
+  wants.membersChanged(now);
+  runFor(absl::Seconds(1));
+  ASSERT_FALSE(called.empty());
+  EXPECT_EQ(called.front(), second);
+}
+
 TEST_F(RegistrarTest, WantersThatFallSilentAreForgotten) {
   ask(2);
   now += absl::Seconds(6);
