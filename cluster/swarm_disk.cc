@@ -96,7 +96,12 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
 
   void remove_torrent(lt::storage_index_t index) override {
     // What was read and what waits refers to the slot by index: it is not found any more.
-    slots_.erase(index);
+    const auto node = slots_.extract(index);
+    if (node) {
+      for (const auto& [piece, waiting] : std::exchange(node.mapped()->reading, {})) {
+        for (const WhenRead& then : waiting) then(nullptr);
+      }
+    }
     std::erase_if(recent_, [&](const Read& read) { return read.key.first == index; });
   }
 
@@ -378,13 +383,18 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
   void onWorker(const char* name, Job job) {
     auto work = std::make_shared<asio::executor_work_guard<lt::io_context::executor_type>>(
         io_.get_executor());
-    auto run = [&io = io_, work, job] {
-      Then then = job();
-      // The guard is let go on the network thread: until then there is one.
-      asio::post(io, [work, then = std::move(then)] { then(); });
+    auto run = [&io = io_, work = std::move(work),
+                job = std::make_shared<Job>(std::move(job))]() mutable {
+      Then then = (*job)();
+      // What the job holds and the guard are let go on the network thread: until then there is one,
+      // and a torrent ends there.
+      asio::post(
+          io, [work = std::move(work), job = std::move(job), then = std::move(then)] { then(); });
     };
-    const absl::Status submitted = shelf_->pool.submit({name, WorkPriority::kReaderWaits, ""}, run);
-    if (!submitted.ok()) run();  // the pool is full: then the peers wait
+    auto shared = std::make_shared<decltype(run)>(std::move(run));
+    const absl::Status submitted =
+        shelf_->pool.submit({name, WorkPriority::kReaderWaits, ""}, [shared] { (*shared)(); });
+    if (!submitted.ok()) (*shared)();  // the pool is full: then the peers wait
   }
 
   void read(const Key& key, const std::shared_ptr<Slot>& slot, WhenRead then) {
@@ -410,13 +420,16 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
   }
 
   void open(const Key& key, const std::shared_ptr<Slot>& slot) {
-    shelf_->open(slot->blob->blob().id,
-                 [this, bridge = bridge_, key, slot](std::shared_ptr<const LocalBlob> local) {
-                   bridge->post([this, key, slot, local = std::move(local)] {
-                     slot->local = local;
-                     local ? readLocal(key, slot, local) : tellReaders(*slot, key.second, nullptr);
-                   });
-                 });
+    // Weak: this may be let go on another thread, or when the session is no more.
+    shelf_->open(slot->blob->blob().id, [this, bridge = bridge_, key, weak = std::weak_ptr(slot)](
+                                            std::shared_ptr<const LocalBlob> local) {
+      bridge->post([this, key, weak, local = std::move(local)] {
+        const auto held = weak.lock();
+        if (!held) return;
+        held->local = local;
+        local ? readLocal(key, held, local) : tellReaders(*held, key.second, nullptr);
+      });
+    });
   }
 
   void readLocal(const Key& key, const std::shared_ptr<Slot>& slot,

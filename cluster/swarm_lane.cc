@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <functional>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/extensions/smart_ban.hpp>
@@ -21,9 +22,12 @@
 #include <libtorrent/torrent_info.hpp>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cluster/swarm_disk.h"
@@ -104,7 +108,8 @@ class SwarmLane::Work {
         shelf_(std::make_shared<SwarmShelf>(seams_.pool, seams_.pages, seams_.open, seams_.foundBad,
                                             seams_.uploads, seams_.downloads, options.piecesHeldMax,
                                             options.piecesWaitingMax)),
-        sweep_(io_) {}
+        sweep_(io_),
+        resolver_(io_) {}
 
   ~Work() {
     if (!thread_.joinable()) return;
@@ -199,7 +204,7 @@ class SwarmLane::Work {
     post([this, blob, peers = std::move(peers)] {
       const auto it = torrents_.find(blob);
       if (it == torrents_.end()) return;
-      for (const auto& peer : endpointsOf(peers)) it->second.handle.connect_peer(peer);
+      connectTo(it->second.blob, peers);
     });
   }
 
@@ -244,13 +249,25 @@ class SwarmLane::Work {
   void allow(std::vector<std::string> hosts) {
     if (options_.outside) return;
     post([this, hosts = std::move(hosts)] {
-      lt::ip_filter filter = nobody();
+      std::map<std::string, std::vector<asio::ip::address>> allowed;
+      std::vector<std::string> names;
       for (const std::string& host : hosts) {
-        for (const auto& endpoint : endpointsOf({Address{host, 1}})) {
-          filter.add_rule(endpoint.address(), endpoint.address(), 0);
-        }
+        boost::system::error_code ec;
+        const auto literal = asio::ip::make_address(host, ec);
+        if (ec) names.push_back(host);
+        allowed[host] = ec ? std::move(allowed_[host]) : std::vector{literal};
       }
-      session_->set_ip_filter(filter);
+      allowed_ = std::move(allowed);
+      filter();
+      for (const std::string& host : names) {
+        resolve({host, 1}, [this, host](const auto& endpoints) {
+          const auto it = allowed_.find(host);
+          if (it == allowed_.end()) return;
+          it->second.clear();
+          for (const auto& endpoint : endpoints) it->second.push_back(endpoint.address());
+          filter();
+        });
+      }
     });
   }
 
@@ -325,7 +342,6 @@ class SwarmLane::Work {
     for (size_t i = 0; i < present.size(); ++i) {
       if (present[i]) params.have_pieces.set_bit(lt::piece_index_t{static_cast<int>(i)});
     }
-    params.peers = endpointsOf(peers);
     shelf_->put(key, blob);
     const lt::torrent_handle handle = session_->add_torrent(std::move(params), ec);
     if (ec) {
@@ -333,6 +349,7 @@ class SwarmLane::Work {
       return blob->end(absl::UnavailableError(ec.message()));
     }
     torrents_[blob->blob().id] = {blob, handle, key};
+    connectTo(blob, peers);
     changed();
     keepLimits(absl::Now());
   }
@@ -434,22 +451,37 @@ class SwarmLane::Work {
     }
   }
 
-  std::vector<asio::ip::tcp::endpoint> endpointsOf(const std::vector<Address>& addresses) {
-    std::vector<asio::ip::tcp::endpoint> endpoints;
-    for (const Address& address : addresses) {
+  void connectTo(const std::shared_ptr<SwarmBlob>& blob, const std::vector<Address>& peers) {
+    for (const Address& address : peers) {
       if (address.port == 0) continue;
-      boost::system::error_code ec;
-      const auto literal = asio::ip::make_address(address.host, ec);
-      if (!ec) {
-        endpoints.emplace_back(literal, address.port);
-        continue;
-      }
-      asio::ip::tcp::resolver resolver(io_);
-      for (const auto& found : resolver.resolve(address.host, std::to_string(address.port), ec)) {
-        endpoints.push_back(found.endpoint());
-      }
+      resolve(address, [this, blob](const auto& endpoints) {
+        const Torrent* torrent = torrentOf(blob);
+        if (torrent == nullptr) return;
+        for (const auto& endpoint : endpoints) torrent->handle.connect_peer(endpoint);
+      });
     }
-    return endpoints;
+  }
+
+  // A literal address at once; for a name nothing here waits.
+  void resolve(const Address& address,
+               std::function<void(const std::vector<asio::ip::tcp::endpoint>&)> then) {
+    boost::system::error_code ec;
+    const auto literal = asio::ip::make_address(address.host, ec);
+    if (!ec) return then({{literal, address.port}});
+    resolver_.async_resolve(
+        address.host, std::to_string(address.port),
+        [this, then = std::move(then)](const boost::system::error_code& failed, const auto& found) {
+          if (failed || !session_) return;
+          then({found.begin(), found.end()});
+        });
+  }
+
+  void filter() {
+    lt::ip_filter filter = nobody();
+    for (const auto& [host, addresses] : allowed_) {
+      for (const auto& address : addresses) filter.add_rule(address, address, 0);
+    }
+    session_->set_ip_filter(filter);
   }
 
   absl::Status listening() {
@@ -509,6 +541,7 @@ class SwarmLane::Work {
 
   void shut() {
     sweep_.cancel();
+    resolver_.cancel();
     session_->set_alert_notify([] {});
     for (const auto& [id, torrent] : torrents_) {
       torrent.blob->end(absl::CancelledError("stopping"));
@@ -536,6 +569,8 @@ class SwarmLane::Work {
   // Its thread's.
   std::unique_ptr<lt::session> session_;
   asio::steady_timer sweep_;
+  asio::ip::tcp::resolver resolver_;
+  std::map<std::string, std::vector<asio::ip::address>> allowed_;  // by host, as last resolved
   std::map<BlobId, Torrent> torrents_;
   std::set<BlobId> kept_;
   uint64_t lastKey_ = 0;
