@@ -126,8 +126,12 @@ Reservations::Reservations(uint64_t keptFree, FreeBytesOf freeBytesOf)
 absl::StatusOr<Reservation> Reservations::reserve(int fd, const std::string& name, uint64_t bytes) {
   struct stat st;
   if (::fstat(fd, &st) != 0) return errnoStatus(errno, "cannot look at", name);
+  // What is free is asked without the lock: a mount that hangs must hold nobody else. Space that
+  // is spent meanwhile is then counted twice, not missed.
+  const uint64_t before = promised(st.st_dev);
+  ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd));
   const std::lock_guard lock(mutex_);
-  ROOST_ASSIGN_OR_RETURN(const uint64_t room, availableLocked(fd, st.st_dev));
+  const uint64_t room = roomOf(free, std::max(before, promisedLocked(st.st_dev)));
   if (bytes > room) {
     return absl::ResourceExhaustedError(
         sentence("no room for " + name,
@@ -143,15 +147,24 @@ absl::StatusOr<uint64_t> Reservations::available(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
   struct stat st;
   if (!fd || ::fstat(fd.get(), &st) != 0) return errnoStatus(errno, "cannot open", path);
-  const std::lock_guard lock(mutex_);
-  return availableLocked(fd.get(), st.st_dev);
+  const uint64_t before = promised(st.st_dev);
+  ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd.get()));
+  return roomOf(free, std::max(before, promised(st.st_dev)));
 }
 
-absl::StatusOr<uint64_t> Reservations::availableLocked(int fd, dev_t device) {
-  ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd));
-  const auto it = promised_.find(device);
-  const uint64_t taken = keptFree_ + (it == promised_.end() ? 0 : it->second);
+uint64_t Reservations::roomOf(uint64_t free, uint64_t promised) const {
+  const uint64_t taken = keptFree_ + promised;
   return free > taken ? free - taken : 0;
+}
+
+uint64_t Reservations::promised(dev_t device) {
+  const std::lock_guard lock(mutex_);
+  return promisedLocked(device);
+}
+
+uint64_t Reservations::promisedLocked(dev_t device) const {
+  const auto it = promised_.find(device);
+  return it == promised_.end() ? 0 : it->second;
 }
 
 void Reservations::giveBack(dev_t device, uint64_t bytes) {

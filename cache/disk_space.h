@@ -75,7 +75,9 @@ class Reservations : public std::enable_shared_from_this<Reservations> {
  private:
   friend class Reservation;
   Reservations(uint64_t keptFree, FreeBytesOf freeBytesOf);
-  absl::StatusOr<uint64_t> availableLocked(int fd, dev_t device);
+  uint64_t roomOf(uint64_t free, uint64_t promised) const;
+  uint64_t promised(dev_t device);
+  uint64_t promisedLocked(dev_t device) const;
   void giveBack(dev_t device, uint64_t bytes);
 
   const uint64_t keptFree_;

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <future>
+#include <thread>
+
 #include "cache/unique_fd.h"
 #include "tests/cache/temp_folder.h"
 
@@ -52,6 +55,25 @@ TEST_F(ReservationsTest, AFullDiskHasNothingToGive) {
   EXPECT_EQ(*reservations_->available(folder_.path()), 0u);
   EXPECT_TRUE(reserve(0).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(reserve(1).status()));
+}
+
+TEST(Reservations, AMountThatHangsHoldsNobodyElse) {
+  const TempFolder slow, quick;
+  const UniqueFd slowFd(::open(slow.path().c_str(), O_RDONLY | O_DIRECTORY));
+  const UniqueFd quickFd(::open(quick.path().c_str(), O_RDONLY | O_DIRECTORY));
+  std::promise<void> asked, answered;
+  const auto reservations = Reservations::create(0, [&](int fd) {
+    if (fd == slowFd.get()) {
+      asked.set_value();
+      answered.get_future().wait();
+    }
+    return absl::StatusOr<uint64_t>(1000);
+  });
+  std::thread hangs([&] { EXPECT_TRUE(reservations->reserve(slowFd.get(), "slow", 1).ok()); });
+  asked.get_future().wait();
+  { EXPECT_TRUE(reservations->reserve(quickFd.get(), "quick", 1).ok()); }  // and given back
+  answered.set_value();
+  hangs.join();
 }
 
 TEST(FreeBytes, TellsOfRealFolders) {
