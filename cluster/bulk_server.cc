@@ -51,14 +51,16 @@ wire::ReadOutcome toWireOutcome(ReadOutcome outcome) {
 class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
  public:
   Impl(asio::io_context& io, const TlsContext* tls, WorkPool& pool, BlobProvider& provider,
-       ServeCounters& counters, PageCacheRoom& pages)
+       ServeCounters& counters, PageCacheRoom& pages, absl::Duration openAtRestMax)
       : io_(io),
         tls_(tls),
         pool_(pool),
         provider_(provider),
         counters_(counters),
         pages_(pages),
-        measuring_(io) {}
+        openAtRestMax_(openAtRestMax),
+        measuring_(io),
+        resting_(io) {}
 
   struct Link {
     std::unique_ptr<RpcLink> rpc;
@@ -98,6 +100,7 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   void stop() {
     stopped_ = true;
     measuring_.cancel();
+    resting_.cancel();
     pending_.clear();
     for (const auto& link : links_) retire(link);
     links_.clear();
@@ -217,6 +220,19 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   class Source;
   class Reader;
 
+  // Closes the files of those who read nothing for a while.
+  void closeResting();
+  void closeRestingLater() {
+    if (stopped_ || std::exchange(awaitingRest_, true)) return;
+    resting_.expires_after(absl::ToChronoNanoseconds(openAtRestMax_ / 2));
+    resting_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+      const auto self = weak.lock();
+      if (ec || !self) return;
+      self->awaitingRest_ = false;
+      self->closeResting();
+    });
+  }
+
   // Fulfils from any thread, by number: KJ's fulfillers must not leave the lane.
   template <typename T>
   std::function<void(T)> later(kj::Own<kj::PromiseFulfiller<T>> fulfiller) {
@@ -302,7 +318,9 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     counters_.unsentBytes -= link->unsentCounted;
     link->unsentCounted = 0;
     if (link->patience) link->patience->cancel();
-    asio::post(io_, [link] { link->rpc.reset(); });
+    // Without it nothing more is read or counted. By post: this may run inside the RPC system.
+    asio::post(io_,
+               [rpc = std::shared_ptr<RpcLink>(std::move(link->rpc))]() mutable { rpc.reset(); });
   }
 
   void end(const std::shared_ptr<Link>& link) {
@@ -318,8 +336,12 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   BlobProvider& provider_;
   ServeCounters& counters_;
   PageCacheRoom& pages_;
+  const absl::Duration openAtRestMax_;
   asio::steady_timer measuring_;
   bool awaitingMeasure_ = false;
+  asio::steady_timer resting_;
+  bool awaitingRest_ = false;
+  std::set<Reader*> readers_;  // all
   bool stopped_ = false;
   uint64_t lastPending_ = 0;
   std::map<uint64_t, std::shared_ptr<void>> pending_;
@@ -331,20 +353,31 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
  public:
   Reader(std::shared_ptr<Impl> server, std::weak_ptr<Link> link, NodeId peer, BlobId blob,
          std::shared_ptr<const LocalBlob> local)
-      : server_(std::move(server)),
-        link_(std::move(link)),
-        peer_(peer),
-        blob_(blob),
-        local_(std::move(local)) {}
+      : server_(std::move(server)), link_(std::move(link)), peer_(peer), blob_(blob) {
+    server_->readers_.insert(this);
+    hold(std::move(local));
+  }
   ~Reader() {
+    server_->readers_.erase(this);
     if (const auto link = link_.lock()) --link->readers;
+  }
+
+  // Says whether a file is still open.
+  bool closeIfResting(absl::Time now) {
+    if (local_ == nullptr || now - usedAt_ < server_->openAtRestMax_) {
+      return local_ != nullptr;
+    }
+    // Not here: the last one to close a deleted file waits until its space is given back.
+    (void)server_->pool_.submit({"close", WorkPriority::kNormal, ""},
+                                [local = std::exchange(local_, nullptr)] {});
+    return false;
   }
 
   kj::Promise<void> pieces(PiecesContext context) override {
     if (local_) return answerPieces(context);
     return server_->open(peer_, blob_)
         .then([this, context](std::shared_ptr<const LocalBlob> local) mutable {
-          local_ = std::move(local);
+          hold(std::move(local));
           return answerPieces(context);
         });
   }
@@ -393,6 +426,7 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     }
     if (server_->tooMuchUnsent(link_)) return answer(context, ReadOutcome::kBusy);
     auto room = kj::heap<Room>(link_, length);
+    usedAt_ = absl::Now();
     if (local_) return readInTurn(context, offset, length, background).attach(kj::mv(room));
     return server_->readArriving(peer_, blob_, offset, length)
         .then([this, context, offset, length, background](Answer got) mutable -> kj::Promise<void> {
@@ -407,7 +441,7 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
               .then([this, context, offset, length, background, outcome = got.outcome](
                         std::shared_ptr<const LocalBlob> local) mutable -> kj::Promise<void> {
                 if (!local) return answer(context, outcome);
-                local_ = std::move(local);
+                hold(std::move(local));
                 return readInTurn(context, offset, length, background);
               });
         })
@@ -415,6 +449,12 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   }
 
  private:
+  void hold(std::shared_ptr<const LocalBlob> local) {
+    local_ = std::move(local);
+    usedAt_ = absl::Now();
+    if (local_) server_->closeRestingLater();
+  }
+
   // A local blob has its list only if it was hashed here.
   kj::Promise<void> answerPieces(PiecesContext& context) {
     const std::vector<PieceHash>* pieces = local_ ? local_->pieces() : nullptr;
@@ -495,7 +535,14 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   const NodeId peer_;
   const BlobId blob_;
   std::shared_ptr<const LocalBlob> local_;
+  absl::Time usedAt_;
 };
+
+void BulkServer::Impl::closeResting() {
+  bool more = false;
+  for (Reader* reader : readers_) more |= reader->closeIfResting(absl::Now());
+  if (more) closeRestingLater();
+}
 
 class BulkServer::Impl::Source final : public wire::BlobSource::Server {
  public:
@@ -637,8 +684,9 @@ asio::awaitable<void> BulkServer::Impl::runAccept(std::shared_ptr<Impl> self,
 }
 
 BulkServer::BulkServer(asio::io_context& io, const TlsContext* tls, WorkPool& pool,
-                       BlobProvider& provider, ServeCounters& counters, PageCacheRoom& pages)
-    : impl_(std::make_shared<Impl>(io, tls, pool, provider, counters, pages)) {}
+                       BlobProvider& provider, ServeCounters& counters, PageCacheRoom& pages,
+                       absl::Duration openAtRestMax)
+    : impl_(std::make_shared<Impl>(io, tls, pool, provider, counters, pages, openAtRestMax)) {}
 BulkServer::~BulkServer() {
   impl_->stop();
 }

@@ -76,9 +76,12 @@ struct ServeCounters {
 
 class BulkServer {
  public:
+  // A file that is open for a peer that reads nothing would keep its space after it was deleted.
+  static constexpr absl::Duration kOpenAtRestMax = absl::Seconds(10);
   // All must outlive this. `pages`: for what is read from the disk.
   BulkServer(boost::asio::io_context& io, const TlsContext* tls, WorkPool& pool,
-             BlobProvider& provider, ServeCounters& counters, PageCacheRoom& pages);
+             BlobProvider& provider, ServeCounters& counters, PageCacheRoom& pages,
+             absl::Duration openAtRestMax = kOpenAtRestMax);
   ~BulkServer();
 
   // A connection whose preface said "bulk".

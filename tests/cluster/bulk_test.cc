@@ -50,6 +50,11 @@ class Shelf final : public BlobProvider {
     const std::lock_guard lock(mutex_);
     blobs_[hashes.id] = *LocalBlob::open(path, {hashes.id, content.size()}, stamp, pieces);
   }
+  // Besides the shelf.
+  long users(const BlobId& blob) {
+    const std::lock_guard lock(mutex_);
+    return blobs_.at(blob).use_count() - 1;
+  }
   void open(const NodeId&, const BlobId& blob,
             std::function<void(std::shared_ptr<const LocalBlob>)> answer) override {
     const std::lock_guard lock(mutex_);
@@ -493,6 +498,21 @@ TEST_P(BulkTest, BytesThatAreStillHeldWhenTheClientEndsStayReadable) {
   EXPECT_EQ(std::vector<uint8_t>(held.bytes.begin(), held.bytes.end()), content);
   held = {};  // home to its lane
   clientLane_.run([&] {});
+}
+
+// Or a file that was deleted would keep its space until the link ends.
+TEST_P(BulkTest, WhatNobodyReadsAnyMoreIsClosedAndOpenedAgain) {
+  serverLane_.run([&] {
+    server_ = std::make_unique<BulkServer>(serverLane_.io(), GetParam() ? &tls_ : nullptr, pool_,
+                                           shelf_, counters_, pages_, absl::Milliseconds(100));
+  });
+  const auto content = randomBytes(2 * kPieceBytes, 21);
+  const BlobId id = put(content);
+  ASSERT_EQ(read(id, 0, 100).outcome, ReadOutcome::kData);
+  EXPECT_EQ(shelf_.users(id), 1) << "a reader has it open";
+  for (int i = 0; i < 200 && shelf_.users(id) > 0; ++i) absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_EQ(shelf_.users(id), 0);
+  EXPECT_EQ(read(id, kPieceBytes, 100).bytes, part(content, kPieceBytes, 100));
 }
 
 TEST_P(BulkTest, NobodyThereIsUnavailable) {
