@@ -334,6 +334,7 @@ void Fetch::tick(Turn& turn) {
   now_ = turn.now();
   if (state_ == State::kSeeking && !trySmall(turn)) registerWant(turn);
   if (state_ == State::kRunning) {
+    registerWant(turn);  // it may have been the hub's alone until somebody else wanted it
     if (lease_ != 0 && !leased()) dropLease(turn);
     if (rule_ == SourceRule::kHubOnly && now_ >= hubAgainAt_) startHub(turn);
     watchPace();
@@ -364,6 +365,8 @@ void Fetch::checkHope(Turn& turn) {
   const bool hubSoon =
       hubAllowed() && rule_ != SourceRule::kClusterOnly && hubFailures_ < kHubFailuresMax;
   if (anyOrigin() || hubRunning_ || hubSoon || leaseholderThere || holderMayReturn) hopeAt_ = now_;
+  // After wrong bytes nothing is taken of another's download until it is whole.
+  if (leaseholderThere && only_ == kHubSender) progressAt_ = now_;
   const bool refused = !hubError_.ok() && !absl::IsUnavailable(hubError_) &&
                        !absl::IsDeadlineExceeded(hubError_) &&
                        world_.catalog.holders(blob_).empty();
@@ -404,6 +407,7 @@ void Fetch::end(Turn& turn, absl::Status result) {
   stopHub(turn);
   leaveSwarm(turn);
   lease_ = 0;
+  const bool opening = state_ == State::kOpening;
   state_ = State::kEnded;
   for (const auto& [piece, asks] : asks_) {
     for (const Ask& ask : asks) settleAsk(ask);
@@ -420,7 +424,7 @@ void Fetch::end(Turn& turn, absl::Status result) {
     world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);
     registered_ = false;
   }
-  if (writerOpen_ && !result_.ok()) {
+  if ((writerOpen_ || opening) && !result_.ok()) {
     const bool keep = !absl::IsDataLoss(result_) && !absl::IsResourceExhausted(result_);
     turn.emit(CloseWriter{id_, keep});
   }

@@ -72,6 +72,8 @@ class Fetch final : public Wanter {
   void finished(Turn& turn, const BlobFinished& event);
   void pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece);
   void pieceWanted(Turn& turn, AskId ask, uint64_t piece);
+  // What clients of this node waited for nobody waits for any more.
+  void readersGone(Turn& turn);
   void sourcesChanged() { sourcesStale_ = true; }
   void tick(Turn& turn);
   void cancel(Turn& turn);
@@ -201,7 +203,8 @@ class Fetch final : public Wanter {
   std::optional<uint64_t> chooseForAbsent(uint32_t residue);
   bool takeOver(uint64_t piece, const NodeId& to);
   std::optional<uint64_t> chooseTakenOver();
-  void readFailed(Turn& turn, const PieceRead& event, Sender index, bool fromHolder);
+  void readFailed(Turn& turn, const PieceRead& event, Sender index, bool fromHolder,
+                  bool ownStripe);
   // What was asked so may be asked elsewhere too.
   void abandonAsks(absl::FunctionRef<bool(const Ask&)> which);
   void resetPieces();

@@ -111,9 +111,10 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   const absl::Time askedAt = ask->at;
   const bool fromOrigin = ask->fromOrigin;
   const bool fromHolder = ask->fromHolder;
+  const bool ownStripe = ask->ownStripe;
   const bool came = event.outcome.ok() && *event.outcome == ReadOutcome::kData;
   const uint64_t bytes = came ? pieceBytes(event.piece) : 0;
-  if (ask->ownStripe) ownPace_.ended(now_, bytes);
+  if (ownStripe) ownPace_.ended(now_, bytes);
   settleAsk(*ask);
   it->second.erase(ask);
   if (it->second.empty()) asks_.erase(it);
@@ -128,7 +129,7 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
     if (!have(event.piece) && state_ == State::kRunning) landed(turn, event.piece, *index);
   } else {
     if (absl::IsDeadlineExceeded(event.outcome.status())) budget(fromOrigin).late(now_);
-    readFailed(turn, event, *index, fromHolder);
+    readFailed(turn, event, *index, fromHolder, ownStripe);
   }
   if (state_ == State::kDraining && asks_.empty()) {
     repeatFromNext(turn);
@@ -139,7 +140,8 @@ void Fetch::pieceRead(Turn& turn, const PieceRead& event) {
   if (gathering_) startHub(turn);
 }
 
-void Fetch::readFailed(Turn& turn, const PieceRead& event, Sender index, bool fromHolder) {
+void Fetch::readFailed(Turn& turn, const PieceRead& event, Sender index, bool fromHolder,
+                       bool ownStripe) {
   Source& source = sources_[index];
   if (!have(event.piece)) giveBack(event.piece);
   if (event.outcome.ok()) {
@@ -155,7 +157,7 @@ void Fetch::readFailed(Turn& turn, const PieceRead& event, Sender index, bool fr
         }
         break;
       case ReadOutcome::kBusy:
-        source.busy(now_);
+        if (source.busy(now_) && ownStripe) ownPace_.idled(kBusyPause);
         progressAt_ = now_;  // it keeps a limit, or sends as fast as it can: it is there
         break;
       case ReadOutcome::kGone:
@@ -258,6 +260,7 @@ std::optional<uint64_t> Fetch::chooseAny(Source& source) {
 std::optional<uint64_t> Fetch::chooseForReaders() {
   const bool alone = stripes_.size() <= 1;
   for (const auto& [piece, waiting] : waiting_) {
+    if (piece >= count_) break;  // waits for the whole
     const bool late = std::any_of(waiting.begin(), waiting.end(), [&](const Waiting& reader) {
       return now_ - reader.since >= kReaderPatience;
     });
@@ -414,7 +417,10 @@ void Fetch::refresh(Turn& turn) {
     dropLease(turn);
   }
   breakPromises(turn);
-  if (only_ && *only_ != kHubSender && !usable(sources_[*only_])) {
+  // Its one source is away; or, instead of the hub that others may be reading, one of them has it.
+  const bool elsewhere =
+      only_ == kHubSender ? !hubRunning_ && anyHolder() : only_ && !usable(sources_[*only_]);
+  if (elsewhere) {
     state_ = State::kDraining;
     if (asks_.empty()) repeatFromNext(turn);
   }
@@ -482,6 +488,16 @@ void Fetch::pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece
 }
 
 // ---- Readers of this node.
+
+void Fetch::readersGone(Turn& turn) {
+  for (const auto& [piece, waiting] : std::exchange(waiting_, {})) {
+    for (const Waiting& reader : waiting) {
+      turn.emit(
+          AnswerReader{reader.ask, absl::CancelledError("no longer waited for"), std::nullopt});
+    }
+  }
+  noteReaders();
+}
 
 void Fetch::pieceWanted(Turn& turn, AskId ask, uint64_t piece) {
   now_ = turn.now();

@@ -51,15 +51,20 @@ void Fetches::release(Turn& turn, const BlobId& blob, const ObtainKey& owner) {
   Flight& flight = flights_.at(it->second);
   std::erase(flight.owners, owner);
   ownersChanged(flight);
+  if (readsOf(flight) == 0) flight.fetch->readersGone(turn);
   if (!flight.owners.empty() || flight.fetch->isVerified()) return;
   flight.fetch->cancel(turn);
   anyEnded_ = true;
 }
 
-void Fetches::ownersChanged(Flight& flight) {
+size_t Fetches::readsOf(const Flight& flight) {
   const auto reads = [](const ObtainKey& owner) { return owner.job >= kFirstReaderJob; };
-  const auto readers = std::count_if(flight.owners.begin(), flight.owners.end(), reads);
-  flight.fetch->setReadersOnly(static_cast<size_t>(readers) == flight.owners.size());
+  return static_cast<size_t>(std::count_if(flight.owners.begin(), flight.owners.end(), reads));
+}
+
+void Fetches::ownersChanged(Flight& flight) {
+  const size_t readers = readsOf(flight);
+  flight.fetch->setReadersOnly(readers == flight.owners.size());
   flight.fetch->setBackground(readers == 0);
   flight.fetch->setPace(paceOf(flight));
 }

@@ -78,6 +78,7 @@ class Fetches {
     std::vector<ObtainKey> owners;
   };
   Fetch* find(FetchId id);
+  static size_t readsOf(const Flight& flight);  // owners that are readers
   void ownersChanged(Flight& flight);
   std::shared_ptr<RateLimit> paceOf(const Flight& flight) const;
 

@@ -30,6 +30,10 @@ class Pace {
     --waiting_;
     bytes_ += static_cast<double>(delivered);
   }
+  // Nothing may be asked for, because it said so: that is waiting, too.
+  void idled(absl::Duration time) {
+    if (waiting_ == 0) seconds_ += absl::ToDoubleSeconds(time);
+  }
   void restart(absl::Time now) {
     since_ = now;
     bytes_ = seconds_ = 0;
@@ -110,16 +114,13 @@ struct Source {
   int enough() const {
     constexpr absl::Duration kShortest = absl::Milliseconds(50);  // a busy machine answers late
     constexpr absl::Duration kLongest = absl::Milliseconds(400);  // what queued itself is no way
-    const absl::Duration underWay = std::min(2 * least, kLongest);
-    const double near = readsIn(std::max(underWay, kShortest));
-    const double far = readsIn(underWay);
+    // Nearer than that a window fills 800 MB/s, and more would only leave the CPU's cache.
+    constexpr absl::Duration kFar = absl::Milliseconds(10);
+    const double horizon = absl::ToDoubleSeconds(std::clamp(2 * least, kShortest, kLongest));
+    const double pieces = rate * horizon / static_cast<double>(kPieceBytes);
     constexpr double kLeast = 2;  // one comes while the next is asked for
-    return static_cast<int>(std::max(
-        {kLeast, std::min<double>(near, kReadWindow), std::min<double>(far, kReadWindowFar)}));
-  }
-  // At its rate, and one more.
-  double readsIn(absl::Duration time) const {
-    return rate * absl::ToDoubleSeconds(time) / static_cast<double>(kPieceBytes) + 1;
+    const int most = least < kFar ? kReadWindow : kReadWindowFar;
+    return static_cast<int>(std::clamp<double>(pieces + 1, kLeast, most));
   }
 
   // How long a further read may take.
@@ -149,11 +150,13 @@ struct Source {
     coolUntil = now + absl::Milliseconds(100) * (int64_t{1} << std::min(failures, 5));
   }
 
-  // It is there, and has as much to send as it may.
-  void busy(absl::Time now) {
-    if (now < coolUntil) return;
+  // It is there, and has as much to send as it may. Says whether that is news.
+  bool busy(absl::Time now) {
+    if (now < coolUntil) return false;
     window = std::max(1, window / 2);
     coolUntil = now + kBusyPause;
+    pace.idled(kBusyPause);
+    return true;
   }
 
   void refused(absl::Time now) {

@@ -601,6 +601,16 @@ TEST_F(FetchTest, ASmallBlobIsReadWholeAndALyingHolderIsLeft) {
   EXPECT_TRUE(result()->ok());
 }
 
+// Or the next fetch finds the temporary taken.
+TEST_F(FetchTest, OneThatIsCancelledWhileItsWriterOpensClosesIt) {
+  hold(2);
+  begin();
+  ASSERT_EQ(all<OpenWriter>().size(), 1u);
+  step([&](Turn& turn) { fetches.release(turn, blob.id, owner); });
+  ASSERT_EQ(all<CloseWriter>().size(), 1u);
+  EXPECT_TRUE(all<CloseWriter>()[0].keepPartial);
+}
+
 TEST_F(FetchTest, AFetchThatNobodyWaitsForIsCancelledAndItsTemporaryKept) {
   hold(2);
   begin();
@@ -744,6 +754,48 @@ TEST_F(ReaderTest, AFetchThatAJobWantsTooGoesOn) {
   step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
   EXPECT_TRUE(all<CloseWriter>().empty());
   EXPECT_EQ(fetches.size(), 1u);
+}
+
+TEST_F(ReaderTest, WhoWaitsForTheWholeAsksForNoPieceBehindIt) {
+  blob.size = 200 * kMiB;
+  hold(2);
+  read();
+  opened();
+  grant(0, {1});
+  EXPECT_TRUE(want(pieceCount(blob.size)).empty());
+  tick(absl::Seconds(2));
+  for (int i = 0; i < 20; ++i) {
+    for (const auto& [source, piece] : reads) ASSERT_LT(piece, pieceCount(blob.size));
+    const auto [source, piece] = *reads.begin();
+    answer(source, piece, ReadOutcome::kData);
+    tick(absl::Milliseconds(200));
+  }
+}
+
+TEST_F(ReaderTest, AReaderThatIsGoneHoldsNobodyBack) {
+  hold(2);
+  read();
+  opened();
+  begin();
+  grant(0, {1});
+  EXPECT_TRUE(want(pieceCount(blob.size)).empty());
+  ASSERT_EQ(budgets.readersWaiting, 1);
+  step([&](Turn& turn) { readers.on(turn, ReaderGone{reader}); });
+  EXPECT_EQ(budgets.readersWaiting, 0) << "the job goes on, for nobody";
+  const auto answers = all<AnswerReader>();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(absl::IsCancelled(answers[0].status));
+}
+
+TEST_F(ReaderTest, WhatWasTheHubsAloneIsSharedWhenAReaderWantsItToo) {
+  begin(SourceRule::kHubOnly);
+  opened();
+  ASSERT_EQ(all<HubDownload>().size(), 1u);
+  read();
+  tick(absl::Milliseconds(100));
+  step([&](Turn& turn) { wants.flush(turn); });
+  const bool asksAnother = !all<Call>().empty();
+  EXPECT_TRUE(asksAnother || registrar.records() > 0) << "the registrar hears of it";
 }
 
 // ---- Beside a client that writes the blob itself.

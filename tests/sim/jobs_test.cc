@@ -168,6 +168,18 @@ TEST_F(JobsTest, ALyingHolderIsNamedAndTheRightBytesArrive) {
   }
 }
 
+TEST_F(JobsTest, AfterWrongBytesFromTheOnlyHolderTheHubServesItOnceForAll) {
+  world.emplace(WorldOptions{.seed = 11, .nodes = 4});
+  world->putOnHub(kFile);
+  world->putOnDisk(0, kFile, false, {7});
+  for (NodeIndex i = 0; i < 4; ++i) world->start(i);
+  world->runFor(absl::Seconds(20));
+  EXPECT_TRUE(
+      resultOf(1, world->order(1, orderOf({kFile}, ids({1, 2, 3}))), absl::Minutes(5)).ok());
+  for (const NodeIndex node : {1, 2, 3}) EXPECT_TRUE(world->holdsRight(node, kFile.id));
+  EXPECT_LE(static_cast<double>(world->hubServed()), 1.1 * static_cast<double>(kFile.size));
+}
+
 TEST_F(JobsTest, ADeadLeaseholderIsFollowedByAnotherAndTheHubServesLittleTwice) {
   world.emplace(WorldOptions{.seed = 9, .nodes = 5, .linkBytesPerSecond = 100e6});
   const BlobInfo big{blobOfNumber(2), 400 * kMiB};

@@ -220,6 +220,24 @@ TEST_F(LimitsTest, ADownloadLimitIsAClientsFirstAndTheWarmsToo) {
   end(1, job);
 }
 
+// A piece is a second's: what a warm takes in between must not be all there is.
+TEST_F(LimitsTest, ASmallDownloadLimitIsAClientsFirstToo) {
+  const BlobInfo big{blobOfNumber(34), 400 * kMiB};
+  start({.seed = 20, .nodes = 2, .linkBytesPerSecond = 100e6}, {kFile, big});
+  world->limitDownloads(1, kMiB);
+  const uint64_t job = warm({big}, {1});
+  world->runFor(absl::Seconds(5));
+  const uint64_t before = world->received(1);
+  const absl::Time begin = world->now();
+  world->read(1, kFile);
+  ASSERT_TRUE(world->runUntilDone(absl::Minutes(5),
+                                  [&] { return world->readUpTo(1, kFile.id) == UINT64_MAX; }));
+  EXPECT_LE(world->now() - begin, absl::Seconds(80)) << "alone it takes 64 s";
+  EXPECT_GT(world->received(1) - before, kFile.size + kMiB);
+  world->limitDownloads(1, 0);
+  end(1, job);
+}
+
 TEST_F(LimitsTest, AnUploadLimitIsForWaitingClientsFirstWhereverTheyAre) {
   const BlobInfo big{blobOfNumber(32), 400 * kMiB};
   start({.seed = 18, .nodes = 3, .linkBytesPerSecond = 100e6}, {kFile, big});
@@ -237,6 +255,18 @@ TEST_F(LimitsTest, AnUploadLimitIsForWaitingClientsFirstWhereverTheyAre) {
   world->runFor(absl::Seconds(5));
   EXPECT_GE(world->received(1) - then, 36 * kMiB) << "at the limit again";
   end(1, job);
+}
+
+// What it says "busy" to counts as waited for: others take its stripe over.
+TEST_F(LimitsTest, AWanterThatMayHardlyUploadDoesNotHoldTheOthers) {
+  const BlobInfo big{blobOfNumber(33), 512 * kMiB};
+  WorldOptions options{.seed = 19, .nodes = 4, .linkBytesPerSecond = 50e6};
+  options.latency = absl::Microseconds(250);
+  start(options, {big});
+  world->limitUploads(2, kRateLimitMin);
+  const absl::Duration took = end(1, warm({big}, {1, 2, 3}));
+  EXPECT_LE(absl::ToDoubleSeconds(took), 1.45 * static_cast<double>(big.size) / 50e6)
+      << "a third is taken from the holder twice";
 }
 
 TEST_F(LimitsTest, AWantersTrickleDoesNotHoldTheOthers) {
