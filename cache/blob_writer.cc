@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "cache/file_io.h"
 #include "cache/frontier_digest.h"
@@ -237,7 +238,7 @@ void BlobWriter::close(bool keepPartial) {
   Parts& p = *parts_;
   if (std::exchange(p.ended, true)) return;
   // Others that still read from it keep the file open, and with it the lock.
-  (void)::flock(p.fd.get(), LOCK_UN);
+  const auto unlock = absl::MakeCleanup([&] { (void)::flock(p.fd.get(), LOCK_UN); });
   if (keepPartial && p.journal && !present().empty()) return;
   // Nothing more can be done about a temporary that cannot be removed: the next start tries again.
   (void)p.slot.folder.remove(p.temporary);

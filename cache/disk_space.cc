@@ -126,12 +126,13 @@ Reservations::Reservations(uint64_t keptFree, FreeBytesOf freeBytesOf)
 absl::StatusOr<Reservation> Reservations::reserve(int fd, const std::string& name, uint64_t bytes) {
   struct stat st;
   if (::fstat(fd, &st) != 0) return errnoStatus(errno, "cannot look at", name);
-  // What is free is asked without the lock: a mount that hangs must hold nobody else. Space that
-  // is spent meanwhile is then counted twice, not missed.
-  const uint64_t before = promised(st.st_dev);
+  // What is free is asked without the lock: a mount that hangs must hold nobody else. Whatever is
+  // promised meanwhile counts, spent or not: the answer may be from before.
+  const Promised before = promised(st.st_dev);
   ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd));
   const std::lock_guard lock(mutex_);
-  const uint64_t room = roomOf(free, std::max(before, promisedLocked(st.st_dev)));
+  Promised& now = promised_[st.st_dev];
+  const uint64_t room = roomOf(free, before.now + (now.ever - before.ever));
   if (bytes > room) {
     return absl::ResourceExhaustedError(
         sentence("no room for " + name,
@@ -139,7 +140,8 @@ absl::StatusOr<Reservation> Reservations::reserve(int fd, const std::string& nam
                               humanBytes(room), " (", room, " bytes) can be used"),
                  "Free some space, for example with: hf cache prune"));
   }
-  promised_[st.st_dev] += bytes;
+  now.now += bytes;
+  now.ever += bytes;
   return Reservation(shared_from_this(), st.st_dev, bytes);
 }
 
@@ -147,9 +149,9 @@ absl::StatusOr<uint64_t> Reservations::available(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
   struct stat st;
   if (!fd || ::fstat(fd.get(), &st) != 0) return errnoStatus(errno, "cannot open", path);
-  const uint64_t before = promised(st.st_dev);
+  const Promised before = promised(st.st_dev);
   ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd.get()));
-  return roomOf(free, std::max(before, promised(st.st_dev)));
+  return roomOf(free, before.now + (promised(st.st_dev).ever - before.ever));
 }
 
 uint64_t Reservations::roomOf(uint64_t free, uint64_t promised) const {
@@ -157,21 +159,14 @@ uint64_t Reservations::roomOf(uint64_t free, uint64_t promised) const {
   return free > taken ? free - taken : 0;
 }
 
-uint64_t Reservations::promised(dev_t device) {
+Reservations::Promised Reservations::promised(dev_t device) {
   const std::lock_guard lock(mutex_);
-  return promisedLocked(device);
-}
-
-uint64_t Reservations::promisedLocked(dev_t device) const {
-  const auto it = promised_.find(device);
-  return it == promised_.end() ? 0 : it->second;
+  return promised_[device];
 }
 
 void Reservations::giveBack(dev_t device, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  const auto it = promised_.find(device);
-  it->second -= bytes;
-  if (it->second == 0) promised_.erase(it);
+  promised_[device].now -= bytes;
 }
 
 }  // namespace roost

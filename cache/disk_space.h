@@ -75,15 +75,18 @@ class Reservations : public std::enable_shared_from_this<Reservations> {
  private:
   friend class Reservation;
   Reservations(uint64_t keptFree, FreeBytesOf freeBytesOf);
+  struct Promised {
+    uint64_t now = 0;   // bytes, not yet on the disk
+    uint64_t ever = 0;  // all that were promised, also those that came back
+  };
   uint64_t roomOf(uint64_t free, uint64_t promised) const;
-  uint64_t promised(dev_t device);
-  uint64_t promisedLocked(dev_t device) const;
+  Promised promised(dev_t device);
   void giveBack(dev_t device, uint64_t bytes);
 
   const uint64_t keptFree_;
   const FreeBytesOf freeBytesOf_;
   std::mutex mutex_;
-  std::map<dev_t, uint64_t> promised_;  // bytes, by device
+  std::map<dev_t, Promised> promised_;  // by device, of which there are few
 };
 
 }  // namespace roost

@@ -386,14 +386,12 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     const auto asked = context.getParams().getFileSystem();
     const std::string fileSystem(asked.begin(), asked.size());
     context.releaseParams();
-    if (!local_ || !server_->tellsPlaces()) return kj::READY_NOW;
-    return server_->placeOnWorker(local_, fileSystem)
-        .then([context](const std::optional<FilePlace>& place) mutable {
-          if (!place) return;
-          auto results = context.getResults();
-          results.setPath(place->path.c_str());
-          results.setInode(place->inode);
-          results.setMtimeNs(place->mtimeNs);
+    if (!server_->tellsPlaces()) return kj::READY_NOW;
+    if (local_) return answerPlace(context, fileSystem);
+    return server_->open(peer_, blob_)
+        .then([this, context, fileSystem](std::shared_ptr<const LocalBlob> local) mutable {
+          hold(std::move(local));
+          return answerPlace(context, fileSystem);
         });
   }
 
@@ -464,6 +462,18 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
                     .initHashes(static_cast<uint32_t>(bytes));
     if (bytes > 0) std::memcpy(data.begin(), pieces->data(), bytes);
     return kj::READY_NOW;
+  }
+
+  kj::Promise<void> answerPlace(PlaceContext& context, const std::string& fileSystem) {
+    if (!local_) return kj::READY_NOW;
+    return server_->placeOnWorker(local_, fileSystem)
+        .then([context](const std::optional<FilePlace>& place) mutable {
+          if (!place) return;
+          auto results = context.getResults();
+          results.setPath(place->path.c_str());
+          results.setInode(place->inode);
+          results.setMtimeNs(place->mtimeNs);
+        });
   }
 
   kj::Promise<void> answer(ReadContext& context, ReadOutcome outcome) {

@@ -490,6 +490,7 @@ void Fetch::pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece
 // ---- Readers of this node.
 
 void Fetch::readersGone(Turn& turn) {
+  now_ = turn.now();
   for (const auto& [piece, waiting] : std::exchange(waiting_, {})) {
     for (const Waiting& reader : waiting) {
       turn.emit(

@@ -672,13 +672,13 @@ class Transfers::Impl : public std::enable_shared_from_this<Transfers::Impl> {
                 data = std::move(data), kept]() mutable {
       const bool more = writer->hash(piece, data.bytes, stored);
       data = {};
-      if (writer->forgot(stored)) {
-        return self->post([kept] { kept(absl::CancelledError("the blob has begun again")); });
-      }
+      const auto begunAgain = absl::CancelledError("the blob has begun again");
+      if (writer->forgot(stored)) return self->post([kept, begunAgain] { kept(begunAgain); });
       if (!more) return self->post([kept] { kept(absl::OkStatus()); });
-      self->submit(active, "catch up", [self, active, kept] {
-        const absl::Status status =
+      self->submit(active, "catch up", [self, active, stored, kept, begunAgain] {
+        absl::Status status =
             active->own ? active->own->catchUp() : absl::CancelledError("the fetch has ended");
+        if (status.ok() && active->own->forgot(stored)) status = begunAgain;
         self->post([kept, status] { kept(status); });
       });
     };

@@ -62,6 +62,7 @@ void Wants::membersChanged(absl::Time now) {
 void Wants::slept(absl::Time now) {
   for (auto& [blob, entry] : entries_) {
     entry.lastGrant = entry.next = now;
+    entry.gaveUp.reset();
     entry.inFlight = false;
   }
   nextDue_ = now;

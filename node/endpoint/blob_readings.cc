@@ -30,9 +30,13 @@ class BlobReadings::Reading final : public BlobReading {
   }
 
   void piece(uint64_t piece, std::function<void(Piece)> done) override {
-    post([readings = &readings_, reader = reader_, piece, done = std::move(done)]() mutable {
+    post([readings = &readings_, reader = reader_, attempt = attempt_, piece,
+          done = std::move(done)]() mutable {
       if (!reader) return done(Piece(nullptr));
-      readings->askPiece(*reader, piece, std::move(done));
+      readings->askPiece(*reader, piece, [attempt, done = std::move(done)](Piece writer) {
+        attempt->given |= writer.ok() && *writer != nullptr;
+        done(std::move(writer));
+      });
     });
   }
   void verified(std::function<void(Piece)> done) override {
@@ -136,7 +140,7 @@ void BlobReadings::streaming(const BlobId& blob, std::function<void()> done) {
 
 void BlobReadings::begunAgain(const BlobId& blob) {
   for (const auto& attempt : attempts_) {
-    if (attempt->blob == blob) attempt->isOver = true;
+    if (attempt->blob == blob && attempt->given) attempt->isOver = true;
   }
 }
 

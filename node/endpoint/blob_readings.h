@@ -62,10 +62,11 @@ class BlobReadings {
 
  private:
   class Reading;
-  // The attempt at a blob in which a reading began. It ends on `loop` and is looked at anywhere.
+  // The attempt at a blob of which a reading was given pieces. `isOver` is looked at on any thread.
   struct Attempt {
     explicit Attempt(const BlobId& of) : blob(of) {}
     const BlobId blob;
+    bool given = false;
     std::atomic<bool> isOver = false;
   };
   void askPiece(ReaderId reader, uint64_t piece, std::function<void(BlobReading::Piece)> done);

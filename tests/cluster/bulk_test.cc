@@ -504,12 +504,12 @@ TEST_P(BulkTest, BytesThatAreStillHeldWhenTheClientEndsStayReadable) {
 TEST_P(BulkTest, WhatNobodyReadsAnyMoreIsClosedAndOpenedAgain) {
   serverLane_.run([&] {
     server_ = std::make_unique<BulkServer>(serverLane_.io(), GetParam() ? &tls_ : nullptr, pool_,
-                                           shelf_, counters_, pages_, absl::Milliseconds(100));
+                                           shelf_, counters_, pages_, absl::Seconds(1));
   });
   const auto content = randomBytes(2 * kPieceBytes, 21);
   const BlobId id = put(content);
   ASSERT_EQ(read(id, 0, 100).outcome, ReadOutcome::kData);
-  EXPECT_EQ(shelf_.users(id), 1) << "a reader has it open";
+  EXPECT_GE(shelf_.users(id), 1) << "a reader has it open";
   for (int i = 0; i < 200 && shelf_.users(id) > 0; ++i) absl::SleepFor(absl::Milliseconds(20));
   EXPECT_EQ(shelf_.users(id), 0);
   EXPECT_EQ(read(id, kPieceBytes, 100).bytes, part(content, kPieceBytes, 100));
