@@ -326,6 +326,9 @@ TEST_F(HubLaneTest, NoRequestBeginsAfterTheLeaseHasEnded) {
       [&](absl::Status status) { ended.set_value(std::move(status)); });
   std::shared_ptr<const DownloadedPiece> held = first.get_future().get();
   lane.setLimit(id, UINT64_MAX, UINT64_MAX, absl::Now() - absl::Seconds(1));
+  std::promise<void> told;  // or the second may be over and the third begun before it is
+  http.post([&] { told.set_value(); });
+  told.get_future().wait();
   held.reset();
 
   EXPECT_TRUE(absl::IsAborted(ended.get_future().get()));
