@@ -414,11 +414,7 @@ void Fetch::end(Turn& turn, absl::Status result) {
   }
   asks_.clear();
   breakPromises(turn);
-  for (const auto& [piece, waiting] : std::exchange(waiting_, {})) {
-    for (const Waiting& reader : waiting)
-      turn.emit(AnswerReader{reader.ask, result_, std::nullopt});
-  }
-  noteReaders();
+  answerReaders(turn, result_);
   if (std::exchange(countedTrickle_, false)) --world_.reads.smallTrickle;
   if (registered_) {
     world_.wants.end(blob_, result_.ok() ? WantPhase::kDone : WantPhase::kGivenUp);

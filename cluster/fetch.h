@@ -148,7 +148,8 @@ class Fetch final : public Wanter {
   bool yields() const;
   bool mayTake();  // the limits leave room for something now
   void charge(uint64_t bytes);
-  void noteReaders();  // after each change of waiting_
+  void noteReaders();                                          // after each change of waiting_
+  void answerReaders(Turn& turn, const absl::Status& status);  // all that wait
   void noteChurn(const Grant& news);
 
   // Small blobs and the writer.

@@ -341,7 +341,9 @@ void Fetch::pump(Turn& turn) {
   if (state_ != State::kRunning || hubRunning_) return;
   followSwarm(turn);
   // Those that are asked for least come first: where the budget is short, none is left out.
-  for (int underWay = 0; underWay < kReadWindowFar; ++underWay) {
+  int most = kReadWindow;
+  for (const Source& source : sources_) most = std::max(most, source.window);
+  for (int underWay = 0; underWay < most; ++underWay) {
     for (Sender i = 0; i < sources_.size(); ++i) {
       if (sources_[i].inFlight == underWay && mayReadFrom(i)) askNext(turn, i);
     }
@@ -491,10 +493,13 @@ void Fetch::pieceAsked(Turn& turn, const NodeId& peer, AskId ask, uint64_t piece
 
 void Fetch::readersGone(Turn& turn) {
   now_ = turn.now();
+  answerReaders(turn, absl::CancelledError("no longer waited for"));
+}
+
+void Fetch::answerReaders(Turn& turn, const absl::Status& status) {
   for (const auto& [piece, waiting] : std::exchange(waiting_, {})) {
     for (const Waiting& reader : waiting) {
-      turn.emit(
-          AnswerReader{reader.ask, absl::CancelledError("no longer waited for"), std::nullopt});
+      turn.emit(AnswerReader{reader.ask, status, std::nullopt});
     }
   }
   noteReaders();

@@ -10,10 +10,8 @@
 namespace roost {
 namespace {
 
-// While a client waits and a limit leaves nothing: a piece of all that yields, so often, or each
-// eighth where a piece takes long.
-constexpr absl::Duration kTricklePeriod = absl::Seconds(1);
-constexpr uint64_t kTrickleShare = 8;
+// While a client waits and a limit leaves nothing, what yields takes a piece if so little is owed.
+constexpr absl::Duration kOwedMost = absl::Seconds(1);
 
 }  // namespace
 
@@ -68,11 +66,8 @@ bool Fetch::mayTake() {
   const absl::Duration left =
       reads.downloads == nullptr ? absl::ZeroDuration() : reads.downloads->left(now_);
   bool free = left == absl::ZeroDuration();
-  if (!free && left < kTricklePeriod && yields()) {
-    const auto rate = static_cast<double>(std::max<uint64_t>(1, reads.downloads->rate()));
-    const absl::Duration turns =
-        absl::Seconds(static_cast<double>(kTrickleShare * kPieceBytes) / rate);
-    free = now_ - reads.trickledAt >= std::max(kTricklePeriod, turns);
+  if (!free && left < kOwedMost && yields()) {
+    free = now_ - reads.trickledAt >= reads.downloads->tricklePeriod(kPieceBytes);
   }
   if (pace_ && pace_->left(now_) > absl::ZeroDuration()) free = false;
   if (!free) progressAt_ = now_;  // it stands still by order

@@ -36,6 +36,17 @@ class RateLimit {
     level_ = std::min(level_, most());
   }
 
+  // Who yields to others goes once in that time all the same, if with so many bytes: each eighth
+  // turn where one takes long.
+  absl::Duration tricklePeriod(uint64_t bytes) const {
+    constexpr absl::Duration kLeast = absl::Seconds(1);
+    constexpr double kTurns = 8;
+    const uint64_t rate = rate_;
+    if (rate == 0) return kLeast;
+    return std::max(kLeast,
+                    absl::Seconds(kTurns * static_cast<double>(bytes) / static_cast<double>(rate)));
+  }
+
   // How long until something may go; zero: now.
   absl::Duration left(absl::Time now) {
     if (rate_ == 0) return absl::ZeroDuration();

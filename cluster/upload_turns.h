@@ -6,7 +6,6 @@
 #ifndef ROOST_CLUSTER_UPLOAD_TURNS_H_
 #define ROOST_CLUSTER_UPLOAD_TURNS_H_
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -25,12 +24,8 @@ class UploadTurns {
   // The read goes after the time that is given back. None: it would wait too long, and nothing was
   // taken. `background`: no client waits for it.
   std::optional<absl::Duration> take(uint64_t bytes, bool background, absl::Time now) {
-    const uint64_t rate = limit_.rate();
-    if (rate == 0) return absl::ZeroDuration();
-    const absl::Duration own =
-        absl::Seconds(static_cast<double>(bytes) / static_cast<double>(rate));
     const absl::Duration since = now - absl::FromUnixNanos(lastBackground_);
-    const bool yields = background && since < std::max(kTurnPeriodMin, 8 * own);
+    const bool yields = background && since < limit_.tricklePeriod(bytes);
     const auto wait =
         limit_.takeWithin(bytes, now, yields ? kUploadPatienceOfWarm : kUploadPatience);
     if (wait && background) lastBackground_ = absl::ToUnixNanos(now);
@@ -38,8 +33,6 @@ class UploadTurns {
   }
 
  private:
-  static constexpr absl::Duration kTurnPeriodMin = absl::Seconds(1);
-
   RateLimit& limit_;
   std::atomic<int64_t> lastBackground_{0};  // Unix time, ns
 };
