@@ -126,13 +126,8 @@ Reservations::Reservations(uint64_t keptFree, FreeBytesOf freeBytesOf)
 absl::StatusOr<Reservation> Reservations::reserve(int fd, const std::string& name, uint64_t bytes) {
   struct stat st;
   if (::fstat(fd, &st) != 0) return errnoStatus(errno, "cannot look at", name);
-  // What is free is asked without the lock: a mount that hangs must hold nobody else. Whatever is
-  // promised meanwhile counts, spent or not: the answer may be from before.
-  const Promised before = promised(st.st_dev);
-  ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd));
-  const std::lock_guard lock(mutex_);
-  Promised& now = promised_[st.st_dev];
-  const uint64_t room = roomOf(free, before.now + (now.ever - before.ever));
+  std::unique_lock lock(mutex_);
+  ROOST_ASSIGN_OR_RETURN(const uint64_t room, available(fd, st.st_dev, lock));
   if (bytes > room) {
     return absl::ResourceExhaustedError(
         sentence("no room for " + name,
@@ -140,8 +135,8 @@ absl::StatusOr<Reservation> Reservations::reserve(int fd, const std::string& nam
                               humanBytes(room), " (", room, " bytes) can be used"),
                  "Free some space, for example with: hf cache prune"));
   }
-  now.now += bytes;
-  now.ever += bytes;
+  promised_[st.st_dev].now += bytes;
+  promised_[st.st_dev].ever += bytes;
   return Reservation(shared_from_this(), st.st_dev, bytes);
 }
 
@@ -149,19 +144,19 @@ absl::StatusOr<uint64_t> Reservations::available(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
   struct stat st;
   if (!fd || ::fstat(fd.get(), &st) != 0) return errnoStatus(errno, "cannot open", path);
-  const Promised before = promised(st.st_dev);
-  ROOST_ASSIGN_OR_RETURN(const uint64_t free, freeBytesOf_(fd.get()));
-  return roomOf(free, before.now + (promised(st.st_dev).ever - before.ever));
+  std::unique_lock lock(mutex_);
+  return available(fd.get(), st.st_dev, lock);
 }
 
-uint64_t Reservations::roomOf(uint64_t free, uint64_t promised) const {
-  const uint64_t taken = keptFree_ + promised;
-  return free > taken ? free - taken : 0;
-}
-
-Reservations::Promised Reservations::promised(dev_t device) {
-  const std::lock_guard lock(mutex_);
-  return promised_[device];
+absl::StatusOr<uint64_t> Reservations::available(int fd, dev_t device,
+                                                 std::unique_lock<std::mutex>& lock) {
+  const Promised before = promised_[device];
+  lock.unlock();
+  const absl::StatusOr<uint64_t> free = freeBytesOf_(fd);
+  lock.lock();
+  ROOST_RETURN_IF_ERROR(free.status());
+  const uint64_t taken = keptFree_ + before.now + (promised_[device].ever - before.ever);
+  return *free > taken ? *free - taken : 0;
 }
 
 void Reservations::giveBack(dev_t device, uint64_t bytes) {

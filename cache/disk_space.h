@@ -79,8 +79,9 @@ class Reservations : public std::enable_shared_from_this<Reservations> {
     uint64_t now = 0;   // bytes, not yet on the disk
     uint64_t ever = 0;  // all that were promised, also those that came back
   };
-  uint64_t roomOf(uint64_t free, uint64_t promised) const;
-  Promised promised(dev_t device);
+  // What is free is asked without the lock: a mount that hangs must hold nobody else. Whatever is
+  // promised meanwhile counts, spent or not: the answer may be from before.
+  absl::StatusOr<uint64_t> available(int fd, dev_t device, std::unique_lock<std::mutex>& lock);
   void giveBack(dev_t device, uint64_t bytes);
 
   const uint64_t keptFree_;
