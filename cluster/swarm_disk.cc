@@ -381,11 +381,8 @@ class SwarmDisk final : public lt::disk_interface, public lt::buffer_allocator_i
 
   template <typename Job>
   void onWorker(const char* name, Job job) {
-    auto work = std::make_shared<asio::executor_work_guard<lt::io_context::executor_type>>(
-        io_.get_executor());
-    auto run = [&io = io_, work = std::move(work),
-                job = std::make_shared<Job>(std::move(job))]() mutable {
-      Then then = (*job)();
+    auto run = [&io = io_, work = asio::make_work_guard(io_), job = std::move(job)]() mutable {
+      Then then = job();
       // What the job holds and the guard are let go on the network thread: until then there is one,
       // and a torrent ends there.
       asio::post(
