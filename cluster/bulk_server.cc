@@ -59,8 +59,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
         counters_(counters),
         pages_(pages),
         openAtRestMax_(openAtRestMax),
-        measuring_(io),
-        resting_(io) {}
+        measuring_{asio::steady_timer(io), &Impl::measureAll},
+        resting_{asio::steady_timer(io), &Impl::closeResting} {}
 
   struct Link {
     std::unique_ptr<RpcLink> rpc;
@@ -99,8 +99,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
 
   void stop() {
     stopped_ = true;
-    measuring_.cancel();
-    resting_.cancel();
+    measuring_.timer.cancel();
+    resting_.timer.cancel();
     pending_.clear();
     for (const auto& link : links_) retire(link);
     links_.clear();
@@ -220,18 +220,25 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   class Source;
   class Reader;
 
-  // Closes the files of those who read nothing for a while.
-  void closeResting();
-  void closeRestingLater() {
-    if (stopped_ || std::exchange(awaitingRest_, true)) return;
-    resting_.expires_after(absl::ToChronoNanoseconds(openAtRestMax_ / 2));
-    resting_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+  // Something to look at a while later, once however often it is asked for.
+  struct Look {
+    asio::steady_timer timer;
+    void (Impl::*what)();
+    bool awaited = false;
+  };
+  void lookLater(Look& look, absl::Duration wait) {
+    if (stopped_ || std::exchange(look.awaited, true)) return;
+    look.timer.expires_after(absl::ToChronoNanoseconds(wait));
+    look.timer.async_wait([weak = weak_from_this(), &look](const boost::system::error_code& ec) {
       const auto self = weak.lock();
       if (ec || !self) return;
-      self->awaitingRest_ = false;
-      self->closeResting();
+      look.awaited = false;
+      ((*self).*look.what)();
     });
   }
+
+  // Closes the files of those who read nothing for a while.
+  void closeResting();
 
   // Fulfils from any thread, by number: KJ's fulfillers must not leave the lane.
   template <typename T>
@@ -254,19 +261,12 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
     const size_t unsent = link.underWay + (link.rpc ? link.rpc->unsentBytes() : 0);
     counters_.unsentBytes += unsent - link.unsentCounted;  // wraps correctly when it fell
     link.unsentCounted = unsent;
-    if (unsent > 0) measureLater();
+    if (unsent > 0) lookLater(measuring_, kMeasurePeriod);
   }
 
   // A link that is asked nothing more must not count for ever what it had unsent when last asked.
-  void measureLater() {
-    if (stopped_ || std::exchange(awaitingMeasure_, true)) return;
-    measuring_.expires_after(absl::ToChronoNanoseconds(kMeasurePeriod));
-    measuring_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
-      const auto self = weak.lock();
-      if (ec || !self) return;
-      self->awaitingMeasure_ = false;
-      for (const auto& link : self->links_) self->measure(*link);
-    });
+  void measureAll() {
+    for (const auto& link : links_) measure(*link);
   }
 
   Answer readWhole(const LocalBlob& blob, uint64_t offset, uint32_t length) {
@@ -337,10 +337,8 @@ class BulkServer::Impl : public std::enable_shared_from_this<BulkServer::Impl> {
   ServeCounters& counters_;
   PageCacheRoom& pages_;
   const absl::Duration openAtRestMax_;
-  asio::steady_timer measuring_;
-  bool awaitingMeasure_ = false;
-  asio::steady_timer resting_;
-  bool awaitingRest_ = false;
+  Look measuring_;
+  Look resting_;
   std::set<Reader*> readers_;  // all
   bool stopped_ = false;
   uint64_t lastPending_ = 0;
@@ -374,12 +372,7 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   }
 
   kj::Promise<void> pieces(PiecesContext context) override {
-    if (local_) return answerPieces(context);
-    return server_->open(peer_, blob_)
-        .then([this, context](std::shared_ptr<const LocalBlob> local) mutable {
-          hold(std::move(local));
-          return answerPieces(context);
-        });
+    return whenOpened([this, context]() mutable { return answerPieces(context); });
   }
 
   kj::Promise<void> place(PlaceContext context) override {
@@ -387,12 +380,8 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
     const std::string fileSystem(asked.begin(), asked.size());
     context.releaseParams();
     if (!server_->tellsPlaces()) return kj::READY_NOW;
-    if (local_) return answerPlace(context, fileSystem);
-    return server_->open(peer_, blob_)
-        .then([this, context, fileSystem](std::shared_ptr<const LocalBlob> local) mutable {
-          hold(std::move(local));
-          return answerPlace(context, fileSystem);
-        });
+    return whenOpened(
+        [this, context, fileSystem]() mutable { return answerPlace(context, fileSystem); });
   }
 
   kj::Promise<void> swarm(SwarmContext context) override {
@@ -450,7 +439,18 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
   void hold(std::shared_ptr<const LocalBlob> local) {
     local_ = std::move(local);
     usedAt_ = absl::Now();
-    if (local_) server_->closeRestingLater();
+    if (local_) server_->lookLater(server_->resting_, server_->openAtRestMax_ / 2);
+  }
+
+  // `then` finds the file open, if there is one.
+  template <typename Then>
+  kj::Promise<void> whenOpened(Then then) {
+    if (local_) return then();
+    return server_->open(peer_, blob_)
+        .then([this, then = std::move(then)](std::shared_ptr<const LocalBlob> local) mutable {
+          hold(std::move(local));
+          return then();
+        });
   }
 
   // A local blob has its list only if it was hashed here.
@@ -551,7 +551,7 @@ class BulkServer::Impl::Reader final : public wire::BlobReader::Server {
 void BulkServer::Impl::closeResting() {
   bool more = false;
   for (Reader* reader : readers_) more |= reader->closeIfResting(absl::Now());
-  if (more) closeRestingLater();
+  if (more) lookLater(resting_, openAtRestMax_ / 2);
 }
 
 class BulkServer::Impl::Source final : public wire::BlobSource::Server {
