@@ -46,8 +46,8 @@ class BlobReading {
   // Ok once the whole is verified, whether it was arriving or lay here unhashed: the writer that
   // has all of it, null if it is published.
   virtual void verified(std::function<void(Piece)> done) = 0;
-  // Since this reading began all pieces were forgotten and came anew. From any thread; known before
-  // verified() calls back.
+  // The pieces that it was given have been forgotten since, and come anew. From any thread; known
+  // before verified() calls back.
   virtual bool begunAgain() const { return false; }
   // The hashes of its pieces, by a node that has verified the whole; null if none says them.
   using PieceList = std::shared_ptr<const std::vector<PieceHash>>;

@@ -641,6 +641,10 @@ class ReaderTest : public FetchTest {
     note();
     return answers;
   }
+  void answerOldest() {
+    const auto [source, piece] = *reads.begin();
+    answer(source, piece, ReadOutcome::kData);
+  }
   void tellEnded() {
     for (const Fetches::Ended& ended : fetches.takeEnded()) readers.fetchEnded(ended);
   }
@@ -766,8 +770,7 @@ TEST_F(ReaderTest, WhoWaitsForTheWholeAsksForNoPieceBehindIt) {
   tick(absl::Seconds(2));
   for (int i = 0; i < 20; ++i) {
     for (const auto& [source, piece] : reads) ASSERT_LT(piece, pieceCount(blob.size));
-    const auto [source, piece] = *reads.begin();
-    answer(source, piece, ReadOutcome::kData);
+    answerOldest();
     tick(absl::Milliseconds(200));
   }
 }
@@ -820,10 +823,6 @@ class TurnsTest : public ReaderTest {
       readers.on(turn, ReaderBegan{reader, {testBlob(9), 40 * kMiB}, site});
       readers.on(turn, PieceWanted{reader, AskId{1}, 0});
     });
-  }
-  void answerOldest() {
-    const auto [source, piece] = *reads.begin();
-    answer(source, piece, ReadOutcome::kData);
   }
 };
 
